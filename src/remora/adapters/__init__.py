@@ -1,0 +1,1 @@
+"""What an adapter is: reading, checking and naming PEFT LoRA folders. Knows no engine and no cloud."""

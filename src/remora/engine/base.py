@@ -1,0 +1,129 @@
+"""The contract that every engine keeps. Owns requests, events and promises; runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from remora.adapters.adapter import Adapter, AppliedAdapter, Digest
+
+
+class FinishReason(StrEnum):
+    """Why a generation ended, in OpenAI's words."""
+
+    STOP = "stop"
+    LENGTH = "length"
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How the next token is chosen. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 switch those off.
+
+    Order of operations: temperature, then top_k, then top_p, then one draw from the request's own
+    random generator (seeded by `seed`, or from the system when None), so a request's answer does not
+    depend on what else is in the batch.
+    """
+
+    max_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """Prompt ids in, with the adapter (None is the base model) and the ids that end the answer."""
+
+    request_id: str
+    prompt_ids: tuple[int, ...]
+    sampling: SamplingParams
+    adapter: Digest | None = None
+    stop_token_ids: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEvent:
+    """One generated token. The last event of a stream has a `finish_reason`.
+
+    A token of `stop_token_ids` is delivered with FinishReason.STOP; whoever makes text leaves it out.
+    """
+
+    token_id: int
+    finish_reason: FinishReason | None = None
+
+
+class TokenStream(AsyncIterator[TokenEvent], Protocol):
+    """Async iterator of TokenEvent. Closing it cancels the request within one engine step."""
+
+    async def aclose(self) -> None:
+        """Cancel if still running; closing twice, or after the end, is a no-op."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """A snapshot for `/readyz`, `/metrics` and tests."""
+
+    alive: bool
+    running_requests: int
+    queued_requests: int
+    generated_tokens: int
+    steps: int
+    cancelled_requests: int
+    adapters: tuple[Digest, ...]
+
+
+class Tokenizer(Protocol):
+    """Text to ids and back, as the base model's own tokenizer does it."""
+
+    @property
+    def stop_token_ids(self) -> frozenset[int]:
+        """Ids that end an answer (end of sequence, end of turn)."""
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of plain text, with the tokenizer's own special tokens (as for a completion prompt)."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids, special tokens left out; an unfinished UTF-8 sequence ends in U+FFFD."""
+
+    def render_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """Ids of a conversation in the model's chat template, ready for the assistant's turn.
+
+        Raises InvalidInput where the template refuses the conversation.
+        """
+
+
+class Engine(Protocol):
+    """Continuous batching over one base model; every request may use a different adapter."""
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The base model's tokenizer."""
+
+    @property
+    def context_length(self) -> int:
+        """The most tokens of prompt and answer together."""
+
+    def load_adapter(self, adapter: Adapter) -> AppliedAdapter:
+        """Apply an adapter and say what was applied; loading a digest twice is a no-op.
+
+        Raises AdapterRejected where a tensor fits no module of the base model; then nothing changed.
+        """
+
+    def unload_adapter(self, digest: Digest) -> None:
+        """Forget an adapter; an unknown digest is a no-op. Requests that use it finish first."""
+
+    def submit(self, request: GenerationRequest) -> TokenStream:
+        """Queue a request and return its stream at once.
+
+        Raises ContextLengthExceeded, ModelNotFound (an adapter that is not loaded) or EngineFailed.
+        Call from a running event loop; the stream belongs to that loop.
+        """
+
+    def stats(self) -> EngineStats:
+        """Counters since start; cheap and safe from any thread."""
+
+    def close(self) -> None:
+        """Stop the engine; running streams raise EngineFailed. Closing twice is a no-op."""

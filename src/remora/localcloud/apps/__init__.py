@@ -1,0 +1,1 @@
+"""Container Apps: environments, apps, revisions, and the processes that they are."""

@@ -1,0 +1,1 @@
+"""Azure Resource Manager: routing, resource groups, deployments, template expressions."""

@@ -1,0 +1,1 @@
+"""Azure Files: the data plane over plain directories."""

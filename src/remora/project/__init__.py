@@ -1,0 +1,1 @@
+"""What the user's folder says: base model, adapters, settings and AI Toolkit's files."""

@@ -1,0 +1,1 @@
+"""From a folder to an answering revision: plan, sync, release."""
