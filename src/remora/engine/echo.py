@@ -1,7 +1,7 @@
 """A scripted, deterministic engine for tests of everything above the engine. Loads no model.
 
-The answer to a prompt is the text of its last line, after `tag:` where an adapter is in use (the first
-characters of its digest), one token a character. `hold()` freezes generation so that a test can look at a request in
+The answer to a prompt is the text of its last line, one token a character; where an adapter is in use,
+after its short digest and a colon. `hold()` freezes generation, so that a test can look at a request in
 flight without sleeping.
 """
 
