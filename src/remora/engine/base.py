@@ -55,8 +55,14 @@ class TokenEvent:
     finish_reason: FinishReason | None = None
 
 
-class TokenStream(AsyncIterator[TokenEvent], Protocol):
+class TokenStream(Protocol):
     """Async iterator of TokenEvent. Closing it cancels the request within one engine step."""
+
+    def __aiter__(self) -> AsyncIterator[TokenEvent]:
+        """The stream itself."""
+
+    async def __anext__(self) -> TokenEvent:
+        """The next token, as soon as it is known. Raises EngineFailed where the engine stopped."""
 
     async def aclose(self) -> None:
         """Cancel if still running; closing twice, or after the end, is a no-op."""
