@@ -1,0 +1,208 @@
+"""One container app: what it runs now, a new revision of it, and waiting until that one is ready."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from azure.core.exceptions import ResourceNotFoundError
+
+from remora.azure.failures import explained
+from remora.azure.profile import Clients
+from remora.errors import DeploymentNotFound, NotReady
+
+API_KEY_SECRET = "remora-api-key"  # noqa: S105 - the secret's name
+API_KEY_VARIABLE = "REMORA_API_KEY"
+
+_FAILED_STATES = frozenset({"Failed", "ActivationFailed", "Degraded"})
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One running copy of a revision."""
+
+    name: str
+    state: str
+    details: str
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A revision and how it is doing. `state` is Azure's runningState, `health` its healthState."""
+
+    name: str
+    active: bool
+    state: str
+    health: str
+    details: str
+    replicas: int
+    created: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppState:
+    """What the app's document says. `environment` holds plain values only, never secrets."""
+
+    fqdn: str
+    latest_revision: str
+    latest_ready_revision: str
+    environment: Mapping[str, str]
+    min_replicas: int
+    max_replicas: int
+    image: str
+    event_stream: str
+    template: Json
+
+
+class ContainerApp:
+    """A container app by name; every method asks the cloud anew."""
+
+    def __init__(self, clients: Clients, group: str, name: str) -> None:
+        self.name = name
+        self.group = group
+        self._clients = clients
+
+    def __repr__(self) -> str:
+        return f"ContainerApp({self.group!r}, {self.name!r})"
+
+    def exists(self) -> bool:
+        """Whether the cloud has an app of this name in the group."""
+        try:
+            self.read()
+        except DeploymentNotFound:
+            return False
+        return True
+
+    def read(self) -> AppState:
+        """The app as it is now. Raises DeploymentNotFound."""
+        with explained(f"reading container app {self.name!r}"):
+            properties: Json = self._apps.get(self.group, self.name).as_dict()["properties"]
+        template = properties["template"]
+        container = template["containers"][0]
+        scale = template.get("scale") or {}
+        return AppState(
+            fqdn=((properties.get("configuration") or {}).get("ingress") or {}).get("fqdn") or "",
+            latest_revision=properties.get("latestRevisionName") or "",
+            latest_ready_revision=properties.get("latestReadyRevisionName") or "",
+            environment={
+                v["name"]: v["value"] for v in container.get("env") or () if v.get("value") is not None
+            },
+            min_replicas=scale.get("minReplicas") or 0,
+            max_replicas=scale.get("maxReplicas") or 10,
+            image=container.get("image") or "",
+            event_stream=properties.get("eventStreamEndpoint") or "",
+            template=template,
+        )
+
+    def secrets(self) -> dict[str, str]:
+        """Secret values by name."""
+        with explained(f"reading the secrets of {self.name!r}"):
+            document: Json = self._apps.list_secrets(self.group, self.name).as_dict()
+        return {item["name"]: item.get("value") or "" for item in document.get("value") or ()}
+
+    def log_token(self) -> str:
+        """A short-lived token for the log stream."""
+        with explained(f"asking for a log token of {self.name!r}"):
+            document: Json = self._apps.get_auth_token(self.group, self.name).as_dict()
+        return str(document["properties"]["token"])
+
+    def roll_out(self, environment: Mapping[str, str], *, min_replicas: int, max_replicas: int) -> str:
+        """Change environment and scale, which makes a new revision, and return its name."""
+        template = self.read().template
+        container = template["containers"][0]
+        kept = [variable for variable in container.get("env") or () if variable["name"] not in environment]
+        container["env"] = kept + [{"name": name, "value": value} for name, value in environment.items()]
+        template["scale"] = {
+            **(template.get("scale") or {}),
+            "minReplicas": min_replicas,
+            "maxReplicas": max_replicas,
+        }
+        template["revisionSuffix"] = ""
+        with explained(f"updating container app {self.name!r}"):
+            body = {"properties": {"template": template}}
+            self._apps.begin_update(self.group, self.name, body).result()
+        return self.read().latest_revision
+
+    def revisions(self) -> list[Revision]:
+        """All revisions, newest last."""
+        with explained(f"listing the revisions of {self.name!r}"):
+            found = [item.as_dict() for item in self._revisions.list_revisions(self.group, self.name)]
+        return sorted(map(_revision, found), key=lambda revision: revision.created)
+
+    def revision(self, name: str) -> Revision:
+        """One revision. Raises DeploymentNotFound."""
+        with explained(f"reading revision {name!r}"):
+            return _revision(self._revisions.get_revision(self.group, self.name, name).as_dict())
+
+    def replicas(self, revision: str) -> list[Replica]:
+        """The replicas of a revision."""
+        operations = self._clients.apps.container_apps_revision_replicas
+        with explained(f"listing the replicas of {revision!r}"):
+            document: Json = operations.list_replicas(self.group, self.name, revision).as_dict()
+        return [_replica(item) for item in document.get("value") or ()]
+
+    def wait_until_ready(
+        self, revision: str, *, timeout_seconds: float, progress: Callable[[str], None]
+    ) -> None:
+        """Return when the revision serves. Raises NotReady, in its own words, when it failed or is too slow."""
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            now = self.revision(revision)
+            if now.health == "Healthy" and self.read().latest_ready_revision == revision:
+                return
+            if now.state in _FAILED_STATES:
+                raise NotReady(_why(now, "failed"), hint="see: remora logs")
+            if time.monotonic() > deadline:
+                raise NotReady(
+                    _why(now, f"was not ready in {timeout_seconds:.0f} s"), hint="see: remora logs"
+                )
+            progress(f"revision {revision}: {now.state or 'starting'}")
+            time.sleep(min(self._clients.profile.poll_seconds, 2.0))
+
+    def delete(self) -> None:
+        """Delete the app; a missing one is a no-op."""
+        with explained(f"deleting container app {self.name!r}"), suppress(ResourceNotFoundError):
+            self._apps.begin_delete(self.group, self.name).result()
+
+    @property
+    def _apps(self) -> Any:  # the SDK is untyped for us
+        return self._clients.apps.container_apps
+
+    @property
+    def _revisions(self) -> Any:
+        return self._clients.apps.container_apps_revisions
+
+
+def _revision(document: Json) -> Revision:
+    properties = document["properties"]
+    return Revision(
+        name=document["name"],
+        active=bool(properties.get("active")),
+        state=properties.get("runningState") or "",
+        health=properties.get("healthState") or "",
+        details=properties.get("runningStateDetails") or properties.get("provisioningError") or "",
+        replicas=properties.get("replicas") or 0,
+        created=str(properties.get("createdTime") or ""),
+    )
+
+
+def _replica(document: Json) -> Replica:
+    properties = document["properties"]
+    container = (properties.get("containers") or [{}])[0]
+    return Replica(
+        name=document["name"],
+        state=properties.get("runningState") or "",
+        details=container.get("runningStateDetails") or properties.get("runningStateDetails") or "",
+        container=container.get("name") or "",
+    )
+
+
+def _why(revision: Revision, what: str) -> str:
+    reason = f": {revision.details}" if revision.details else ""
+    return f"revision {revision.name!r} {what} (state {revision.state or 'unknown'}){reason}"

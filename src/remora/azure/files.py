@@ -1,0 +1,111 @@
+"""A file share, through Microsoft's SDK. Knows bytes and paths; what to upload is `rollout`'s."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from azure.core.exceptions import ResourceExistsError
+
+from remora.azure.failures import explained
+from remora.azure.profile import Clients
+from remora.errors import DeploymentNotFound
+
+if TYPE_CHECKING:
+    from azure.storage.fileshare import ShareClient
+
+_RANGE_CONCURRENCY = 4
+
+
+class Share:
+    """One file share of a storage account. Paths are relative to its root; safe to use from threads."""
+
+    def __init__(self, clients: Clients, group: str, account: str, name: str) -> None:
+        self.account = account
+        self.name = name
+        self._clients = clients
+        self._group = group
+        self._known_folders: set[PurePosixPath] = set()
+        self._folder_lock = Lock()
+
+    def __repr__(self) -> str:
+        return f"Share({self.account!r}, {self.name!r})"
+
+    def read(self, path: PurePosixPath) -> bytes | None:
+        """A small file's content, or None where it does not exist."""
+        try:
+            with explained(f"reading {path} from {self!r}"):
+                data: bytes = self._client.get_file_client(str(path)).download_file().readall()
+        except DeploymentNotFound:
+            return None
+        return data
+
+    def replace(self, path: PurePosixPath, data: bytes) -> None:
+        """Write a small file so that a reader sees the old or the new content, never a part of it."""
+        self.make_folder(path.parent)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        with explained(f"writing {path} to {self!r}"):
+            client = self._client.get_file_client(str(temporary))
+            client.upload_file(data)
+            client.rename_file(str(path), overwrite=True)
+
+    def upload(self, path: PurePosixPath, source: Path) -> None:
+        """Upload a file. It is visible while it grows: upload to a place that nothing points to yet."""
+        self.make_folder(path.parent)
+        with explained(f"uploading {source.name} to {self!r}"), source.open("rb") as stream:
+            client = self._client.get_file_client(str(path))
+            client.upload_file(
+                stream,
+                length=source.stat().st_size,
+                max_concurrency=_RANGE_CONCURRENCY,
+                validate_content=True,
+            )
+
+    def sizes(self, folder: PurePosixPath) -> Mapping[PurePosixPath, int]:
+        """Path → size in bytes of every file below a folder; a missing folder is empty."""
+        found: dict[PurePosixPath, int] = {}
+        try:
+            with explained(f"listing {folder} of {self!r}"):
+                entries = list(self._client.get_directory_client(str(folder)).list_directories_and_files())
+        except DeploymentNotFound:
+            return {}
+        for entry in entries:
+            path = folder / entry["name"]
+            if entry["is_directory"]:
+                found |= self.sizes(path)
+            else:
+                found[path] = entry["size"]
+        return found
+
+    def make_folder(self, folder: PurePosixPath) -> None:
+        """Create a folder and its parents; existing ones are a no-op."""
+        for part in (*reversed(folder.parents), folder):
+            with self._folder_lock:
+                if part == PurePosixPath() or part in self._known_folders:
+                    continue
+                self._known_folders.add(part)
+                self._create_folder(part)
+
+    def _create_folder(self, folder: PurePosixPath) -> None:
+        with explained(f"creating {folder} on {self!r}"), suppress(ResourceExistsError):
+            self._client.create_directory(str(folder))
+
+    @cached_property
+    def _client(self) -> ShareClient:
+        from azure.storage.fileshare import ShareClient
+
+        accounts: Any = self._clients.storage.storage_accounts
+        with explained(f"reading storage account {self.account!r}"):
+            properties = accounts.get_properties(self._group, self.account)
+            keys = accounts.list_keys(self._group, self.account).keys_property
+        return ShareClient(
+            account_url=properties.primary_endpoints.file.rstrip("/"),
+            share_name=self.name,
+            credential=keys[0].value,
+            retry_total=self._clients.profile.retries,
+        )

@@ -1,0 +1,161 @@
+"""Which cloud we talk to. The only place where the local cloud and Azure differ for the client.
+
+Everything that depends on the cloud is a field of CloudProfile; nobody asks "am I local?".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from azure.core.pipeline import PipelineRequest
+from azure.core.pipeline.policies import SansIOHTTPPolicy
+
+from remora.azure.credentials import StaticToken, azure_credential
+from remora.errors import CloudUnavailable, InvalidInput
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+    from azure.mgmt.appcontainers import ContainerAppsAPIClient
+    from azure.mgmt.resource.deployments import DeploymentsMgmtClient
+    from azure.mgmt.resource.resources import ResourceManagementClient
+    from azure.mgmt.resource.subscriptions import SubscriptionClient
+    from azure.mgmt.storage import StorageManagementClient
+
+APPS_API_VERSION = "2025-07-01"
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True, slots=True)
+class CloudProfile:
+    """How to reach a cloud.
+
+    `arm_url` None leaves endpoint and scopes to the SDKs (Azure's public cloud). `poll_seconds` is how
+    often a long-running operation is asked about; `retries` how often the SDKs repeat a failed call.
+    """
+
+    name: str
+    arm_url: str | None
+    endpoint_scheme: str
+    poll_seconds: float
+    retries: int
+    default_location: str | None
+    token: str = ""
+
+    @property
+    def credential(self) -> TokenCredential:
+        return StaticToken(self.token) if self.token else azure_credential()
+
+    def client_options(self) -> dict[str, Any]:
+        """Keyword arguments that every management client takes."""
+        options: dict[str, Any] = {"polling_interval": self.poll_seconds, "retry_total": self.retries}
+        if self.arm_url is None:
+            return options
+        options |= {"base_url": self.arm_url, "credential_scopes": [f"{self.arm_url}/.default"]}
+        if urlsplit(self.arm_url).hostname in _LOOPBACK:
+            options["per_call_policies"] = [_AllowPlainHttp()]
+        return options
+
+
+AZURE = CloudProfile(
+    name="azure",
+    arm_url=None,
+    endpoint_scheme="https",
+    poll_seconds=5.0,
+    retries=3,
+    default_location=None,
+)
+
+
+def remora_home(environment: Mapping[str, str] = os.environ) -> Path:
+    """The folder for what Remora keeps on this machine (`REMORA_HOME`, default `~/.remora`)."""
+    return Path(environment.get("REMORA_HOME") or Path.home() / ".remora")
+
+
+def local_connection(home: Path) -> dict[str, Any] | None:
+    """What a running local cloud wrote about itself, or None. It may have died since."""
+    try:
+        document = json.loads((home / "cloud" / "connection.json").read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def load_profile(name: str, home: Path) -> CloudProfile:
+    """The profile called `name`. Raises InvalidInput, or CloudUnavailable where no local cloud runs."""
+    if name == "azure":
+        return AZURE
+    if name != "local":
+        raise InvalidInput(f"there is no cloud {name!r}", hint="use local or azure", param="cloud")
+    connection = local_connection(home)
+    if connection is None:
+        raise CloudUnavailable("the local cloud is not running", hint="run: remora cloud start")
+    return CloudProfile(
+        name="local",
+        arm_url=connection["arm_url"],
+        endpoint_scheme="http",
+        poll_seconds=0.1,
+        retries=1,
+        default_location="eastus",
+        token=connection["token"],
+    )
+
+
+class Clients:
+    """Microsoft's management clients for one subscription, each made when first used."""
+
+    def __init__(self, profile: CloudProfile, subscription_id: str = "") -> None:
+        self.profile = profile
+        self.subscription_id = subscription_id
+
+    def for_subscription(self, subscription_id: str) -> Clients:
+        """The same cloud, another subscription."""
+        return Clients(self.profile, subscription_id)
+
+    @cached_property
+    def subscriptions(self) -> SubscriptionClient:
+        from azure.mgmt.resource.subscriptions import SubscriptionClient
+
+        return SubscriptionClient(self.profile.credential, **self.profile.client_options())
+
+    @cached_property
+    def resources(self) -> ResourceManagementClient:
+        from azure.mgmt.resource.resources import ResourceManagementClient
+
+        return ResourceManagementClient(*self._arguments, **self.profile.client_options())
+
+    @cached_property
+    def deployments(self) -> DeploymentsMgmtClient:
+        from azure.mgmt.resource.deployments import DeploymentsMgmtClient
+
+        return DeploymentsMgmtClient(*self._arguments, **self.profile.client_options())
+
+    @cached_property
+    def storage(self) -> StorageManagementClient:
+        from azure.mgmt.storage import StorageManagementClient
+
+        return StorageManagementClient(*self._arguments, **self.profile.client_options())
+
+    @cached_property
+    def apps(self) -> ContainerAppsAPIClient:
+        from azure.mgmt.appcontainers import ContainerAppsAPIClient
+
+        options = self.profile.client_options()
+        return ContainerAppsAPIClient(*self._arguments, api_version=APPS_API_VERSION, **options)
+
+    @property
+    def _arguments(self) -> tuple[TokenCredential, str]:
+        return self.profile.credential, self.subscription_id
+
+
+class _AllowPlainHttp(SansIOHTTPPolicy):  # type: ignore[misc]  # the SDK is untyped for us
+    """Lets a bearer token travel over http; installed for loopback only (azure-core refuses otherwise)."""
+
+    def on_request(self, request: PipelineRequest) -> None:
+        request.context.options["enforce_https"] = False
