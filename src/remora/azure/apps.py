@@ -150,7 +150,7 @@ class ContainerApp:
     def wait_until_ready(
         self, revision: str, *, timeout_seconds: float, progress: Callable[[str], None]
     ) -> None:
-        """Return when the revision serves. Raises NotReady, in its own words, when it failed or is too slow."""
+        """Return when the revision serves. Raises NotReady, with the reason, when it failed or is late."""
         deadline = time.monotonic() + timeout_seconds
         while True:
             now = self.revision(revision)

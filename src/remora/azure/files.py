@@ -54,17 +54,21 @@ class Share:
             client.upload_file(data)
             client.rename_file(str(path), overwrite=True)
 
-    def upload(self, path: PurePosixPath, source: Path) -> None:
+    def upload(self, path: PurePosixPath, source: Path | bytes) -> None:
         """Upload a file. It is visible while it grows: upload to a place that nothing points to yet."""
         self.make_folder(path.parent)
-        with explained(f"uploading {source.name} to {self!r}"), source.open("rb") as stream:
-            client = self._client.get_file_client(str(path))
-            client.upload_file(
-                stream,
-                length=source.stat().st_size,
-                max_concurrency=_RANGE_CONCURRENCY,
-                validate_content=True,
-            )
+        client = self._client.get_file_client(str(path))
+        with explained(f"uploading {path.name} to {self!r}"):
+            if isinstance(source, bytes):
+                client.upload_file(source, validate_content=True)
+                return
+            with source.open("rb") as stream:
+                client.upload_file(
+                    stream,
+                    length=source.stat().st_size,
+                    max_concurrency=_RANGE_CONCURRENCY,
+                    validate_content=True,
+                )
 
     def sizes(self, folder: PurePosixPath) -> Mapping[PurePosixPath, int]:
         """Path → size in bytes of every file below a folder; a missing folder is empty."""

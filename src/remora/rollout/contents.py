@@ -1,0 +1,95 @@
+"""What a release consists of: which files must be on the share, under which ids and aliases."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from remora.adapters.adapter import Digest
+from remora.adapters.digest import folder_digest
+from remora.adapters.hash_cache import HashCache
+from remora.adapters.inspect import ADAPTER_FILES
+from remora.adapters.model_set import ModelSet
+from remora.adapters.store import (
+    RELEASE_FILE,
+    Release,
+    adapter_folder,
+    encode_aliases,
+    model_folder,
+    release_folder,
+)
+from remora.rollout.code import code_archive, requirements, start_script
+from remora.rollout.plan import SyncFile
+
+_ID_CHARACTERS = 12
+_MODEL_SUFFIXES = frozenset({".json", ".safetensors", ".model", ".txt", ".jinja"})
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """A release: its files, its id, and the adapters that it serves.
+
+    `adapter_set` identifies the aliases as a whole, so that a revision can say which set it started with.
+    """
+
+    files: tuple[SyncFile, ...]
+    release_id: str
+    aliases: Mapping[str, Digest]
+    adapter_set: str
+
+
+def release_contents(models: ModelSet, serve: Mapping[str, str | int], hashes: HashCache) -> Contents:
+    """Everything that must be on the share for these models to be served with these settings."""
+    base_files = model_files(models.base_path)
+    base_digest = folder_digest(models.base_path, base_files, sha256=hashes.sha256)
+    release = Release(base_name=models.base_name, base_digest=base_digest, serve=serve)
+    release_id, release_files = _release_files(release)
+    files = [
+        *release_files,
+        *_files_of(models.base_path, base_files, model_folder(base_digest), hashes),
+    ]
+    for adapter in models.adapters:
+        files += _files_of(adapter.path, ADAPTER_FILES, adapter_folder(adapter.name, adapter.digest), hashes)
+    aliases = {adapter.name: adapter.digest for adapter in models.adapters}
+    return Contents(
+        files=tuple(files),
+        release_id=release_id,
+        aliases=aliases,
+        adapter_set=_short_sha256(encode_aliases(aliases, {})),
+    )
+
+
+def model_files(base: Path) -> tuple[str, ...]:
+    """The files of a base model that serving it takes: weights, configuration, tokenizer."""
+    found = (entry for entry in base.iterdir() if entry.is_file() and entry.suffix in _MODEL_SUFFIXES)
+    return tuple(sorted(entry.name for entry in found))
+
+
+def _release_files(release: Release) -> tuple[str, list[SyncFile]]:
+    contents = {
+        RELEASE_FILE: release.to_json(),
+        "code.zip": code_archive(),
+        "requirements.txt": requirements(),
+        "start.py": start_script(),
+    }
+    release_id = _short_sha256(b"".join(hashlib.sha256(data).digest() for data in contents.values()))
+    folder = release_folder(release_id)
+    return release_id, [
+        SyncFile(folder / name, len(data), hashlib.sha256(data).hexdigest(), data)
+        for name, data in contents.items()
+    ]
+
+
+def _files_of(
+    folder: Path, names: tuple[str, ...], target: PurePosixPath, hashes: HashCache
+) -> list[SyncFile]:
+    return [
+        SyncFile(target / name, (folder / name).stat().st_size, hashes.sha256(folder / name), folder / name)
+        for name in names
+    ]
+
+
+def _short_sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:_ID_CHARACTERS]
