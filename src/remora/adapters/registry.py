@@ -1,0 +1,80 @@
+"""Which model a client means. Owns the names of one base model and its adapters; loads nothing."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from types import MappingProxyType
+
+from remora.adapters.adapter import Adapter, short
+from remora.adapters.model_set import ModelSet
+from remora.errors import InvalidInput, ModelNotFound
+
+SHORTEST_DIGEST_PREFIX = 8  # characters; fewer would be a guess, not an identity
+
+
+class AdapterRegistry:
+    """Names to adapters. A name is only a pointer; what it points to is known by its digest."""
+
+    def __init__(self, base_name: str, adapters: Sequence[Adapter]) -> None:
+        self.base_name = base_name
+        self._adapters = MappingProxyType(_by_name(base_name, adapters))
+
+    @classmethod
+    def of(cls, model_set: ModelSet) -> AdapterRegistry:
+        return cls(model_set.base_name, model_set.adapters)
+
+    @property
+    def adapters(self) -> tuple[Adapter, ...]:
+        return tuple(self._adapters.values())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What a client may ask for: the base first, then the adapters."""
+        return (self.base_name, *self._adapters)
+
+    def resolve(self, model: str) -> Adapter | None:
+        """The adapter that `model` means, None for the base; raises ModelNotFound for anything else.
+
+        Tried in this order, so that a name with a colon or an at sign in it still means itself: the base,
+        an adapter, `base:adapter`, and either of the last two with `@` and the first characters (8 or
+        more) of the digest.
+        """
+        if model == self.base_name:
+            return None
+        for name in (model, model.removeprefix(f"{self.base_name}:")):
+            adapter = self._adapters.get(name) or self._pinned(name)
+            if adapter is not None:
+                return adapter
+        raise ModelNotFound(f"the model {model!r} does not exist", hint=self._hint(model), param="model")
+
+    def _pinned(self, model: str) -> Adapter | None:
+        name, at, prefix = model.rpartition("@")
+        adapter = self._adapters.get(name)
+        if not at or adapter is None:
+            return None
+        if len(prefix) >= SHORTEST_DIGEST_PREFIX and adapter.digest.startswith(prefix):
+            return adapter
+        raise ModelNotFound(
+            f"the model {model!r} does not exist: {name!r} is at {short(adapter.digest)}",
+            hint=f"ask for {name!r}, or for {name}@{short(adapter.digest)}",
+            param="model",
+        )
+
+    def _hint(self, model: str) -> str:
+        close = difflib.get_close_matches(model, self.names, n=1)
+        guess = f"did you mean {close[0]!r}? " if close else ""
+        return f"{guess}this endpoint serves: {', '.join(self.names)}"
+
+
+def _by_name(base_name: str, adapters: Sequence[Adapter]) -> dict[str, Adapter]:
+    named: dict[str, Adapter] = {}
+    for adapter in adapters:
+        if adapter.name == base_name or adapter.name in named:
+            raise InvalidInput(
+                f"two models are called {adapter.name!r}",
+                hint="give every adapter its own name under [adapters] in remora.toml, other than the base's",
+                param=adapter.name,
+            )
+        named[adapter.name] = adapter
+    return named

@@ -1,0 +1,156 @@
+"""One answer, from a question in words to text as it comes. Used by every route and by the chat page.
+
+Owns the choice of adapter, the room in the context, counts and times; knows neither HTTP nor a page.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from remora.adapters.adapter import Adapter, short
+from remora.adapters.registry import AdapterRegistry
+from remora.engine.base import Engine, FinishReason, GenerationRequest, SamplingParams
+from remora.engine.text import TextEvent, generate_text
+from remora.errors import ContextLengthExceeded, InvalidInput
+
+# No tokenizer packs more into a token in earnest; what is longer is refused before it costs any work.
+MOST_CHARACTERS_PER_TOKEN = 64
+
+Turn = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to answer and how. `turns` are a conversation; `text` is a plain prompt, used without them.
+
+    `max_tokens` None means what fits, up to the endpoint's default.
+    """
+
+    model: str
+    turns: Sequence[Turn] = ()
+    text: str = ""
+    max_tokens: int | None = None
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int | None = None
+    stop: Sequence[str] = ()
+
+
+class Answer:
+    """A running answer. Iterate `events()` once; counts and times are final when it is through."""
+
+    def __init__(
+        self, answer_id: str, adapter: Adapter | None, prompt_tokens: int, source: AsyncGenerator[TextEvent]
+    ) -> None:
+        self.id = answer_id
+        self.created_seconds = int(time.time())
+        self.adapter = adapter
+        self.prompt_tokens = prompt_tokens
+        self.completion_tokens = 0
+        self.finish_reason: FinishReason | None = None
+        self._source = source
+        self._asked_at = time.perf_counter()
+        self._first_at: float | None = None
+        self._first_tokens = 0
+        self._last_at = self._asked_at
+
+    @property
+    def label(self) -> str:
+        """Which model answers: `tone@3f9a12cd34ef`, or `base`."""
+        if self.adapter is None:
+            return "base"
+        return f"{self.adapter.name}@{short(self.adapter.digest)}"
+
+    @property
+    def first_token_seconds(self) -> float:
+        return (self._first_at or self._last_at) - self._asked_at
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Speed after the first piece of text; of the whole answer where that was all."""
+        if self._first_at is not None and self._last_at > self._first_at:
+            return (self.completion_tokens - self._first_tokens) / (self._last_at - self._first_at)
+        elapsed = self._last_at - self._asked_at
+        return self.completion_tokens / elapsed if elapsed > 0 else 0.0
+
+    async def events(self) -> AsyncGenerator[TextEvent]:
+        """The text as it comes. Closing this, or cancelling whoever waits for it, stops the engine."""
+        async with aclosing(self._source) as source:
+            async for event in source:
+                self._note(event)
+                yield event
+
+    async def text(self) -> str:
+        """The whole text, when it is there."""
+        async with aclosing(self.events()) as events:
+            return "".join([event.text async for event in events])
+
+    def _note(self, event: TextEvent) -> None:
+        self._last_at = time.perf_counter()
+        self.completion_tokens = event.token_count
+        self.finish_reason = event.finish_reason
+        if self._first_at is None:
+            self._first_at = self._last_at
+            self._first_tokens = event.token_count
+
+
+class Answerer:
+    """Answers questions with one engine and the adapters of one registry."""
+
+    def __init__(self, engine: Engine, models: AdapterRegistry, default_max_tokens: int) -> None:
+        self.engine = engine
+        self.models = models
+        self.default_max_tokens = default_max_tokens
+
+    def ask(self, question: Question, id_prefix: str = "chatcmpl") -> Answer:
+        """Start to answer. Raises at once whatever is wrong with the question or the engine."""
+        adapter = self.models.resolve(question.model)
+        prompt_ids = self._prompt_ids(question)
+        request = GenerationRequest(
+            request_id=f"{id_prefix}-{uuid.uuid4().hex}",
+            prompt_ids=prompt_ids,
+            sampling=SamplingParams(
+                max_tokens=self._room(len(prompt_ids), question.max_tokens),
+                temperature=question.temperature,
+                top_p=question.top_p,
+                top_k=question.top_k,
+                seed=question.seed,
+            ),
+            adapter=adapter.digest if adapter else None,
+            stop_token_ids=self.engine.tokenizer.stop_token_ids,
+        )
+        source = generate_text(self.engine, request, question.stop)
+        return Answer(request.request_id, adapter, len(prompt_ids), source)
+
+    def _prompt_ids(self, question: Question) -> tuple[int, ...]:
+        characters = len(question.text) + sum(len(turn["content"]) for turn in question.turns)
+        if characters > self.engine.context_length * MOST_CHARACTERS_PER_TOKEN:
+            raise ContextLengthExceeded(
+                f"the prompt has {characters} characters, far more than fit into this model's context of "
+                f"{self.engine.context_length} tokens",
+                hint="shorten the prompt",
+                param="messages" if question.turns else "prompt",
+            )
+        tokenizer = self.engine.tokenizer
+        ids = tokenizer.render_chat(question.turns) if question.turns else tokenizer.encode(question.text)
+        if not ids:
+            raise InvalidInput("the prompt is empty", hint="send some text", param="prompt")
+        return tuple(ids)
+
+    def _room(self, prompt_tokens: int, wanted_tokens: int | None) -> int:
+        """How many tokens the answer may have; refuses what does not fit, with both numbers."""
+        context = self.engine.context_length
+        free = context - prompt_tokens
+        if free < 1 or (wanted_tokens is not None and wanted_tokens > free):
+            wanted = f" and the answer may have {wanted_tokens}" if wanted_tokens is not None else ""
+            raise ContextLengthExceeded(
+                f"the prompt has {prompt_tokens} tokens{wanted}, but this model's context holds {context}",
+                hint="shorten the conversation" if free < 1 else f"ask for at most {free} tokens",
+                param="messages" if free < 1 else "max_tokens",
+            )
+        return min(free, self.default_max_tokens) if wanted_tokens is None else wanted_tokens

@@ -1,0 +1,49 @@
+"""The endpoint put together. Wiring only: every line names a part, no line decides anything else."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from remora.adapters.registry import AdapterRegistry
+from remora.engine.base import Engine
+from remora.server.answering import Answerer
+from remora.server.auth import KeyRequired, LoopbackOnly
+from remora.server.chat import chat_routes
+from remora.server.completions import completion_routes
+from remora.server.limits import BodyLimit
+from remora.server.login import login_routes
+from remora.server.models import model_routes
+from remora.server.ops import ops_routes
+from remora.server.problems import install_problem_handlers, unknown_route
+from remora.server.request_ids import RequestIds
+from remora.server.sessions import Sessions
+from remora.server.settings import ServerSettings
+
+
+def create_app(engine: Engine, models: AdapterRegistry, settings: ServerSettings) -> FastAPI:
+    """One endpoint over one engine. The adapters of `models` must be loaded already."""
+    app = FastAPI(title="Remora", openapi_url=None, docs_url=None, redoc_url=None)
+    answerer = Answerer(engine, models, settings.default_max_tokens)
+    sessions = Sessions(settings.api_keys, settings.session_seconds)
+
+    install_problem_handlers(app)
+    app.include_router(chat_routes(answerer, settings))
+    app.include_router(completion_routes(answerer, settings))
+    app.include_router(model_routes(models))
+    app.include_router(ops_routes(engine))
+    app.include_router(unknown_route())
+    if settings.api_keys:
+        app.include_router(login_routes(sessions))
+    if settings.chat_page:
+        from remora.server.ui.page import mount_chat_page
+
+        mount_chat_page(app, answerer)
+
+    # The last one added is the outermost.
+    app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
+    if settings.api_keys:
+        app.add_middleware(KeyRequired, sessions=sessions)
+    else:
+        app.add_middleware(LoopbackOnly)
+    app.add_middleware(RequestIds)
+    return app

@@ -1,0 +1,80 @@
+"""POST /v1/chat/completions. Owns the shape of OpenAI's chat answers; how they come about is `answering`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from remora.server import report
+from remora.server.answering import Answer, Answerer, Question
+from remora.server.schemas import ChatRequest
+from remora.server.settings import ServerSettings
+from remora.server.sse import Chunk, EventStream, while_connected
+
+
+def chat_routes(answerer: Answerer, settings: ServerSettings) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/v1/chat/completions")
+    async def create(body: ChatRequest, request: Request) -> Response:
+        answer = answerer.ask(_question(body))
+        if body.stream:
+            chunks = _chunks(body, answer)
+            return EventStream(chunks, report.headers(answer), settings.keep_alive_seconds)
+        text = await while_connected(request.receive, answer.text())
+        return JSONResponse(_completion(body, answer, text), headers=report.headers(answer))
+
+    return router
+
+
+def _question(body: ChatRequest) -> Question:
+    return Question(
+        model=body.model,
+        turns=[message.as_turn() for message in body.messages],
+        max_tokens=body.token_limit,
+        **body.sampling(),
+    )
+
+
+def _completion(body: ChatRequest, answer: Answer, text: str) -> dict[str, Any]:
+    message = {"role": "assistant", "content": text, "refusal": None}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish_reason}
+    return {
+        **_head(body, answer, "chat.completion"),
+        "choices": [choice],
+        "usage": report.usage(answer),
+        "remora": report.remora(answer),
+    }
+
+
+async def _chunks(body: ChatRequest, answer: Answer) -> AsyncGenerator[Chunk]:
+    """A chunk with the role, one for each piece of text, one with the reason, and the usage if asked for."""
+    head = _head(body, answer, "chat.completion.chunk")
+    if body.wants_usage:
+        head["usage"] = None
+    async with aclosing(answer.events()) as events:
+        yield {**head, "choices": [_delta({"role": "assistant", "content": ""})]}
+        async for event in events:
+            if event.text:
+                yield {**head, "choices": [_delta({"content": event.text})]}
+    yield {**head, "choices": [_delta({}, answer.finish_reason)], "remora": report.remora(answer)}
+    if body.wants_usage:
+        yield {**head, "choices": [], "usage": report.usage(answer)}
+
+
+def _delta(delta: dict[str, str], finish_reason: str | None = None) -> dict[str, Any]:
+    return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+
+
+def _head(body: ChatRequest, answer: Answer, kind: str) -> dict[str, Any]:
+    return {
+        "id": answer.id,
+        "object": kind,
+        "created": answer.created_seconds,
+        "model": body.model,
+        "system_fingerprint": answer.label,
+    }

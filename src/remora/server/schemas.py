@@ -1,0 +1,197 @@
+"""What a client may send. Owns the request bodies and which values are neutral; answers nothing.
+
+A field that is not listed here is refused by name. A field of NEUTRAL is accepted with the values that
+change nothing (and null), since clients send them unasked; any other value is refused by name, not ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, TypedDict
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from remora.errors import InvalidInput, UnsupportedParameter
+
+SEED_LIMIT = 2**63
+LONGEST_STOP_CHARACTERS = 512
+MOST_STOP_STRINGS = 4
+DEFAULT_COMPLETION_TOKENS = 16  # the API's own default for /v1/completions
+
+Neutral = Mapping[str, tuple[object, ...]]
+
+StopString = Annotated[str, Field(min_length=1, max_length=LONGEST_STOP_CHARACTERS)]
+
+
+def _listed(value: object) -> object:
+    """A lone string is a list of one, so that what follows has one shape and one error."""
+    return [value] if isinstance(value, str) else value
+
+
+def _listed_parts(value: object) -> object:
+    return [{"type": "text", "text": value}] if isinstance(value, str) else value
+
+
+class Body(BaseModel):
+    """A JSON object in which nothing is guessed and nothing is ignored."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+    neutral: ClassVar[Neutral] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def drop_neutral(cls, body: object) -> object:
+        if not isinstance(body, dict):
+            return body
+        for name in cls.neutral.keys() & body.keys():
+            value = body[name]
+            if value is not None and value not in cls.neutral[name]:
+                raise UnsupportedParameter(
+                    f"the parameter {name!r} is not supported", hint="leave it out", param=name
+                )
+        return {name: value for name, value in body.items() if name not in cls.neutral}
+
+
+class SamplingFields(TypedDict):
+    """Part of a question, as keyword arguments."""
+
+    temperature: float
+    top_p: float
+    top_k: int
+    seed: int | None
+    stop: tuple[str, ...]
+
+
+class TextPart(Body):
+    type: Literal["text"]
+    text: str
+
+
+class ChatMessage(Body):
+    """One turn of the conversation; SDKs send back the null fields of an earlier answer."""
+
+    neutral: ClassVar[Neutral] = {
+        "annotations": ([],),
+        "audio": (),
+        "function_call": (),
+        "name": (),
+        "refusal": (),
+        "tool_calls": ([],),
+    }
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Annotated[list[TextPart], BeforeValidator(_listed_parts)]
+
+    def as_turn(self) -> dict[str, str]:
+        """As chat templates know it: they have no developer, whose word is the system's."""
+        role = "system" if self.role == "developer" else self.role
+        return {"role": role, "content": "".join(part.text for part in self.content)}
+
+
+class StreamOptions(Body):
+    neutral: ClassVar[Neutral] = {"include_obfuscation": (False,)}
+
+    include_usage: bool = False
+
+
+class Sampling(Body):
+    """What both ways of asking share, in the order of OpenAI's reference; `top_k` is an extension.
+
+    `user` and `metadata` label a request for its sender. They never changed an answer and are not kept.
+    """
+
+    model: str
+    seed: Annotated[int, Field(ge=-SEED_LIMIT, lt=SEED_LIMIT)] | None = None
+    stop: Annotated[
+        list[StopString] | None, Field(max_length=MOST_STOP_STRINGS), BeforeValidator(_listed)
+    ] = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=0)] | None = None
+    user: str | None = None
+    metadata: dict[str, str] | None = None
+
+    @property
+    def wants_usage(self) -> bool:
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    def sampling(self) -> SamplingFields:
+        """The fields of a question that are the same for both routes, the API's defaults filled in."""
+        return {
+            "temperature": 1.0 if self.temperature is None else self.temperature,
+            "top_p": 1.0 if self.top_p is None else self.top_p,
+            "top_k": self.top_k or 0,
+            "seed": self.seed,
+            "stop": tuple(self.stop or ()),
+        }
+
+
+NEUTRAL_SAMPLING: Neutral = {
+    "frequency_penalty": (0,),
+    "logit_bias": ({},),
+    "n": (1,),
+    "presence_penalty": (0,),
+}
+
+
+class ChatRequest(Sampling):
+    neutral: ClassVar[Neutral] = {
+        **NEUTRAL_SAMPLING,
+        "audio": (),
+        "function_call": ("none",),
+        "functions": ([],),
+        "logprobs": (False,),
+        "modalities": (["text"],),
+        "moderation": (),
+        "parallel_tool_calls": (True, False),
+        "prediction": (),
+        "reasoning_effort": (),
+        "response_format": ({"type": "text"},),
+        "service_tier": ("auto", "default"),
+        "store": (False,),
+        "tool_choice": ("none", "auto"),
+        "tools": ([],),
+        "top_logprobs": (0,),
+        "verbosity": (),
+        "web_search_options": (),
+    }
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def refuse_two_limits(cls, body: Any) -> Any:
+        limits = ("max_tokens", "max_completion_tokens")
+        if isinstance(body, dict) and all(body.get(name) is not None for name in limits):
+            raise InvalidInput(
+                "'max_tokens' and 'max_completion_tokens' are both given",
+                hint="send only max_completion_tokens",
+                param="max_tokens",
+            )
+        return body
+
+    @property
+    def token_limit(self) -> int | None:
+        return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+
+
+class CompletionRequest(Sampling):
+    neutral: ClassVar[Neutral] = {
+        **NEUTRAL_SAMPLING,
+        "best_of": (1,),
+        "echo": (False,),
+        "logprobs": (),
+        "suffix": ("",),
+    }
+
+    prompt: Annotated[list[str], Field(min_length=1, max_length=1), BeforeValidator(_listed)]
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+
+    @property
+    def token_limit(self) -> int:
+        return DEFAULT_COMPLETION_TOKENS if self.max_tokens is None else self.max_tokens

@@ -1,0 +1,170 @@
+"""The chat page at `/`. Owns its layout and its events; answers come from the same code as the API's.
+
+Everything it loads comes from this endpoint: system fonts, no analytics, no share links.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from fastapi import FastAPI
+
+from remora.adapters.adapter import short
+from remora.adapters.registry import AdapterRegistry
+from remora.errors import RemoraError
+from remora.server.answering import Answerer, Question
+from remora.server.ui import conversation
+from remora.server.ui.conversation import Message
+from remora.server.ui.turn import PageTurns
+
+HERE = Path(__file__).parent
+SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
+MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "monospace")
+
+# AI Toolkit's defaults, so that the same adapter answers in the same way here.
+MAX_TOKENS = 250
+TEMPERATURE = 0.8
+TOP_P = 0.95
+TOP_K = 50
+
+
+def mount_chat_page(app: FastAPI, answerer: Answerer) -> None:
+    """Put the page at `/`; mount it after all other routes, since it takes every path."""
+    gr.mount_gradio_app(
+        app,
+        build_page(answerer),
+        path="/",
+        footer_links=[],
+        run_history=False,
+        max_file_size="1kb",
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+        theme=_theme(),
+        css_paths=HERE / "page.css",
+        head=f"<script>{(HERE / 'page.js').read_text('utf-8')}</script>",
+    )
+
+
+def build_page(answerer: Answerer) -> gr.Blocks:
+    """The page as Gradio sees it."""
+    turns = PageTurns()
+
+    async def respond(
+        text: str, history: list[Message], model: str, request: gr.Request, *controls: Any
+    ) -> AsyncGenerator[tuple[Any, list[Message]]]:
+        if not text.strip():
+            yield gr.skip(), history
+            return
+        asked = [*history, conversation.user(text)]
+        session = str(request.session_hash)
+        try:
+            turn = turns.start(session, answerer.ask(_question(model, asked, *controls)))
+        except RemoraError as error:
+            yield text, [*asked, conversation.problem(error)]
+            return
+        yield _BUSY, [*asked, conversation.assistant("")]
+        async for so_far in turn.updates():
+            yield gr.skip(), [*asked, conversation.assistant(so_far)]
+        turns.finish(session, turn)
+        shown = [*asked, conversation.assistant(turn.text), conversation.facts(turn.facts)]
+        if turn.error is not None:
+            shown.append(conversation.problem(turn.error))
+        yield _IDLE, shown
+
+    def stop(request: gr.Request) -> None:
+        turns.stop(str(request.session_hash))
+
+    with gr.Blocks(title="Remora", analytics_enabled=False, fill_height=True, fill_width=True) as page:
+        model, settings = _sidebar(answerer.models, answerer.engine.context_length)
+        chatbot = _chatbot()
+        box = gr.Textbox(**_IDLE_BOX, elem_id="question", show_label=False, container=False, max_lines=8)
+        asking = {"inputs": [box, chatbot, model, *settings], "outputs": [box, chatbot]}
+        quiet = {"show_progress": "hidden", "api_visibility": "private"}
+        box.submit(respond, **asking, concurrency_limit=None, **quiet)
+        box.stop(stop, queue=False, **quiet)
+        page.unload(stop)
+    return page
+
+
+_IDLE_BOX: dict[str, Any] = {
+    "placeholder": "Ask something…  (Enter sends, Shift+Enter starts a line)",
+    "submit_btn": True,
+    "stop_btn": False,
+    "autofocus": True,
+}
+_IDLE = gr.update(submit_btn=True, stop_btn=False)
+_BUSY = gr.update(value="", submit_btn=False, stop_btn=True)
+
+
+def _question(model: str, asked: list[Message], system: str, *sliders: float) -> Question:
+    max_tokens, temperature, top_p, top_k = sliders
+    return Question(
+        model=model,
+        turns=conversation.turns(asked, system),
+        max_tokens=int(max_tokens),
+        temperature=temperature,
+        top_p=top_p,
+        top_k=int(top_k),
+    )
+
+
+def _sidebar(
+    models: AdapterRegistry, context_length: int
+) -> tuple[gr.Dropdown, list[gr.components.Component]]:
+    with gr.Sidebar(width=300, elem_id="sidebar"):
+        gr.Markdown("## Remora", elem_id="brand")
+        model = gr.Dropdown(
+            _choices(models),
+            value=(models.adapters[0].name if models.adapters else models.base_name),
+            label="Model",
+            info="The base, or an adapter on it",
+            filterable=False,
+            elem_id="model",
+        )
+        system = gr.Textbox(label="System prompt", lines=2, max_lines=6, placeholder="none")
+        most = max(1, min(4096, context_length))
+        sliders = [
+            gr.Slider(1, most, value=min(MAX_TOKENS, most), step=1, label="Max tokens", elem_id="max-tokens"),
+            gr.Slider(0, 2, value=TEMPERATURE, step=0.05, label="Temperature"),
+            gr.Slider(0.05, 1, value=TOP_P, step=0.05, label="Top-p"),
+            gr.Slider(0, 200, value=TOP_K, step=1, label="Top-k", info="0 switches it off"),
+        ]
+    return model, [system, *sliders]
+
+
+def _choices(models: AdapterRegistry) -> list[tuple[str, str]]:
+    base = (f"{models.base_name} · base", models.base_name)
+    return [
+        base,
+        *((f"{adapter.name} · {short(adapter.digest)}", adapter.name) for adapter in models.adapters),
+    ]
+
+
+def _chatbot() -> gr.Chatbot:
+    return gr.Chatbot(
+        elem_id="chat",
+        show_label=False,
+        container=False,
+        scale=1,
+        height="100%",
+        layout="bubble",
+        buttons=["copy"],
+        feedback_options=None,
+        placeholder="### Ask the base, then an adapter\nThe line under each answer says which one wrote it.",
+    )
+
+
+def _theme() -> gr.themes.Base:
+    fonts = {
+        "font": [gr.themes.Font(name) for name in SANS],
+        "font_mono": [gr.themes.Font(name) for name in MONO],
+    }
+    theme: gr.themes.Base = gr.themes.Base(
+        primary_hue="teal", secondary_hue="teal", neutral_hue="slate", radius_size="lg", **fonts
+    )
+    return theme
