@@ -17,24 +17,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from remora.adapters.adapter import Digest
-from remora.errors import InvalidFile, InvalidInput
+from remora.errors import InvalidFile
+from remora.project.alias import is_alias
 
 ROOT = PurePosixPath(".remora")
 ALIASES = ROOT / "aliases.json"
 MANIFEST = ROOT / "manifest.json"
 RELEASE_FILE = "release.json"
 
-_ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-def check_alias(name: str) -> str:
-    """The name, if it can be an alias: it becomes a folder, a model id and a metric label."""
-    if not _ALIAS.fullmatch(name):
-        raise InvalidInput(
-            f"{name!r} cannot name an adapter",
-            hint="use up to 64 letters, digits, '.', '_' or '-', starting with a letter or digit",
-        )
-    return name
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def model_folder(digest: Digest) -> PurePosixPath:
@@ -44,7 +35,7 @@ def model_folder(digest: Digest) -> PurePosixPath:
 
 def adapter_folder(name: str, digest: Digest) -> PurePosixPath:
     """Where an adapter lies on the share."""
-    return ROOT / "adapters" / check_alias(name) / digest
+    return ROOT / "adapters" / name / digest
 
 
 def release_folder(release_id: str) -> PurePosixPath:
@@ -57,6 +48,7 @@ class Release:
     """What a revision runs besides its adapters: the base model and the serve settings."""
 
     base_name: str
+    also_known_as: tuple[str, ...]
     base_digest: Digest
     serve: Mapping[str, str | int]
 
@@ -72,6 +64,7 @@ def read_release(share: Path, release_id: str) -> Release:
     try:
         return Release(
             base_name=str(document["base_name"]),
+            also_known_as=tuple(map(str, document["also_known_as"])),
             base_digest=Digest(str(document["base_digest"])),
             serve=dict(document["serve"]),
         )
@@ -90,9 +83,12 @@ def encode_aliases(aliases: Mapping[str, Digest], previous: Mapping[str, Digest]
 def decode_aliases(data: bytes, origin: str) -> dict[str, Digest]:
     """Alias → digest. `origin` names the file in the InvalidFile that a malformed one raises."""
     try:
-        return {check_alias(name): Digest(str(entry["digest"])) for name, entry in json.loads(data).items()}
+        aliases = {str(name): Digest(str(entry["digest"])) for name, entry in json.loads(data).items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InvalidFile(f"{origin} is malformed: {error!r}", hint="run: remora deploy") from error
+    if unusable := [name for name, digest in aliases.items() if not _is_safe(name, digest)]:
+        raise InvalidFile(f"{origin} names {unusable[0]!r} wrongly", hint="run: remora deploy")
+    return aliases
 
 
 def read_aliases(share: Path) -> dict[str, Digest]:
@@ -102,6 +98,11 @@ def read_aliases(share: Path) -> dict[str, Digest]:
         return decode_aliases(path.read_bytes(), str(path))
     except FileNotFoundError:
         return {}
+
+
+def _is_safe(name: str, digest: str) -> bool:
+    """Both become folders: nothing in them may lead anywhere else."""
+    return is_alias(name) and bool(_DIGEST.fullmatch(digest))
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -1,0 +1,68 @@
+"""Digests: the identity of an adapter's effect, and of a folder's files. Judges neither."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from remora.adapters.adapter import Digest, LoraSettings
+from remora.adapters.lora_config import read_lora_settings, scaling_of
+from remora.adapters.lora_tensors import WEIGHTS_FILE, parse_tensor_name
+from remora.adapters.tensor_file import CHUNK_BYTES, TensorEntry, read_chunks, read_header
+from remora.errors import InvalidInput
+
+Hasher = Callable[[Path], str]
+"""The sha256 (hex) of a file's bytes; `HashCache.sha256` is one that remembers."""
+
+
+def adapter_digest(folder: Path) -> Digest:
+    """The identity of what a LoRA folder does to a base model.
+
+    Made of every module's scaling and every tensor's name, dtype, shape and bytes, so that it changes
+    with the effect and with nothing else: not with the order of tensors in the file, its metadata, or
+    settings that matter to training only.
+    """
+    settings = read_lora_settings(folder)
+    weights = folder / WEIGHTS_FILE
+    return digest_of_tensors(settings, weights, read_header(weights))
+
+
+def digest_of_tensors(settings: LoraSettings, weights: Path, entries: Iterable[TensorEntry]) -> Digest:
+    """`adapter_digest` of settings and a header that were read already."""
+    ordered = sorted(entries, key=lambda entry: entry.name)
+    total = hashlib.sha256(b"remora adapter 1\n")
+    for entry in ordered:
+        line = [entry.name, entry.dtype, list(entry.shape), _scaling_of_tensor(settings, entry.name)]
+        total.update(json.dumps(line).encode() + b"\n")
+        for chunk in read_chunks(weights, entry):
+            total.update(chunk)
+    return Digest(total.hexdigest())
+
+
+def folder_digest(folder: Path, files: Iterable[str], *, sha256: Hasher | None = None) -> Digest:
+    """The identity of some files of a folder: their relative names (with `/`) and bytes, in any order."""
+    hash_file = sha256 or sha256_of_file
+    total = hashlib.sha256(b"remora folder 1\n")
+    for name in sorted(set(files)):
+        if name.startswith("/") or ".." in name.split("/"):
+            raise InvalidInput(f"{name!r} is no file below {folder}")
+        total.update(json.dumps([name, hash_file(folder / name)]).encode() + b"\n")
+    return Digest(total.hexdigest())
+
+
+def sha256_of_file(path: Path) -> str:
+    """The sha256 (hex) of a file, read a chunk at a time."""
+    total = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            total.update(chunk)
+    return total.hexdigest()
+
+
+def _scaling_of_tensor(settings: LoraSettings, name: str) -> str | None:
+    parsed = parse_tensor_name(name)
+    if parsed is None:
+        return None
+    return scaling_of(settings, parsed.module).hex()  # exact, and spelt alike on every machine

@@ -1,0 +1,171 @@
+"""AI Toolkit's `infra/inference.config.json` and `infra/finetuning.config.json`.
+
+Owns their keys, and keeps keys that it does not know. An empty text means the same as null: not known yet.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from remora.errors import InvalidFile
+from remora.project.json_file import read_object, replace_object, type_name
+
+INFERENCE_FILE = Path("infra/inference.config.json")
+FINETUNING_FILE = Path("infra/finetuning.config.json")
+SCHEME_KEY = "ACA_APP_ENDPOINT_SCHEME"
+
+INFERENCE_KEYS = {
+    "SUBSCRIPTION_ID": "subscription_id",
+    "RESOURCE_GROUP_NAME": "resource_group",
+    "STORAGE_ACCOUNT_NAME": "storage_account",
+    "FILE_SHARE_NAME": "file_share",
+    "ACA_APP_NAME": "app",
+    "ACA_APP_ENDPOINT": "endpoint",
+}
+FINETUNING_KEYS = {
+    "SUBSCRIPTION_ID": "subscription_id",
+    "RESOURCE_GROUP_NAME": "resource_group",
+    "STORAGE_ACCOUNT_NAME": "storage_account",
+    "FILE_SHARE_NAME": "file_share",
+    "ACA_JOB_NAME": "job",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceConfig:
+    """What provisioning made, and every later command needs. `endpoint` is a bare host, maybe with a port.
+
+    `endpoint_scheme` is a key of ours: Azure's endpoints are https, those of a local cloud http.
+    """
+
+    subscription_id: str | None = None
+    resource_group: str | None = None
+    storage_account: str | None = None
+    file_share: str | None = None
+    app: str | None = None
+    endpoint: str | None = None
+    endpoint_scheme: str | None = None
+    other: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str | None:
+        """The endpoint's address. Without a scheme in the file: http on loopback, https elsewhere."""
+        if self.endpoint is None:
+            return None
+        scheme = self.endpoint_scheme or ("http" if _is_loopback(self.endpoint) else "https")
+        return f"{scheme}://{self.endpoint}"
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The keys that have no value yet and cannot be found out from the others."""
+        needed = {key: name for key, name in INFERENCE_KEYS.items() if name != "endpoint"}
+        return tuple(key for key, name in needed.items() if getattr(self, name) is None)
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuningConfig:
+    """What the fine-tuning step made; provisioning for inference builds on the same resources."""
+
+    subscription_id: str | None = None
+    resource_group: str | None = None
+    storage_account: str | None = None
+    file_share: str | None = None
+    job: str | None = None
+    commands: tuple[str, ...] = ()
+
+
+def load_inference_config(root: Path) -> InferenceConfig:
+    """The config of a project; all None where the file does not exist. Raises InvalidFile."""
+    path = root / INFERENCE_FILE
+    if not path.exists():
+        return InferenceConfig()
+    document = read_object(path)
+    known = _texts(path, document, (*INFERENCE_KEYS, SCHEME_KEY))
+    scheme, endpoint = _split_endpoint(path, known["ACA_APP_ENDPOINT"], known[SCHEME_KEY])
+    return InferenceConfig(
+        **{name: known[key] for key, name in INFERENCE_KEYS.items() if name != "endpoint"},
+        endpoint=endpoint,
+        endpoint_scheme=scheme,
+        other={key: value for key, value in document.items() if key not in known},
+    )
+
+
+def save_inference_config(root: Path, config: InferenceConfig) -> None:
+    """Replace the file atomically: the six keys, our scheme where it is known, then what else was there."""
+    document: dict[str, object] = {key: getattr(config, name) for key, name in INFERENCE_KEYS.items()}
+    if config.endpoint_scheme is not None:
+        document[SCHEME_KEY] = config.endpoint_scheme
+    replace_object(root / INFERENCE_FILE, {**document, **config.other})
+
+
+def with_outputs(config: InferenceConfig, outputs: Mapping[str, str], *, scheme: str) -> InferenceConfig:
+    """The config after a provisioning: a template's six outputs, by their keys in the file."""
+    merged = {key: outputs.get(key) or getattr(config, name) for key, name in INFERENCE_KEYS.items()}
+    return InferenceConfig(
+        **{name: merged[key] for key, name in INFERENCE_KEYS.items()},
+        endpoint_scheme=scheme,
+        other=config.other,
+    )
+
+
+def load_finetuning_config(root: Path) -> FinetuningConfig:
+    """The fine-tuning step's config; all None where the file does not exist. Raises InvalidFile."""
+    path = root / FINETUNING_FILE
+    if not path.exists():
+        return FinetuningConfig()
+    document = read_object(path)
+    known = _texts(path, document, tuple(FINETUNING_KEYS))
+    commands = document.get("COMMANDS") or []
+    if not isinstance(commands, list) or not all(isinstance(command, str) for command in commands):
+        raise _wrong(path, "COMMANDS", "an array of texts", commands)
+    return FinetuningConfig(
+        **{name: known[key] for key, name in FINETUNING_KEYS.items()},
+        commands=tuple(commands),
+    )
+
+
+def _texts(path: Path, document: Mapping[str, object], keys: tuple[str, ...]) -> dict[str, str | None]:
+    texts: dict[str, str | None] = {}
+    for key in keys:
+        value = document.get(key)
+        if value is not None and not isinstance(value, str):
+            raise _wrong(path, key, "a text or null", value)
+        texts[key] = (value or "").strip() or None
+    return texts
+
+
+def _split_endpoint(path: Path, endpoint: str | None, scheme: str | None) -> tuple[str | None, str | None]:
+    """People fill in `https://host/` too; it means the bare host."""
+    if scheme not in (None, "http", "https"):
+        raise InvalidFile(
+            f"{path}: {SCHEME_KEY} is {scheme!r}", hint="write http, https or null", param=SCHEME_KEY
+        )
+    if endpoint is None:
+        return scheme, None
+    parts = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
+    usable = parts.scheme in ("", "http", "https") and parts.hostname and not parts.path.strip("/")
+    if not usable or parts.username or parts.query or parts.fragment:
+        raise InvalidFile(
+            f"{path}: ACA_APP_ENDPOINT is {endpoint!r}, not a host name",
+            hint="write the host alone, as in myapp.region.azurecontainerapps.io",
+            param="ACA_APP_ENDPOINT",
+        )
+    return parts.scheme or scheme, parts.netloc
+
+
+def _is_loopback(endpoint: str) -> bool:
+    host = urlsplit(f"//{endpoint}").hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _wrong(path: Path, key: str, wanted: str, value: object) -> InvalidFile:
+    return InvalidFile(
+        f"{path}: {key} is {type_name(value)}, expected {wanted}", hint=f"correct {path.name}", param=key
+    )

@@ -1,0 +1,295 @@
+"""A whole adapter is read as it is; a broken or foreign one is rejected with the reason."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from remora.adapters.adapter import LoraModule
+from remora.adapters.inspect import inspect_adapter, read_base
+from remora.errors import AdapterRejected, InvalidFile, ProjectIncomplete, Refused
+
+MakeFolder = Callable[..., Path]
+WEIGHTS = "adapter_model.safetensors"
+
+
+def test_a_whole_adapter_is_read(make_adapter: MakeFolder, make_base: MakeFolder) -> None:
+    folder = make_adapter(rank=4)
+    adapter = inspect_adapter("tone", folder, read_base(make_base(), names=("tone-base",)))
+    assert adapter.settings.rank == 4
+    assert adapter.settings.target_modules == ("q_proj", "v_proj")
+    assert [module.name for module in adapter.modules] == [
+        f"model.layers.{layer}.self_attn.{side}_proj" for layer in range(2) for side in "qv"
+    ]
+    assert adapter.modules[1] == LoraModule("model.layers.0.self_attn.v_proj", 4, 2.0, 8, 4)
+    assert len(adapter.digest) == 64
+    files = (folder / WEIGHTS, folder / "adapter_config.json")
+    assert adapter.size_bytes == sum(file.stat().st_size for file in files)
+
+
+def test_rank_and_alpha_patterns_and_rslora_are_resolved_as_in_peft(make_adapter: MakeFolder) -> None:
+    targets = ("self_attn.q_proj", "self_attn.v_proj")
+    folder = make_adapter(
+        targets=targets,
+        rank=2,
+        use_rslora=True,
+        alpha_pattern={"layers.1.self_attn.v_proj": 32},
+        rank_pattern={r"layers\.\d+\.self_attn\.q_proj": 2},
+    )
+    modules = {module.name: module for module in inspect_adapter("tone", folder, None).modules}
+    assert modules["model.layers.0.self_attn.v_proj"].scaling == 8 / math.sqrt(2)
+    assert modules["model.layers.1.self_attn.v_proj"].scaling == 32 / math.sqrt(2)
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        ({"peft_type": "IA3"}, "IA3"),
+        ({"use_dora": True}, "use_dora"),
+        ({"bias": "all"}, "bias"),
+        ({"lora_bias": True}, "lora_bias"),
+        ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
+        ({"fan_in_fan_out": True}, "fan_in_fan_out"),
+        ({"task_type": "SEQ_CLS"}, "SEQ_CLS"),
+        ({"init_lora_weights": "pissa"}, "pissa"),
+        ({"layer_replication": [[0, 1]]}, "layer_replication"),
+        ({"r": 0}, "r in adapter_config.json is 0"),
+        ({"r": True}, "True"),
+        ({"lora_alpha": "8"}, "lora_alpha"),
+        ({"target_modules": []}, "target_modules"),
+        ({"target_modules": "("}, "regular expression"),
+        ({"rank_pattern": {"[": 3}}, "regular expression"),
+        ({"alpha_pattern": {"q_proj": None}}, "alpha_pattern"),
+        ({"base_model_name_or_path": 7}, "base_model_name_or_path"),
+    ],
+)
+def test_settings_we_would_not_apply_are_named(
+    make_adapter: MakeFolder, config: dict[str, object], named: str
+) -> None:
+    with pytest.raises(AdapterRejected) as caught:
+        inspect_adapter("tone", make_adapter(**config), None)
+    assert named in caught.value.message
+
+
+def test_malformed_config_is_named_with_its_line(make_adapter: MakeFolder) -> None:
+    folder = make_adapter()
+    (folder / "adapter_config.json").write_text('{"r": 4,\n "lora_alpha": }')
+    with pytest.raises(AdapterRejected, match=r"adapter_config\.json:2:\d+"):
+        inspect_adapter("tone", folder, None)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 8, 40, -1])
+def test_a_truncated_file_is_rejected(make_adapter: MakeFolder, keep: int) -> None:
+    weights = make_adapter() / WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:keep])
+    with pytest.raises(AdapterRejected, match="truncated") as caught:
+        inspect_adapter("tone", weights.parent, None)
+    assert str(weights) in caught.value.message
+    assert caught.value.exit_code == 5
+
+
+def test_a_header_that_claims_too_much_is_not_read(make_adapter: MakeFolder) -> None:
+    weights = make_adapter() / WEIGHTS
+    weights.write_bytes((1 << 40).to_bytes(8, "little") + weights.read_bytes()[8:])
+    with pytest.raises(AdapterRejected, match=f"header of {1 << 40} bytes"):
+        inspect_adapter("tone", weights.parent, None)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[]",
+        b"nonsense",
+        b'{"a": 1}',
+        b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 8]}}',
+        b'{"a": {"dtype": "Q9", "shape": [1], "data_offsets": [0, 4]}}',
+        b'{"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}',
+        b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}',
+        b'{"a": %(entry)s, "a": %(entry)s}'
+        % {b"entry": b'{"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}'},
+        b'{"a": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}}',
+    ],
+)
+def test_a_malformed_header_is_rejected(make_adapter: MakeFolder, header: bytes) -> None:
+    folder = make_adapter()
+    (folder / WEIGHTS).write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 4)
+    with pytest.raises(AdapterRejected, match=r"safetensors|malformed"):
+        inspect_adapter("tone", folder, None)
+
+
+def test_pickle_weights_are_never_opened(make_adapter: MakeFolder) -> None:
+    folder = make_adapter()
+    (folder / WEIGHTS).rename(folder / "adapter_model.bin")
+    with pytest.raises(AdapterRejected, match="pickle") as caught:
+        inspect_adapter("tone", folder, None)
+    assert "safe_serialization" in caught.value.hint
+
+
+def test_missing_weights_are_named(make_adapter: MakeFolder) -> None:
+    folder = make_adapter()
+    (folder / WEIGHTS).unlink()
+    with pytest.raises(AdapterRejected, match="has no adapter_model"):
+        inspect_adapter("tone", folder, None)
+
+
+def test_an_adapter_without_modules_is_rejected(make_adapter: MakeFolder) -> None:
+    with pytest.raises(AdapterRejected, match="no tensors"):
+        inspect_adapter("tone", make_adapter(tensors={}), None)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        "base_model.model.model.embed_tokens.lora_embedding_A",
+        "base_model.model.lm_head.weight",
+        "base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector.weight",
+    ],
+)
+def test_tensors_that_are_no_pair_are_named(make_adapter: MakeFolder, extra: str) -> None:
+    folder = make_adapter()
+    tensors = load_file(folder / WEIGHTS) | {extra: np.zeros((4, 8), np.float32)}
+    save_file(tensors, folder / WEIGHTS)
+    with pytest.raises(AdapterRejected, match="no linear LoRA module") as caught:
+        inspect_adapter("tone", folder, None)
+    assert extra in caught.value.message
+
+
+def test_integer_weights_are_rejected(make_adapter: MakeFolder) -> None:
+    folder = make_adapter()
+    save_file(
+        {name: value.astype(np.int8) for name, value in load_file(folder / WEIGHTS).items()}, folder / WEIGHTS
+    )
+    with pytest.raises(AdapterRejected, match="I8"):
+        inspect_adapter("tone", folder, None)
+
+
+def test_half_a_pair_is_named(make_adapter: MakeFolder) -> None:
+    folder = make_adapter()
+    tensors = load_file(folder / WEIGHTS)
+    del tensors["base_model.model.model.layers.1.self_attn.q_proj.lora_B.weight"]
+    save_file(tensors, folder / WEIGHTS)
+    with pytest.raises(AdapterRejected, match=r"layers\.1\.self_attn\.q_proj has only lora_A"):
+        inspect_adapter("tone", folder, None)
+
+
+def test_a_target_without_weights_is_named(make_adapter: MakeFolder) -> None:
+    with pytest.raises(AdapterRejected, match=r"target_modules names: up_proj"):
+        inspect_adapter("tone", make_adapter(target_modules=["q_proj", "v_proj", "up_proj"]), None)
+
+
+def test_weights_that_are_no_target_are_named(make_adapter: MakeFolder) -> None:
+    with pytest.raises(AdapterRejected, match=r"does not name: model\.layers\.0\.self_attn\.v_proj"):
+        inspect_adapter("tone", make_adapter(target_modules=["q_proj"]), None)
+
+
+@pytest.mark.parametrize("targets", ["all-linear", r".*\.self_attn\.[qv]_proj"])
+def test_targets_may_be_a_pattern(make_adapter: MakeFolder, targets: str) -> None:
+    adapter = inspect_adapter("tone", make_adapter(target_modules=targets), None)
+    assert len(adapter.modules) == 4
+
+
+def test_a_rank_that_is_not_the_weights_is_named(make_adapter: MakeFolder) -> None:
+    with pytest.raises(AdapterRejected, match=r"rank 16 expected, A is \[4, 8\]"):
+        inspect_adapter("tone", make_adapter(rank=4, r=16), None)
+
+
+def test_an_adapter_for_other_dimensions_is_rejected(make_adapter: MakeFolder, make_base: MakeFolder) -> None:
+    tensors = {
+        "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight": np.ones((4, 64), np.float32),
+        "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight": np.ones((64, 4), np.float32),
+    }
+    folder = make_adapter(tensors=tensors, target_modules=["q_proj"], base_model_name_or_path="")
+    with pytest.raises(AdapterRejected, match="8 x 8 in the base, 64 x 64 in the adapter"):
+        inspect_adapter("tone", folder, read_base(make_base()))
+
+
+def test_an_adapter_for_modules_the_base_lacks_is_rejected(
+    make_adapter: MakeFolder, make_base: MakeFolder
+) -> None:
+    tensors = {
+        f"base_model.model.model.layers.9.self_attn.q_proj.lora_{side}.weight": np.ones(shape, np.float32)
+        for side, shape in (("A", (4, 8)), ("B", (8, 4)))
+    }
+    folder = make_adapter(tensors=tensors, target_modules=["q_proj"])
+    with pytest.raises(AdapterRejected, match=r"layers\.9\.self_attn\.q_proj: no such module"):
+        inspect_adapter("tone", folder, read_base(make_base()))
+
+
+@pytest.mark.parametrize(
+    "trained_on",
+    [
+        "tone-base",
+        "somewhere/Tone_Base",
+        "/mount/model-cache/ours/tone-base/",
+        r"C:\models\tone-base",
+        "",
+        "../base",
+    ],
+)
+def test_the_same_base_by_another_path_is_accepted(
+    make_adapter: MakeFolder, make_base: MakeFolder, trained_on: str
+) -> None:
+    folder = make_adapter(base_model_name_or_path=trained_on)
+    assert inspect_adapter("tone", folder, read_base(make_base(), names=("tone-base",)))
+
+
+def test_another_base_is_rejected_by_name(make_adapter: MakeFolder, make_base: MakeFolder) -> None:
+    folder = make_adapter(base_model_name_or_path="microsoft/Phi-3-mini-4k-instruct")
+    with pytest.raises(AdapterRejected, match=r"Phi-3-mini.*'tone-base'") as caught:
+        inspect_adapter("tone", folder, read_base(make_base("models/tone-base")))
+    assert "also_known_as" in caught.value.hint
+
+
+def test_a_base_whose_name_is_unknown_is_judged_by_its_shape(
+    make_adapter: MakeFolder, make_base: MakeFolder
+) -> None:
+    folder = make_adapter(base_model_name_or_path="microsoft/Phi-3-mini-4k-instruct")
+    assert inspect_adapter("tone", folder, read_base(make_base("base")))
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a:b", "a@b", "../a", "ä", "a" * 65])
+def test_a_name_that_cannot_be_an_alias_is_rejected(make_adapter: MakeFolder, name: str) -> None:
+    with pytest.raises(AdapterRejected, match="cannot name an adapter"):
+        inspect_adapter(name, make_adapter(), None)
+
+
+def test_a_sharded_base_is_read_through_its_index(make_base: MakeFolder) -> None:
+    whole, sharded = read_base(make_base("a")), read_base(make_base("b", shards=3))
+    assert whole.modules == sharded.modules
+    assert whole.modules["model.layers.1.mlp.down_proj"] == (8, 12)
+    assert "model.embed_tokens" not in whole.modules
+
+
+def test_a_missing_shard_is_named(make_base: MakeFolder) -> None:
+    folder = make_base(shards=2)
+    (folder / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(ProjectIncomplete, match="model-00002-of-00002"):
+        read_base(folder)
+
+
+def test_an_index_may_not_lead_outside(make_base: MakeFolder) -> None:
+    folder = make_base(shards=2)
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"x": "../secret.safetensors"}}))
+    with pytest.raises(InvalidFile, match="outside its folder"):
+        read_base(folder)
+
+
+def test_a_tied_output_layer_has_the_size_of_the_embeddings(make_base: MakeFolder) -> None:
+    assert read_base(make_base(tie_word_embeddings=True)).find("lm_head") == (16, 8)
+
+
+def test_a_quantized_base_is_refused(make_base: MakeFolder) -> None:
+    with pytest.raises(Refused, match="quantized"):
+        read_base(make_base(quantization_config={"bits": 4}))
+
+
+def test_a_base_saved_without_the_models_prefix_is_found(make_base: MakeFolder) -> None:
+    base = read_base(make_base())
+    assert base.find("layers.0.self_attn.q_proj") == base.find("model.layers.0.self_attn.q_proj") == (8, 8)
