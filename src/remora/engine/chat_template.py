@@ -1,0 +1,81 @@
+"""The base model's own tokenizer and chat template. Owns text to ids and back; knows no weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from jinja2 import TemplateError
+from transformers import AutoTokenizer
+
+from remora.errors import InvalidFile, InvalidInput
+
+
+class HfTokenizer:
+    """Keeps the Tokenizer contract with the tokenizer files of a Hugging Face checkpoint.
+
+    A tokenizer without a chat template (most base checkpoints) gets the plainest one: a line
+    `role: content` for each message, then `assistant:`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(
+                path, local_files_only=True, trust_remote_code=False
+            )
+        except Exception as error:  # transformers raises whatever its parts raise
+            reason = str(error).strip().partition("\n")[0]
+            raise InvalidFile(
+                f"the tokenizer in {path} cannot be loaded: {reason}",
+                hint="copy tokenizer.json and tokenizer_config.json of the base model into that folder",
+            ) from error
+        self._stop_token_ids = _stop_token_ids(path, self._tokenizer.eos_token_id)
+
+    @property
+    def stop_token_ids(self) -> frozenset[int]:
+        return self._stop_token_ids
+
+    def encode(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        # Cleaning up spaces would change text that was already delivered.
+        return str(
+            self._tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        )
+
+    def render_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        if not self._tokenizer.chat_template:
+            return self.encode("".join(f"{_line(message)}\n" for message in messages) + "assistant:")
+        try:
+            ids = self._tokenizer.apply_chat_template(
+                [dict(message) for message in messages],
+                add_generation_prompt=True,
+                tokenize=True,
+                return_dict=False,
+            )
+        except TemplateError as error:
+            raise InvalidInput(
+                f"the model's chat template refuses these messages: {error}",
+                hint="most templates want user and assistant to take turns, after at most one system message",
+                param="messages",
+            ) from error
+        return list(ids)
+
+
+def _line(message: Mapping[str, str]) -> str:
+    return f"{message['role']}: {message['content']}"
+
+
+def _stop_token_ids(path: Path, tokenizer_eos: int | None) -> frozenset[int]:
+    """The tokenizer's end of sequence, and what `generation_config.json` lists (end of turn)."""
+    ids = set() if tokenizer_eos is None else {tokenizer_eos}
+    file = path / "generation_config.json"
+    if file.is_file():
+        try:
+            listed = json.loads(file.read_text("utf-8")).get("eos_token_id")
+        except (ValueError, AttributeError) as error:
+            raise InvalidFile(f"{file} is not a JSON object: {error}") from error
+        ids |= set(listed) if isinstance(listed, list) else {listed}
+    return frozenset(token_id for token_id in ids if isinstance(token_id, int))

@@ -1,0 +1,94 @@
+"""One step as tensors: the new tokens of all sequences in a row, without padding. Owns the layout only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from remora.adapters.adapter import Digest
+from remora.engine.torch.scheduler import Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The rows of one sequence in the batch, and where its keys and values are."""
+
+    rows: slice
+    first_cache_row: int
+    past_count: int  # tokens computed in earlier steps
+    masks: dict[int | None, torch.Tensor] = field(default_factory=dict)  # by window, shared by all layers
+
+    @property
+    def count(self) -> int:
+        return int(self.rows.stop - self.rows.start)
+
+    @property
+    def total_count(self) -> int:
+        return self.past_count + self.count
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """Neighbouring rows that use the same adapter."""
+
+    adapter: Digest
+    rows: slice
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one forward pass needs to know."""
+
+    token_ids: torch.Tensor  # (1, rows)
+    position_ids: torch.Tensor  # (1, rows)
+    cache_rows: torch.Tensor  # (rows,): where each row's key and value go
+    last_rows: torch.Tensor  # the rows whose logits are wanted
+    spans: tuple[Span, ...]
+    groups: tuple[RowGroup, ...]  # of all rows
+    last_groups: tuple[RowGroup, ...]  # of `last_rows`
+
+
+def build_batch(chunks: Sequence[Chunk], device: torch.device) -> Batch:
+    """Lay the chunks out one after the other."""
+    token_ids: list[int] = []
+    position_ids: list[int] = []
+    cache_rows: list[int] = []
+    last_rows: list[int] = []
+    spans: list[Span] = []
+    for chunk in chunks:
+        slot = chunk.sequence.slot
+        if slot is None:
+            raise ValueError(f"sequence {chunk.sequence.request.request_id} has no slot")
+        positions = range(chunk.start, chunk.start + chunk.count)
+        spans.append(Span(slice(len(token_ids), len(token_ids) + chunk.count), slot.first_row, chunk.start))
+        token_ids += chunk.sequence.tokens[positions.start : positions.stop]
+        position_ids += positions
+        cache_rows += (slot.first_row + position for position in positions)
+        if chunk.completes:
+            last_rows.append(len(token_ids) - 1)
+    return Batch(
+        token_ids=torch.tensor([token_ids], device=device),
+        position_ids=torch.tensor([position_ids], device=device),
+        cache_rows=torch.tensor(cache_rows, device=device),
+        last_rows=torch.tensor(last_rows, dtype=torch.long, device=device),
+        spans=tuple(spans),
+        groups=tuple(_groups((chunk, chunk.count) for chunk in chunks)),
+        last_groups=tuple(_groups((chunk, 1) for chunk in chunks if chunk.completes)),
+    )
+
+
+def _groups(chunk_rows: Iterator[tuple[Chunk, int]]) -> Iterator[RowGroup]:
+    """Runs of rows with the same adapter; rows of the base model are in none."""
+    start = stop = 0
+    current: Digest | None = None
+    for chunk, count in chunk_rows:
+        adapter = chunk.sequence.request.adapter
+        if adapter != current:
+            if current is not None:
+                yield RowGroup(current, slice(start, stop))
+            start, current = stop, adapter
+        stop += count
+    if current is not None:
+        yield RowGroup(current, slice(start, stop))

@@ -1,0 +1,306 @@
+"""The embedded engine. Owns one inference thread and the way of requests in and tokens out.
+
+    submit ──► inbox ──► Scheduler ──► SlotModel ──► choose_tokens ──► Mailbox ──► stream
+    (event loop)   └──────────── inference thread, one round a step ────────────┘
+
+The thread alone touches the model, the scheduler and the cache. What other threads share with it is under
+`_changed`'s lock. Adapters are put on and taken off between steps.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+
+from remora.adapters.adapter import Adapter, AppliedAdapter, Digest
+from remora.engine.base import EngineStats, GenerationRequest, TokenEvent, Tokenizer, TokenStream
+from remora.engine.chat_template import HfTokenizer
+from remora.engine.torch.checkpoint import load_model
+from remora.engine.torch.kv_cache import SlotAllocator
+from remora.engine.torch.loaded import LoadedAdapters
+from remora.engine.torch.lora import LoraPair
+from remora.engine.torch.model import SlotModel
+from remora.engine.torch.sampling import TokenSampler, choose_tokens
+from remora.engine.torch.scheduler import Scheduler
+from remora.engine.torch.sequence import Sequence
+from remora.engine.torch.stream import Mailbox, MailboxStream
+from remora.errors import ContextLengthExceeded, EngineFailed, InvalidInput, Overloaded
+
+PREFILL_TOKENS_PER_STEP = 512
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class _Task(Generic[T]):
+    """Something to do between two steps."""
+
+    def __init__(self, run: Callable[[], T]) -> None:
+        self.done: Future[T] = Future()
+        self._run = run
+
+    def run(self) -> None:
+        try:
+            self.done.set_result(self._run())
+        except Exception as error:
+            self.done.set_exception(error)
+
+
+class TorchEngine:
+    """Keeps the Engine contract: continuous batching, every request with its own adapter."""
+
+    def __init__(
+        self,
+        model: SlotModel,
+        tokenizer: Tokenizer,
+        *,
+        max_running_requests: int = 16,
+        max_queued_requests: int = 64,
+        prefill_tokens_per_step: int = PREFILL_TOKENS_PER_STEP,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.context_length = model.context_length
+        self._model = model
+        self._max_open_requests = max_running_requests + max_queued_requests
+        self._scheduler = Scheduler(
+            SlotAllocator(model.cache_tokens),
+            max_running_requests=max_running_requests,
+            prefill_tokens_per_step=prefill_tokens_per_step,
+        )
+        self._changed = threading.Condition()
+        self._inbox: deque[Sequence] = deque()
+        self._open: set[Sequence] = set()
+        self._tasks: deque[_Task[Any]] = deque()
+        self._adapters = LoadedAdapters()
+        self._failure: EngineFailed | None = None
+        self._running = self._generated = self._steps = self._cancelled = 0
+        self._thread = threading.Thread(target=self._run, name="remora-torch-engine", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def load(
+        cls,
+        base_path: Path,
+        *,
+        dtype: str = "auto",
+        device: str = "auto",
+        max_running_requests: int = 16,
+        max_queued_requests: int = 64,
+        prefill_tokens_per_step: int = PREFILL_TOKENS_PER_STEP,
+        kv_cache_tokens: int | None = None,
+    ) -> TorchEngine:
+        """Read a base model and start. `kv_cache_tokens` bounds the tokens in flight (None: by memory).
+
+        Raises ProjectIncomplete, InvalidFile, InvalidInput or Refused.
+        """
+        return cls(
+            load_model(base_path, dtype=dtype, device=device, cache_tokens=kv_cache_tokens),
+            HfTokenizer(base_path),
+            max_running_requests=max_running_requests,
+            max_queued_requests=max_queued_requests,
+            prefill_tokens_per_step=prefill_tokens_per_step,
+        )
+
+    def load_adapter(self, adapter: Adapter) -> AppliedAdapter:
+        """Reads in the calling thread, then waits for the step in progress: keep it off the event loop."""
+        with self._changed:
+            self._refuse_if_stopped()
+            applied = self._adapters.revive(adapter.digest)
+        if applied is not None:
+            return applied
+        pairs = self._model.lora.read(adapter)
+        task = _Task(partial(self._install, adapter.digest, pairs))
+        with self._changed:
+            self._refuse_if_stopped()
+            self._tasks.append(task)
+            self._changed.notify()
+        return task.done.result()
+
+    def unload_adapter(self, digest: Digest) -> None:
+        """Returns at once; the weights go between two steps, after the last request that uses them."""
+        with self._changed:
+            self._adapters.retire(digest)
+            self._tasks.append(_Task(self._remove_unused_adapters))
+            self._changed.notify()
+
+    def submit(self, request: GenerationRequest) -> TokenStream:
+        """Beyond the contract: raises InvalidInput and, where the queue is full, Overloaded."""
+        self._check(request)
+        mailbox = Mailbox()
+        sequence = Sequence(request, mailbox.post, TokenSampler(request.sampling))
+        with self._changed:
+            self._refuse_if_stopped()
+            if len(self._open) >= self._max_open_requests:
+                raise Overloaded(
+                    f"{len(self._open)} requests are running or queued, and no more may be",
+                    hint="try again in a moment",
+                )
+            # Counted in under the lock that unload takes: between check and use it cannot go.
+            self._adapters.acquire(request.adapter)
+            self._open.add(sequence)
+            self._inbox.append(sequence)
+            self._changed.notify()
+        return MailboxStream(mailbox, sequence.cancel)
+
+    def stats(self) -> EngineStats:
+        with self._changed:
+            return EngineStats(
+                alive=self._failure is None,
+                running_requests=self._running,
+                queued_requests=len(self._open) - self._running,
+                generated_tokens=self._generated,
+                steps=self._steps,
+                cancelled_requests=self._cancelled,
+                adapters=self._adapters.digests,
+            )
+
+    def close(self) -> None:
+        with self._changed:
+            self._failure = self._failure or EngineFailed("the engine was closed")
+            self._changed.notify()
+        self._thread.join()
+
+    def _check(self, request: GenerationRequest) -> None:
+        prompt_count, answer_count = len(request.prompt_ids), request.sampling.max_tokens
+        if not prompt_count:
+            raise InvalidInput("the prompt is empty", hint="send at least one token", param="prompt")
+        if answer_count < 1:
+            raise InvalidInput(f"max_tokens is {answer_count}, it must be at least 1", param="max_tokens")
+        if prompt_count + answer_count > self.context_length:
+            raise ContextLengthExceeded(
+                f"{prompt_count} prompt tokens and {answer_count} answer tokens are more than the "
+                f"{self.context_length} tokens of context",
+                hint="shorten the prompt or lower max_tokens",
+                param="max_tokens" if prompt_count < self.context_length else "messages",
+            )
+        highest = max(request.prompt_ids)
+        if highest >= self._model.vocab_size or min(request.prompt_ids) < 0:
+            raise InvalidInput(
+                f"the tokenizer made token {highest}, but the base model knows only {self._model.vocab_size}",
+                hint="use the tokenizer that belongs to the base model",
+            )
+
+    def _refuse_if_stopped(self) -> None:
+        if self._failure is not None:
+            raise EngineFailed(
+                self._failure.message, hint="restart the endpoint; its log says why it stopped"
+            )
+
+    # The rest runs in the inference thread.
+
+    def _run(self) -> None:
+        failure = EngineFailed("the engine was closed")
+        try:
+            with torch.inference_mode():
+                while self._next_round():
+                    pass
+        except Exception as error:
+            logger.exception("the inference thread died")
+            failure = EngineFailed(
+                f"the engine failed: {type(error).__name__}", hint="see the endpoint's log"
+            )
+        self._fail_everything(failure)
+
+    def _next_round(self) -> bool:
+        """Wait for work, take it in and do one step; False when it is time to stop."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._failure or self._tasks or self._inbox or self._scheduler.has_work
+            )
+            if self._failure is not None:
+                return False
+            tasks, self._tasks = self._tasks, deque()
+            arrived, self._inbox = self._inbox, deque()
+        for task in tasks:
+            task.run()
+        for sequence in arrived:
+            self._scheduler.add(sequence)
+        self._drop_cancelled()
+        if self._scheduler.has_work:
+            self._step()
+        return True
+
+    def _step(self) -> None:
+        chunks = self._scheduler.next_step()
+        complete = [chunk.sequence for chunk in chunks if chunk.completes]
+        logits = self._model.forward(chunks)
+        for chunk in chunks:
+            chunk.sequence.computed_count += chunk.count
+        token_ids = choose_tokens(logits, [sequence.sampler for sequence in complete])
+        with self._changed:
+            self._steps += 1
+            self._generated += len(complete)
+        # All books are closed before the first event goes out: who has read the end sees it in the stats.
+        events = [
+            (sequence, self._advance(sequence, token_id))
+            for sequence, token_id in zip(complete, token_ids, strict=True)
+        ]
+        self._count_running()
+        for sequence, event in events:
+            if not sequence.deliver(event):
+                sequence.cancel()
+
+    def _advance(self, sequence: Sequence, token_id: int | None) -> TokenEvent | EngineFailed:
+        """Add a token to its sequence, which leaves with the last one."""
+        if token_id is None:
+            self._finish(sequence)
+            return EngineFailed("the model's output is not a number", hint="check the adapter's weights")
+        reason = sequence.append(token_id)
+        if reason is not None:
+            self._finish(sequence)
+        return TokenEvent(token_id, reason)
+
+    def _drop_cancelled(self) -> None:
+        gone = self._scheduler.cancelled()
+        for sequence in gone:
+            self._finish(sequence)
+        with self._changed:
+            self._cancelled += len(gone)
+        self._count_running()
+
+    def _finish(self, sequence: Sequence) -> None:
+        self._scheduler.remove(sequence)
+        with self._changed:
+            self._open.discard(sequence)
+            self._adapters.release(sequence.request.adapter)
+        self._remove_unused_adapters()
+
+    def _count_running(self) -> None:
+        with self._changed:
+            self._running = self._scheduler.running_count
+
+    def _install(self, digest: Digest, pairs: Mapping[str, LoraPair]) -> AppliedAdapter:
+        with self._changed:
+            already = self._adapters.revive(digest)  # two threads may load the same adapter
+        if already is not None:
+            return already
+        applied = self._model.lora.install(digest, pairs)
+        with self._changed:
+            self._adapters.add(applied)
+        return applied
+
+    def _remove_unused_adapters(self) -> None:
+        with self._changed:
+            unused = self._adapters.take_unused()
+        for digest in unused:
+            self._model.lora.remove(digest)
+
+    def _fail_everything(self, failure: EngineFailed) -> None:
+        with self._changed:
+            self._failure = self._failure or failure
+            sequences, self._open = self._open, set()
+            tasks, self._tasks = self._tasks, deque()
+            self._running = 0
+        for sequence in sequences:
+            sequence.deliver(EngineFailed(failure.message, hint=failure.hint))
+        for task in tasks:
+            task.done.set_exception(EngineFailed(failure.message, hint=failure.hint))

@@ -1,0 +1,40 @@
+"""The base model as one function: new tokens in, logits out. Owns the cache and the adapters on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from remora.engine.torch.batch import build_batch
+from remora.engine.torch.kv_cache import KvCache
+from remora.engine.torch.lora import LoraSet
+from remora.engine.torch.scheduler import Chunk
+
+
+class SlotModel:
+    """A causal language model of transformers, run over many sequences at once. For one thread at a time."""
+
+    def __init__(self, model: Any, *, cache_tokens: int, context_length: int) -> None:
+        self._model = model
+        self._cache = KvCache(cache_tokens)
+        self._device: torch.device = model.device
+        self.cache_tokens = cache_tokens
+        self.context_length = min(context_length, cache_tokens)
+        self.vocab_size: int = model.get_input_embeddings().weight.shape[0]
+        self.lora = LoraSet(model, model.get_output_embeddings())
+
+    def forward(self, chunks: Sequence[Chunk]) -> torch.Tensor:
+        """Compute the chunks; one row of logits for each that completes its sequence, in their order."""
+        batch = build_batch(chunks, self._device)
+        self.lora.activate(batch)
+        logits: torch.Tensor = self._model(
+            input_ids=batch.token_ids,
+            position_ids=batch.position_ids,
+            use_cache=False,  # the cache is ours, and travels with the batch to the attention
+            logits_to_keep=batch.last_rows,
+            batch=batch,
+            cache=self._cache,
+        ).logits
+        return logits[0]

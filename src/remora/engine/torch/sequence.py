@@ -1,0 +1,58 @@
+"""One request on its way through the engine. Owns its tokens and how many of them are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from remora.engine.base import FinishReason, GenerationRequest, TokenEvent
+from remora.engine.torch.sampling import TokenSampler
+from remora.errors import EngineFailed
+
+Deliver = Callable[[TokenEvent | EngineFailed], bool]
+"""Hands an event to whoever reads the stream; False where nobody does any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A run of rows in the key/value cache, reserved for one sequence."""
+
+    first_row: int
+    row_count: int
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """Prompt and answer so far. `cancelled` may be set from any thread; the rest is the engine's."""
+
+    request: GenerationRequest
+    deliver: Deliver
+    sampler: TokenSampler
+    tokens: list[int] = field(init=False)
+    computed_count: int = 0  # tokens whose keys and values are in the cache
+    slot: Slot | None = None
+    cancelled: bool = False
+
+    def __post_init__(self) -> None:
+        self.tokens = list(self.request.prompt_ids)
+
+    @property
+    def pending_count(self) -> int:
+        """Tokens that must still go through the model before the next one can be chosen."""
+        return len(self.tokens) - self.computed_count
+
+    @property
+    def most_tokens(self) -> int:
+        """The most tokens that this sequence can ever hold."""
+        return len(self.request.prompt_ids) + self.request.sampling.max_tokens
+
+    def append(self, token_id: int) -> FinishReason | None:
+        """Add the chosen token and say whether, and why, it is the last."""
+        self.tokens.append(token_id)
+        if token_id in self.request.stop_token_ids:
+            return FinishReason.STOP
+        return FinishReason.LENGTH if len(self.tokens) == self.most_tokens else None
+
+    def cancel(self) -> None:
+        """Nobody reads on: the next step goes without it. From any thread, and also after the end."""
+        self.cancelled = True

@@ -1,0 +1,176 @@
+"""Tiny random models, real PEFT adapters on them, and PEFT's own answers to compare with."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from remora.adapters.adapter import Adapter, Digest, LoraModule, LoraSettings
+from remora.engine.base import Engine, GenerationRequest, SamplingParams, TokenEvent
+
+torch.set_num_threads(1)
+
+CHAT_TEMPLATE = (
+    "{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no tools here') }}{% endif %}"
+    "<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+SPECIAL_TOKENS = ["<|end|>", "<|user|>", "<|assistant|>", "<|system|>"]
+SIZES: dict[str, Any] = {
+    "vocab_size": 260,
+    "hidden_size": 48,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "initializer_range": 0.3,  # wide, so that greedy answers wander
+    "bos_token_id": None,
+    "eos_token_id": 256,
+    "pad_token_id": 256,
+    "dtype": "float32",
+}
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "llama": {},
+    "qwen2": {},
+    "qwen3": {"head_dim": 16},
+    "mistral": {"sliding_window": 9},
+    "phi3": {"original_max_position_embeddings": 256},
+    "gemma3_text": {
+        "head_dim": 16,
+        "sliding_window": 9,
+        "layer_types": ["sliding_attention", "full_attention"],
+    },
+}
+
+
+def write_model(folder: Path, architecture: str, **overrides: Any) -> Path:
+    """A base model with random weights, and a byte-level tokenizer, as `save_pretrained` writes them."""
+    torch.manual_seed(7)
+    config = AutoConfig.for_model(architecture, **(SIZES | ARCHITECTURES.get(architecture, {}) | overrides))
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    write_tokenizer(folder, chat_template=CHAT_TEMPLATE)
+    return folder
+
+
+def write_tokenizer(folder: Path, *, chat_template: str | None = None) -> Path:
+    """256 byte tokens, then the special ones."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({byte: index for index, byte in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=SPECIAL_TOKENS[0],
+        additional_special_tokens=SPECIAL_TOKENS[1:],
+        chat_template=chat_template,
+    )
+    fast.save_pretrained(folder)
+    return folder
+
+
+@dataclass(frozen=True)
+class TinyModel:
+    """A base model folder and the adapters that were made on it."""
+
+    path: Path
+    adapters: dict[str, Adapter] = field(default_factory=dict)
+
+    def add_adapter(self, name: str, **lora: Any) -> Adapter:
+        """A PEFT adapter with random A and B, as `save_pretrained` writes it."""
+        torch.manual_seed(len(self.adapters) + 1)
+        base = AutoModelForCausalLM.from_pretrained(self.path, dtype=torch.float32)
+        with peft_warnings_ignored():
+            peft_model = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", **lora))
+        for key, parameter in peft_model.named_parameters():
+            if "lora_B" in key:
+                torch.nn.init.normal_(parameter, std=0.2)
+        folder = self.path.parent / "adapters" / name
+        peft_model.save_pretrained(folder, save_embedding_layers=False)
+        self.adapters[name] = _describe(name, folder, peft_model, LoraConfig(**lora))
+        return self.adapters[name]
+
+    def reference(self, adapter: str | None, prompt: Sequence[int], count: int) -> list[int]:
+        """What `generate` of transformers and PEFT answers, alone and greedy."""
+        model = AutoModelForCausalLM.from_pretrained(self.path, dtype=torch.float32)
+        if adapter is not None:
+            with peft_warnings_ignored():
+                model = PeftModel.from_pretrained(model, self.adapters[adapter].path)
+        ids = torch.tensor([list(prompt)])
+        answer = model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=count,
+            eos_token_id=None,
+            pad_token_id=0,
+        )
+        tokens: list[int] = answer[0, len(prompt) :].tolist()
+        return tokens
+
+
+@contextmanager
+def peft_warnings_ignored() -> Iterator[None]:
+    """PEFT uses names that transformers is about to drop."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
+def _describe(name: str, folder: Path, peft_model: Any, config: Any) -> Adapter:
+    modules = tuple(
+        LoraModule(
+            name=key.removeprefix("base_model.model."),
+            rank=module.r["default"],
+            scaling=module.scaling["default"],
+            in_features=module.in_features,
+            out_features=module.out_features,
+        )
+        for key, module in peft_model.named_modules()
+        if isinstance(module, LoraLayer)
+    )
+    settings = LoraSettings(config.r, config.lora_alpha, (), None, config.use_rslora)
+    return Adapter(name, folder, Digest(name.encode().hex().ljust(64, "0")), settings, modules, 0)
+
+
+def a_request(
+    prompt: Sequence[int] = (1, 2, 3),
+    *,
+    adapter: Adapter | None = None,
+    max_tokens: int = 8,
+    stop_token_ids: frozenset[int] = frozenset(),
+    temperature: float = 0,
+    **sampling: Any,
+) -> GenerationRequest:
+    return GenerationRequest(
+        request_id="test",
+        prompt_ids=tuple(prompt),
+        sampling=SamplingParams(max_tokens=max_tokens, temperature=temperature, **sampling),
+        adapter=None if adapter is None else adapter.digest,
+        stop_token_ids=stop_token_ids,
+    )
+
+
+async def read(engine: Engine, request: GenerationRequest) -> list[TokenEvent]:
+    return [event async for event in engine.submit(request)]
+
+
+async def answer(engine: Engine, request: GenerationRequest) -> list[int]:
+    return [event.token_id for event in await read(engine, request)]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the engine's thread go on until it is so."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - the other side is a thread
+            await asyncio.sleep(0.001)
