@@ -44,6 +44,11 @@ class Revision:
     replicas: int
     created: str
 
+    @property
+    def failed(self) -> bool:
+        """Whether the cloud has given it up: waiting longer is no use."""
+        return self.state in _FAILED_STATES
+
 
 @dataclass(frozen=True, slots=True)
 class AppState:
@@ -147,6 +152,11 @@ class ContainerApp:
             document: Json = operations.list_replicas(self.group, self.name, revision).as_dict()
         return [_replica(item) for item in document.get("value") or ()]
 
+    def restart(self, revision: str) -> None:
+        """Restart all replicas of a revision in place."""
+        with explained(f"restarting revision {revision!r}"):
+            self._revisions.restart_revision(self.group, self.name, revision)
+
     def wait_until_ready(
         self, revision: str, *, timeout_seconds: float, progress: Callable[[str], None]
     ) -> None:
@@ -156,7 +166,7 @@ class ContainerApp:
             now = self.revision(revision)
             if now.health == "Healthy" and self.read().latest_ready_revision == revision:
                 return
-            if now.state in _FAILED_STATES:
+            if now.failed:
                 raise NotReady(_why(now, "failed"), hint="see: remora logs")
             if time.monotonic() > deadline:
                 raise NotReady(

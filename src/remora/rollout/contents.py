@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 from remora.adapters.adapter import Digest
@@ -20,11 +20,12 @@ from remora.adapters.store import (
     model_folder,
     release_folder,
 )
+from remora.project.settings import Settings
+from remora.project.workspace import read_base_model
 from remora.rollout.code import code_archive, requirements, start_script
 from remora.rollout.plan import SyncFile
 
 _ID_CHARACTERS = 12
-_MODEL_SUFFIXES = frozenset({".json", ".safetensors", ".model", ".txt", ".jinja"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,16 @@ class Contents:
     adapter_set: str
 
 
-def release_contents(models: ModelSet, serve: Mapping[str, str | int], hashes: HashCache) -> Contents:
+def release_contents(models: ModelSet, settings: Settings, hashes: HashCache) -> Contents:
     """Everything that must be on the share for these models to be served with these settings."""
-    base_files = model_files(models.base_path)
+    base_files = read_base_model(models.base_path).files
     base_digest = folder_digest(models.base_path, base_files, sha256=hashes.sha256)
-    release = Release(base_name=models.base_name, base_digest=base_digest, serve=serve)
+    release = Release(
+        base_name=models.base_name,
+        also_known_as=settings.model.also_known_as,
+        base_digest=base_digest,
+        serve=asdict(settings.serve),
+    )
     release_id, release_files = _release_files(release)
     files = [
         *release_files,
@@ -59,12 +65,6 @@ def release_contents(models: ModelSet, serve: Mapping[str, str | int], hashes: H
         aliases=aliases,
         adapter_set=_short_sha256(encode_aliases(aliases, {})),
     )
-
-
-def model_files(base: Path) -> tuple[str, ...]:
-    """The files of a base model that serving it takes: weights, configuration, tokenizer."""
-    found = (entry for entry in base.iterdir() if entry.is_file() and entry.suffix in _MODEL_SUFFIXES)
-    return tuple(sorted(entry.name for entry in found))
 
 
 def _release_files(release: Release) -> tuple[str, list[SyncFile]]:

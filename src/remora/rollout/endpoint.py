@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +77,7 @@ class Endpoint:
 
     def stream_chat(
         self, model: str, messages: Sequence[Mapping[str, str]], **parameters: object
-    ) -> Iterator[Json]:
+    ) -> Generator[Json]:
         """The chunks of a streamed answer. Closing the iterator stops the generation."""
         body = {"model": model, "messages": list(messages), "stream": True, **parameters}
         try:

@@ -16,6 +16,7 @@ from remora.rollout.check import Checked, check_endpoint
 from remora.rollout.contents import Contents
 from remora.rollout.endpoint import Endpoint
 from remora.rollout.golden import GoldenPrompt
+from remora.rollout.plan import SyncPlan
 
 RELEASE_VARIABLE = "REMORA_RELEASE"
 ADAPTERS_VARIABLE = "REMORA_ADAPTERS"
@@ -77,6 +78,8 @@ def roll_out(
     with _timed(seconds, "revision"), steps("rolling out") as say:
         if changed:
             revision = app.roll_out(wanted, min_replicas=scale.min_replicas, max_replicas=scale.max_replicas)
+        elif app.revision(revision).failed:
+            app.restart(revision)
         app.wait_until_ready(revision, timeout_seconds=timeout_seconds, progress=say)
         say(f"revision {revision} is ready" if changed else f"revision {revision} is up to date")
     url = f"{endpoint_scheme}://{_fqdn(app)}"
@@ -97,7 +100,7 @@ def roll_out(
     )
 
 
-def _sync(share: Share, contents: Contents, steps: Steps) -> sync.SyncPlan:
+def _sync(share: Share, contents: Contents, steps: Steps) -> SyncPlan:
     with steps("comparing with the share") as say:
         plan = sync.prepare(share, contents.files)
         say(f"{len(plan.kept)} files are on the share, {len(plan.uploads)} to upload")

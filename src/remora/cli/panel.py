@@ -1,0 +1,74 @@
+"""The final panel: what runs now, how to reach it, what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.text import Text
+
+from remora.adapters.adapter import Digest, short
+from remora.rollout.release import Deployed
+
+_PREVIEW_CHARACTERS = 60
+
+
+def deployed_document(name: str, folder: str, deployed: Deployed) -> dict[str, Any]:
+    """The panel's data, for `--output json`."""
+    return {
+        "name": name,
+        "folder": folder,
+        "endpoint": f"{deployed.url}/v1",
+        "chat_page": f"{deployed.url}/",
+        "revision": deployed.revision,
+        "new_revision": deployed.changed,
+        "uploaded": {"files": deployed.uploaded_files, "bytes": deployed.uploaded_bytes},
+        "unchanged_files": deployed.kept_files,
+        "seconds": {phase: round(seconds, 2) for phase, seconds in deployed.seconds.items()},
+        "answers": [
+            {
+                "model": item.answer.model,
+                "adapter_digest": item.answer.digest or None,
+                "prompt": item.prompt,
+                "answer": item.answer.text,
+                "tokens_per_second": item.answer.tokens_per_second,
+            }
+            for item in deployed.checked
+        ],
+    }
+
+
+def deployed_panel(document: Mapping[str, Any]) -> Text:
+    """The panel for people."""
+    seconds = document["seconds"]
+    phases = " · ".join(f"{phase} {value:.1f}s" for phase, value in seconds.items())
+    panel = Text()
+    panel.append(" ● ", style="green bold")
+    panel.append(str(document["name"]), style="bold")
+    panel.append(f"  ready in {sum(seconds.values()):.1f}s  ({phases})\n")
+    uploaded, new = document["uploaded"], "new" if document["new_revision"] else "unchanged"
+    folder = document["folder"]
+    rows = {
+        "Endpoint": f"{document['endpoint']}      key: remora secrets {folder}",
+        "Chat page": str(document["chat_page"]),
+        "Revision": f"{document['revision']} ({new})",
+        "Uploaded": f"{uploaded['files']} files, {uploaded['bytes']:,} bytes;"
+        f" {document['unchanged_files']} were there already",
+    }
+    for title, text in rows.items():
+        panel.append(f"   {title:<10} ", style="dim").append(f"{text}\n")
+    for answer in document["answers"]:
+        panel.append("   Answered   ", style="dim").append(_answer_line(answer))
+    panel.append("   Next       ", style="dim")
+    panel.append(
+        f"remora chat {folder} · remora open {folder} · remora logs -f {folder} · remora down {folder}"
+    )
+    return panel
+
+
+def _answer_line(answer: Mapping[str, Any]) -> str:
+    digest = answer["adapter_digest"]
+    who = f"{answer['model']}@{short(Digest(digest))}" if digest else f"{answer['model']} (base)"
+    text = " ".join(str(answer["answer"]).split())
+    shown = text if len(text) <= _PREVIEW_CHARACTERS else text[: _PREVIEW_CHARACTERS - 1] + "…"
+    return f"{who}: {answer['prompt']!r} → {shown!r}\n"

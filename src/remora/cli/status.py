@@ -1,0 +1,87 @@
+"""`remora status`: what runs, where, and whether it answers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from remora.azure.apps import ContainerApp, Revision
+from remora.cli.context import Deployment, FolderArgument, open_deployment
+from remora.cli.output import Mode, Output, OutputOption
+from remora.errors import DeploymentNotFound, RemoraError
+
+app = typer.Typer(add_completion=False)
+
+START_SECONDS = 60.0
+
+
+@app.command(epilog="Example: remora status examples/tone --output json")
+def status(folder: FolderArgument = Path(), output: OutputOption = Mode.HUMAN) -> None:
+    """Show the app's revision, replicas, models, and whether the endpoint answers now."""
+    out = Output(output)
+    deployment = open_deployment(folder, out)
+    document = _document(deployment, out)
+    out.result("status", document, _table(document))
+
+
+def _document(deployment: Deployment, out: Output) -> dict[str, Any]:
+    app_now = deployment.app
+    state = app_now.read()
+    revision = _settled(app_now, state.latest_revision, out) if state.latest_revision else None
+    url = deployment.url()
+    return {
+        "cloud": deployment.clients.profile.name,
+        "resource_group": deployment.config.resource_group,
+        "app": app_now.name,
+        "endpoint": f"{url}/v1",
+        "image": state.image,
+        "image_pulled": deployment.clients.profile.name != "local",
+        "revision": asdict(revision) if revision else None,
+        "serving_revision": state.latest_ready_revision,
+        "replicas": [asdict(replica) for replica in app_now.replicas(revision.name)] if revision else [],
+        **_answers(deployment),
+    }
+
+
+def _settled(app_now: ContainerApp, name: str, out: Output) -> Revision:
+    """The revision, given a moment where it is only just starting (a cloud that came back, say)."""
+    revision = app_now.revision(name)
+    if revision.health == "Healthy" or revision.failed or not app_now.read().min_replicas:
+        return revision
+    with out.step(f"waiting for revision {name}") as say:
+        try:
+            app_now.wait_until_ready(name, timeout_seconds=START_SECONDS, progress=say)
+        except RemoraError as error:
+            say(error.message)
+    return app_now.revision(name)
+
+
+def _answers(deployment: Deployment) -> dict[str, Any]:
+    """Whether the endpoint answers, and with which models."""
+    try:
+        with deployment.endpoint() as endpoint:
+            models = endpoint.models()
+    except DeploymentNotFound:
+        raise
+    except RemoraError as error:
+        return {"answers": False, "problem": error.message, "models": []}
+    return {"answers": True, "problem": None, "models": models}
+
+
+def _table(document: dict[str, Any]) -> str:
+    revision, image = document["revision"] or {}, document["image"]
+    replicas = ", ".join(f"{item['name']} {item['state']}" for item in document["replicas"]) or "none"
+    models = ", ".join(item["id"] for item in document["models"]) or "none"
+    rows = {
+        "app": f"{document['app']} in {document['resource_group']} ({document['cloud']})",
+        "endpoint": document["endpoint"],
+        "answers": "yes" if document["answers"] else f"no: {document['problem']}",
+        "models": models,
+        "revision": f"{revision.get('name')} {revision.get('state')} {revision.get('details')}".rstrip(),
+        "replicas": replicas,
+        "image": image if document["image_pulled"] else f"{image} (not pulled: processes of this machine)",
+    }
+    return "\n".join(f"{name:<10} {value}" for name, value in rows.items())
