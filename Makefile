@@ -1,0 +1,46 @@
+# Everyday commands. Each makes what it needs in .venv; nothing else is assumed than Python 3.11 or newer.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+PHRASE := I finally got the job I wanted
+
+.PHONY: demo test lint bench format chromium
+.DELETE_ON_ERROR:
+
+demo: $(READY)  ## from nothing to an answer from an adapter, on the local cloud
+	@rm -rf .demo/tone && mkdir -p .demo && cp -R examples/tone .demo/tone
+	@$(BIN)/remora up .demo/tone --yes
+	@for model in tone-base tone; do \
+	  printf '\n%s, asked "%s":\n  ' $$model "$(PHRASE)"; \
+	  $(BIN)/remora chat .demo/tone --model $$model --message "$(PHRASE)"; \
+	done
+	@printf '\nEndpoint: %s\nStop it with: $(BIN)/remora cloud stop\n' "$$($(BIN)/remora open .demo/tone --print)"
+
+test: $(READY) chromium  ## what CI runs
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)  ## ratios against a peer on this machine
+	$(BIN)/python benchmarks/startup.py
+
+# torch comes first and by itself: a range for it would pull in builds that need a GPU.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[serve,azure,dev]'
+	@touch $(READY)
+
+# The browser tests need a Chromium. Where it is missing and cannot be installed they are skipped, and say so.
+chromium:
+	@command -v chromium >/dev/null || { \
+	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	  && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+	|| echo "no chromium here: the browser tests will be skipped"
