@@ -22,6 +22,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "rollout": frozenset({"errors", "project", "adapters", "azure"}),
     "localcloud": frozenset({"errors"}),
     "cli": frozenset({"errors", "project", "adapters", "azure", "rollout"}),
+    "__main__": frozenset({"cli"}),
 }
 ONLY_WHEN_STARTED = {"cli": frozenset({"server", "localcloud"})}
 

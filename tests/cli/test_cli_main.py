@@ -1,0 +1,79 @@
+"""The entry point: help, unknown commands, exit codes and errors as JSON."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from remora.cli.main import COMMANDS, help_text
+
+HEAVY = ("torch", "gradio", "azure", "typer", "rich", "pydantic", "httpx")
+
+
+def remora(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "remora", *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("name", [command.name for group in COMMANDS.values() for command in group])
+def test_every_command_of_the_table_exists_and_has_an_example(name: str) -> None:
+    app = importlib.import_module(f"remora.cli.{name}").app
+    assert isinstance(app, typer.Typer)
+    done = remora(name, "--help")
+    assert done.returncode == 0, done.stderr
+    text = done.stdout
+    if app.registered_commands[1:]:
+        text += "".join(remora(name, str(item.name or ""), "--help").stdout for item in app.registered_commands[:1])
+    assert f"remora {name}" in text
+
+
+def test_help_is_the_default_and_imports_nothing_heavy() -> None:
+    assert remora().stdout == remora("--help").stdout == help_text()
+    script = f"""
+import sys, contextlib
+from remora.cli.main import main
+with contextlib.suppress(SystemExit):
+    main(["--help"])
+print([name for name in {HEAVY} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_an_unknown_command_suggests_the_near_one() -> None:
+    done = remora("depoly")
+    assert done.returncode == 2
+    assert "did you mean: remora deploy" in done.stderr
+    assert done.stdout == ""
+
+
+def test_an_unknown_flag_is_a_usage_error() -> None:
+    done = remora("status", "--nope")
+    assert done.returncode == 2
+    assert "--nope" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_errors_are_one_json_document_where_json_was_asked_for() -> None:
+    done = remora("open", "/does/not/exist", "--output", "json")
+    document = json.loads(done.stdout)
+    assert document["schema"] == "remora.error/v1"
+    assert document["error"]["code"] == "deployment_not_found"
+    assert done.returncode == document["exit_code"] == 3
+
+
+def test_debug_shows_the_traceback() -> None:
+    assert "Traceback" not in remora("open", "/does/not/exist").stderr
+    assert "Traceback" in remora("open", "/does/not/exist", REMORA_DEBUG="1").stderr
