@@ -1,0 +1,252 @@
+// An inference endpoint for LoRA adapters: a file share with the model and the adapters, and a container
+// app that serves them. Written by `remora init`; yours to edit.
+//
+// `remora provision` deploys it with inference.parameters.json and writes the outputs to
+// infra/inference.config.json. The first ten parameters and the outputs are those of AI Toolkit, and the
+// default names are derived in the same way, so that in the resource group of a fine-tuning step both
+// steps share one storage account, share and environment.
+
+@description('What the container runs, joined with "; ".')
+param defaultCommands array
+@description('The most replicas, and the most machines of a dedicated GPU profile. A new revision starts beside the old one, so an update without downtime needs one more machine than replicas.')
+@minValue(1)
+param maximumInstanceCount int
+param location string = resourceGroup().location
+
+param resourceSuffix string = substring(uniqueString(resourceGroup().id), 0, 5)
+param storageAccountName string = 'aistorage${resourceSuffix}'
+param fileShareName string = 'aifileshare${resourceSuffix}'
+param acaEnvironmentName string = 'aienv${resourceSuffix}'
+param acaEnvironmentStorageName string = 'aienvstorage${resourceSuffix}'
+param acaAppName string = 'aiacaapp${resourceSuffix}'
+param acaLogAnalyticsName string = 'ailog${resourceSuffix}'
+
+@description('The key that clients must send. Without one the endpoint refuses every request but its health checks.')
+@secure()
+param apiKey string = ''
+@description('Further environment variables of the container: a list of {name, value}.')
+param environmentVariables array = []
+
+@description('Where replicas run: Consumption (CPU), a serverless GPU such as Consumption-GPU-NC8as-T4, or a dedicated one such as NC24-A100.')
+param workloadProfile string = 'Consumption'
+@description('Profiles that the environment has for others, such as a fine-tuning job. A deployment sets the whole list, so what is left out here is removed.')
+param otherWorkloadProfiles array = []
+param image string = workloadProfile == 'Consumption' ? 'docker.io/library/python:3.12-slim' : 'docker.io/pytorch/pytorch:2.8.0-cuda12.8-cudnn9-runtime'
+// On a GPU a replica has the machine to itself; on CPU these suit a small model.
+@description('Cores of a replica, as text because half cores are allowed.')
+param cpu string = workloadProfile == 'Consumption' ? '2' : contains(workloadProfile, 'T4') ? '8' : '24'
+param memory string = workloadProfile == 'Consumption' ? '4Gi' : contains(workloadProfile, 'T4') ? '56Gi' : '220Gi'
+
+@description('0 until something was deployed: there is nothing to start before.')
+@minValue(0)
+param minReplicas int = 0
+@minValue(1)
+param maxReplicas int = maximumInstanceCount
+@description('How long a replica may take until it answers, before it is started again.')
+@minValue(2)
+@maxValue(40)
+param startMinutes int = 20
+
+var defaultCommand = join(defaultCommands, '; ')
+var apiKeySecret = 'remora-api-key'
+var consumptionProfile = {
+  workloadProfileType: 'Consumption'
+  name: 'Consumption'
+}
+// A serverless profile has no machines to count. The name is that of AI Toolkit's template.
+var serverlessProfile = {
+  workloadProfileType: workloadProfile
+  name: 'GPU'
+}
+var dedicatedProfile = {
+  workloadProfileType: workloadProfile
+  name: 'GPU'
+  minimumCount: 0
+  maximumCount: maximumInstanceCount
+}
+var ownProfiles = workloadProfile == 'Consumption' ? [consumptionProfile] : [
+  consumptionProfile
+  startsWith(workloadProfile, 'Consumption') ? serverlessProfile : dedicatedProfile
+]
+
+resource storageAccount 'Microsoft.Storage/storageAccounts@2023-01-01' = {
+  name: storageAccountName
+  location: location
+  kind: 'StorageV2'
+  sku: {
+    name: 'Standard_LRS'
+  }
+  properties: {
+    largeFileSharesState: 'Enabled'
+    minimumTlsVersion: 'TLS1_2'
+    supportsHttpsTrafficOnly: true
+    allowBlobPublicAccess: false
+  }
+}
+
+resource defaultFileService 'Microsoft.Storage/storageAccounts/fileServices@2023-01-01' = {
+  parent: storageAccount
+  name: 'default'
+  properties: {
+    shareDeleteRetentionPolicy: {
+      enabled: true
+      days: 7
+    }
+  }
+}
+
+resource fileShare 'Microsoft.Storage/storageAccounts/fileServices/shares@2023-01-01' = {
+  parent: defaultFileService
+  name: fileShareName
+  properties: {
+    shareQuota: 1024
+  }
+}
+
+resource logAnalytics 'Microsoft.OperationalInsights/workspaces@2022-10-01' = {
+  name: acaLogAnalyticsName
+  location: location
+  properties: {
+    sku: {
+      name: 'PerGB2018'
+    }
+  }
+}
+
+resource environment 'Microsoft.App/managedEnvironments@2025-07-01' = {
+  name: acaEnvironmentName
+  location: location
+  properties: {
+    zoneRedundant: false
+    appLogsConfiguration: {
+      destination: 'log-analytics'
+      logAnalyticsConfiguration: {
+        customerId: logAnalytics.properties.customerId
+        sharedKey: logAnalytics.listKeys().primarySharedKey
+      }
+    }
+    workloadProfiles: concat(ownProfiles, otherWorkloadProfiles)
+  }
+}
+
+resource envStorage 'Microsoft.App/managedEnvironments/storages@2025-07-01' = {
+  parent: environment
+  name: acaEnvironmentStorageName
+  properties: {
+    azureFile: {
+      accountName: storageAccount.name
+      accountKey: storageAccount.listKeys().keys[0].value
+      shareName: fileShare.name
+      accessMode: 'ReadWrite'
+    }
+  }
+}
+
+resource acaApp 'Microsoft.App/containerApps@2025-07-01' = {
+  name: acaAppName
+  location: location
+  properties: {
+    environmentId: environment.id
+    workloadProfileName: workloadProfile == 'Consumption' ? 'Consumption' : 'GPU'
+    configuration: {
+      activeRevisionsMode: 'Single'
+      secrets: empty(apiKey) ? [] : [
+        {
+          name: apiKeySecret
+          value: apiKey
+        }
+      ]
+      ingress: {
+        external: true
+        allowInsecure: false
+        targetPort: 7860
+        transport: 'Auto'
+        traffic: [
+          {
+            latestRevision: true
+            weight: 100
+          }
+        ]
+      }
+    }
+    template: {
+      containers: [
+        {
+          name: acaAppName
+          image: image
+          command: [
+            '/bin/bash'
+            '-c'
+            defaultCommand
+          ]
+          env: concat(empty(apiKey) ? [] : [
+            {
+              name: 'REMORA_API_KEY'
+              secretRef: apiKeySecret
+            }
+          ], environmentVariables)
+          resources: {
+            cpu: json(cpu)
+            memory: memory
+          }
+          // A start takes seconds where everything is in place, and many minutes where packages are installed
+          // and a large model is read from the share first. A startup probe cannot serve both: 10 attempts are
+          // the most, so 20 minutes would mean one look every 2 minutes, and no start would be faster than
+          // that. So there is none. Readiness looks every 2 s and only ever moves traffic; liveness is patient
+          // (60 s, then 10 attempts) and restarts a replica that never came up or hangs. Azure adds a startup
+          // probe of its own on CPU: the port must be open within 4 minutes, ready or not.
+          probes: [
+            {
+              type: 'Readiness'
+              httpGet: {
+                path: '/readyz'
+                port: 7860
+                scheme: 'HTTP'
+              }
+              initialDelaySeconds: 1
+              periodSeconds: 2
+              timeoutSeconds: 5
+              failureThreshold: 3
+            }
+            {
+              type: 'Liveness'
+              httpGet: {
+                path: '/healthz'
+                port: 7860
+                scheme: 'HTTP'
+              }
+              initialDelaySeconds: 60
+              periodSeconds: startMinutes * 6
+              timeoutSeconds: 5
+              failureThreshold: 10
+            }
+          ]
+          volumeMounts: [
+            {
+              volumeName: '${fileShareName}volume'
+              mountPath: '/mount'
+            }
+          ]
+        }
+      ]
+      scale: {
+        minReplicas: minReplicas
+        maxReplicas: maxReplicas
+      }
+      volumes: [
+        {
+          name: '${fileShareName}volume'
+          storageType: 'AzureFile'
+          storageName: envStorage.name
+        }
+      ]
+    }
+  }
+}
+
+output SUBSCRIPTION_ID string = subscription().subscriptionId
+output RESOURCE_GROUP_NAME string = resourceGroup().name
+output STORAGE_ACCOUNT_NAME string = storageAccount.name
+output FILE_SHARE_NAME string = fileShare.name
+output ACA_APP_NAME string = acaApp.name
+output ACA_APP_ENDPOINT string = acaApp.properties.configuration.ingress.fqdn
