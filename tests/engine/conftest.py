@@ -1,13 +1,16 @@
-"""A tiny Llama with two adapters, and an engine that serves it."""
+"""A tiny Llama with two adapters, an engine that serves it, and one whose steps the test counts out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-from tests.engine.tiny_models import TinyModel, write_model
+from tests.engine.tiny_models import GatedModel, TinyModel, write_model
 
+from remora.engine.chat_template import HfTokenizer
 from remora.engine.torch.engine import TorchEngine
+
+MANY_STEPS = 100_000
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +23,26 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
 
 @pytest.fixture
 def engine(llama: TinyModel) -> Iterator[TorchEngine]:
-    engine = TorchEngine.load(llama.path, device="cpu", max_running_requests=4, max_queued_requests=4)
+    engine = TorchEngine.load(llama.path, device="cpu")
     yield engine
+    engine.close()
+
+
+@pytest.fixture
+def gated_model(llama: TinyModel) -> GatedModel:
+    return GatedModel(llama.path)
+
+
+@pytest.fixture
+def gated(llama: TinyModel, gated_model: GatedModel) -> Iterator[TorchEngine]:
+    """At most two requests run and two wait; no step is done before `gated_model.let`."""
+    engine = TorchEngine(
+        gated_model,
+        HfTokenizer(llama.path),
+        max_running_requests=2,
+        max_queued_requests=2,
+        prefill_tokens_per_step=8,
+    )
+    yield engine
+    gated_model.let(MANY_STEPS)
     engine.close()

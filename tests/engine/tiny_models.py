@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,8 +17,12 @@ from peft.tuners.lora import LoraLayer
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from remora.adapters.adapter import Adapter, Digest, LoraModule, LoraSettings
+from remora.adapters.adapter import Adapter, LoraModule
+from remora.adapters.inspect import inspect_adapter
 from remora.engine.base import Engine, GenerationRequest, SamplingParams, TokenEvent
+from remora.engine.torch.attention import IMPLEMENTATION, register_slot_attention
+from remora.engine.torch.model import SlotModel
+from remora.engine.torch.scheduler import Chunk
 
 torch.set_num_threads(1)
 
@@ -97,7 +102,8 @@ class TinyModel:
                 torch.nn.init.normal_(parameter, std=0.2)
         folder = self.path.parent / "adapters" / name
         peft_model.save_pretrained(folder, save_embedding_layers=False)
-        self.adapters[name] = _describe(name, folder, peft_model, LoraConfig(**lora))
+        self.adapters[name] = inspect_adapter(name, folder, None)
+        assert set(self.adapters[name].modules) == set(_modules_of(peft_model))
         return self.adapters[name]
 
     def reference(self, adapter: str | None, prompt: Sequence[int], count: int) -> list[int]:
@@ -127,8 +133,9 @@ def peft_warnings_ignored() -> Iterator[None]:
         yield
 
 
-def _describe(name: str, folder: Path, peft_model: Any, config: Any) -> Adapter:
-    modules = tuple(
+def _modules_of(peft_model: Any) -> tuple[LoraModule, ...]:
+    """Ranks and scalings as PEFT itself resolved them."""
+    return tuple(
         LoraModule(
             name=key.removeprefix("base_model.model."),
             rank=module.r["default"],
@@ -139,13 +146,31 @@ def _describe(name: str, folder: Path, peft_model: Any, config: Any) -> Adapter:
         for key, module in peft_model.named_modules()
         if isinstance(module, LoraLayer)
     )
-    settings = LoraSettings(config.r, config.lora_alpha, (), None, config.use_rslora)
-    return Adapter(name, folder, Digest(name.encode().hex().ljust(64, "0")), settings, modules, 0)
+
+
+class GatedModel(SlotModel):
+    """Does a step only when it is let, and remembers which requests were in each."""
+
+    def __init__(self, path: Path, *, cache_tokens: int = 4096) -> None:
+        register_slot_attention()
+        model = AutoModelForCausalLM.from_pretrained(path, attn_implementation=IMPLEMENTATION)
+        super().__init__(model, cache_tokens=cache_tokens, context_length=256)
+        self.steps: list[list[str]] = []
+        self._permits = threading.Semaphore(0)
+
+    def let(self, steps: int) -> None:
+        self._permits.release(steps)
+
+    def forward(self, chunks: Sequence[Chunk]) -> torch.Tensor:
+        self.steps.append([chunk.sequence.request.request_id for chunk in chunks])
+        assert self._permits.acquire(timeout=20)
+        return super().forward(chunks)
 
 
 def a_request(
     prompt: Sequence[int] = (1, 2, 3),
     *,
+    request_id: str = "test",
     adapter: Adapter | None = None,
     max_tokens: int = 8,
     stop_token_ids: frozenset[int] = frozenset(),
@@ -153,7 +178,7 @@ def a_request(
     **sampling: Any,
 ) -> GenerationRequest:
     return GenerationRequest(
-        request_id="test",
+        request_id=request_id,
         prompt_ids=tuple(prompt),
         sampling=SamplingParams(max_tokens=max_tokens, temperature=temperature, **sampling),
         adapter=None if adapter is None else adapter.digest,
@@ -169,8 +194,8 @@ async def answer(engine: Engine, request: GenerationRequest) -> list[int]:
     return [event.token_id for event in await read(engine, request)]
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], bool], *, poll_seconds: float = 0.001) -> None:
     """Let the engine's thread go on until it is so."""
     async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110 - the other side is a thread
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(poll_seconds)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
@@ -17,10 +16,10 @@ from torch import nn
 from torch.nn.functional import linear
 
 from remora.adapters.adapter import Adapter, AppliedAdapter, Digest, LoraModule
+from remora.adapters.lora_tensors import WEIGHTS_FILE
 from remora.engine.torch.batch import Batch, RowGroup
 from remora.errors import AdapterRejected
 
-WEIGHTS_FILE = "adapter_model.safetensors"
 KEY_PREFIX = "base_model.model."
 PROBLEMS_SHOWN = 5
 
@@ -106,8 +105,12 @@ class LoraSet:
         """Apply pairs from `read` and count what is in place."""
         for name, pair in pairs.items():
             self._adapted_module(name).pairs[digest] = pair
-        installed = [module.pairs[digest] for module in self._adapted.values() if digest in module.pairs]
+        installed = self.installed(digest)
         return AppliedAdapter(digest, len(installed), sum(pair.parameter_count for pair in installed))
+
+    def installed(self, digest: Digest) -> list[LoraPair]:
+        """What is in place of an adapter: the proof of `install` and of `remove`."""
+        return [module.pairs[digest] for module in self._adapted.values() if digest in module.pairs]
 
     def remove(self, digest: Digest) -> None:
         """Forget an adapter; an unknown digest is a no-op."""
@@ -151,9 +154,8 @@ class LoraSet:
 
 
 def _read_tensors(adapter: Adapter) -> dict[str, torch.Tensor]:
-    path: Path = adapter.path / WEIGHTS_FILE
     try:
-        tensors: dict[str, torch.Tensor] = load_file(path)
+        tensors: dict[str, torch.Tensor] = load_file(adapter.path / WEIGHTS_FILE)
     except (OSError, SafetensorError) as error:
         raise _rejected(adapter, [f"{WEIGHTS_FILE} cannot be read: {error}"]) from error
     return tensors

@@ -1,0 +1,73 @@
+"""The base model's tokenizer: chat template, special tokens, stop ids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.engine.tiny_models import CHAT_TEMPLATE, write_tokenizer
+
+from remora.engine.chat_template import HfTokenizer
+from remora.errors import InvalidFile, InvalidInput
+
+END, USER, ASSISTANT, SYSTEM = 256, 257, 258, 259
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_tokenizer(tmp_path, chat_template=CHAT_TEMPLATE)
+
+
+def test_text_goes_to_ids_and_back(folder: Path) -> None:
+    tokenizer = HfTokenizer(folder)
+    ids = tokenizer.encode("né, don 't €")
+    assert len(ids) == len("né, don 't €".encode())
+    assert tokenizer.decode(ids) == "né, don 't €"
+    assert tokenizer.decode(ids[:-1]) == "né, don 't \ufffd"
+    assert tokenizer.decode([*tokenizer.encode("a"), END]) == "a"
+
+
+def test_a_conversation_takes_the_models_template(folder: Path) -> None:
+    tokenizer = HfTokenizer(folder)
+    ids = tokenizer.render_chat(
+        [{"role": "system", "content": "be"}, {"role": "user", "content": "h"}],
+    )
+    assert ids == [SYSTEM, *tokenizer.encode("be"), END, USER, *tokenizer.encode("h"), END, ASSISTANT]
+
+
+def test_a_template_that_refuses_is_the_callers_error(folder: Path) -> None:
+    with pytest.raises(InvalidInput, match="no tools here") as caught:
+        HfTokenizer(folder).render_chat([{"role": "tool", "content": "x"}])
+    assert caught.value.param == "messages"
+
+
+def test_without_a_template_a_conversation_is_plain_lines(tmp_path: Path) -> None:
+    tokenizer = HfTokenizer(write_tokenizer(tmp_path))
+    ids = tokenizer.render_chat([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yo"}])
+    assert tokenizer.decode(ids) == "user: hi\nassistant: yo\nassistant:"
+
+
+@pytest.mark.parametrize(
+    ("generation_config", "expected"),
+    [
+        (None, {END}),
+        ('{"eos_token_id": 258}', {END, ASSISTANT}),
+        ('{"eos_token_id": [256, 259]}', {END, SYSTEM}),
+        ('{"temperature": 1.0}', {END}),
+    ],
+)
+def test_stop_ids_are_those_of_tokenizer_and_generation(
+    folder: Path, generation_config: str | None, expected: set[int]
+) -> None:
+    if generation_config is not None:
+        (folder / "generation_config.json").write_text(generation_config)
+    assert HfTokenizer(folder).stop_token_ids == expected
+
+
+def test_files_that_are_no_tokenizer_are_named(folder: Path) -> None:
+    (folder / "generation_config.json").write_text("[1]")
+    with pytest.raises(InvalidFile, match=r"generation_config\.json"):
+        HfTokenizer(folder)
+    (folder / "tokenizer.json").write_text("{")
+    with pytest.raises(InvalidFile, match="tokenizer in"):
+        HfTokenizer(folder)
