@@ -16,14 +16,31 @@ from remora.localcloud.state import Json
 
 
 class ArmError(Exception):
-    """Becomes `{"error": {"code", "message", "details"?}}` with this HTTP status."""
+    """Becomes `{"error": {"code", "message", "details"?, "additionalInfo"?}}` with this HTTP status."""
 
-    def __init__(self, status: int, code: str, message: str, details: Sequence[Json] = ()) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        details: Sequence[Json] = (),
+        additional_info: Sequence[Json] = (),
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
         self.details = tuple(details)
+        self.additional_info = tuple(additional_info)
+
+    def to_json(self) -> Json:
+        """The error object, without the envelope."""
+        error: Json = {"code": self.code, "message": self.message}
+        if self.details:
+            error["details"] = list(self.details)
+        if self.additional_info:
+            error["additionalInfo"] = list(self.additional_info)
+        return error
 
 
 @dataclass(frozen=True, slots=True)

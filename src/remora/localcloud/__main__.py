@@ -1,0 +1,60 @@
+"""`python -m remora.localcloud`: the local cloud in the foreground, until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from remora.errors import RemoraError
+from remora.localcloud.connection import Connection
+from remora.localcloud.process import run_cloud
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        asyncio.run(_run(options.home.expanduser() / "cloud", options.port))
+    except RemoraError as error:
+        hint = f"\n{error.hint}" if error.hint else ""
+        sys.stderr.write(f"error ({error.code}): {error.message}{hint}\n")
+        return error.exit_code
+    return 0
+
+
+async def _run(folder: Path, port: int | None) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await run_cloud(folder, port=port, stop=stop, ready=_announce)
+
+
+def _announce(connection: Connection) -> None:
+    sys.stderr.write(
+        f"The local cloud is ready: resources at {connection.arm_url}, files at {connection.files_url}\n"
+    )
+    sys.stderr.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m remora.localcloud", description=__doc__)
+    parser.add_argument(
+        "--home",
+        type=Path,
+        default=Path(os.environ.get("REMORA_HOME") or "~/.remora"),
+        help="where Remora keeps its state (default: $REMORA_HOME or ~/.remora)",
+    )
+    parser.add_argument("--port", type=int, help="the port for resources (default: that of last time)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

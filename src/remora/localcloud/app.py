@@ -1,0 +1,93 @@
+"""Wiring: state, services and routes of one local cloud. Owns no socket and no process."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
+
+from remora.localcloud.apps.service import AppsService
+from remora.localcloud.arm.api import create_arm_api
+from remora.localcloud.arm.http import Guard
+from remora.localcloud.arm.operations import Operations
+from remora.localcloud.arm.resource import Service
+from remora.localcloud.arm.store import ResourceStore
+from remora.localcloud.arm.subscription import LOCAL_SUBSCRIPTION
+from remora.localcloud.logs.service import LogsService
+from remora.localcloud.state import State
+from remora.localcloud.storage.app import create_files_app
+from remora.localcloud.storage.keys import AccountKeys
+from remora.localcloud.storage.management import StorageService
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """Everything that one process serves. `token` opens ARM; accounts have keys of their own."""
+
+    token: str
+    arm_app: ASGIApp
+    files_app: ASGIApp
+    services: Sequence[Service]
+    operations: Operations
+
+    async def start(self) -> None:
+        """Bring up what was running, then go on with what was interrupted."""
+        for service in self.services:
+            await service.start()
+        self.operations.resume()
+
+    async def stop(self) -> None:
+        """Interrupt operations, which go on at the next start, and stop what runs."""
+        await self.operations.stop()
+        for service in reversed(self.services):
+            await service.stop()
+
+
+def create_cloud(
+    home: Path, state: State, *, arm_url: Callable[[], str], files_url: Callable[[], str]
+) -> Cloud:
+    """The local cloud over one folder. The URLs are asked for when needed: ports are bound later."""
+    shares_root = home / "shares"
+    keys = AccountKeys(state)
+    store = ResourceStore(state)
+    storage = StorageService(store=store, keys=keys, shares_root=shares_root, files_url=files_url)
+    services: tuple[Service, ...] = (
+        storage,
+        LogsService(state),
+        AppsService(state, home, shares_root, arm_url=arm_url),
+    )
+    api = create_arm_api(LOCAL_SUBSCRIPTION, services, store, state, storage.arm_routes)
+    token = _token(state)
+    routes = [
+        Route("/healthz", _healthz),
+        *(route for service in services for route in service.routes),
+        Mount("", app=Guard(api.router, token=token, tenant_id=LOCAL_SUBSCRIPTION.tenant_id)),
+    ]
+    return Cloud(
+        token=token,
+        arm_app=Starlette(routes=routes),
+        files_app=create_files_app(shares_root=shares_root, account_keys=keys.values, state=state),
+        services=services,
+        operations=api.operations,
+    )
+
+
+async def _healthz(_: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+def _token(state: State) -> str:
+    """The bearer token, kept over restarts so that a client's cached one stays good."""
+    known = state.get("cloud", "token")
+    if known is not None:
+        return str(known["value"])
+    token = secrets.token_urlsafe(32)
+    state.put("cloud", "token", {"value": token})
+    return token

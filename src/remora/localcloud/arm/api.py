@@ -1,0 +1,74 @@
+"""Wiring of ARM: from services and state to one router and the operations behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlette.routing import BaseRoute, Router
+
+from remora.localcloud.arm.deployment_record import DeploymentStore
+from remora.localcloud.arm.deployment_routes import DeploymentRoutes
+from remora.localcloud.arm.deployments import Deployments
+from remora.localcloud.arm.groups import Groups
+from remora.localcloud.arm.operations import Operations
+from remora.localcloud.arm.registry import Registry
+from remora.localcloud.arm.resource import Service
+from remora.localcloud.arm.resource_routes import ResourceRoutes
+from remora.localcloud.arm.resources import Resources
+from remora.localcloud.arm.store import ResourceStore
+from remora.localcloud.arm.subscription import Subscription
+from remora.localcloud.arm.subscription_routes import SubscriptionRoutes
+from remora.localcloud.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class ArmApi:
+    """The routes, still unguarded, and what works on after they have answered."""
+
+    router: Router
+    operations: Operations
+
+
+def create_arm_api(
+    subscription: Subscription,
+    services: Sequence[Service],
+    store: ResourceStore,
+    state: State,
+    service_routes: Sequence[BaseRoute] = (),
+) -> ArmApi:
+    """`service_routes` are a service's own requests under a subscription, such as checkNameAvailability."""
+    registry = Registry(services)
+    groups = Groups(state, subscription.id)
+    operations = Operations(state)
+    deployment_store = DeploymentStore(state)
+    resources = Resources(registry, store, operations, groups)
+    deployments = Deployments(
+        subscription=subscription,
+        store=deployment_store,
+        groups=groups,
+        registry=registry,
+        resources=resources,
+        operations=operations,
+    )
+    subscription_routes = SubscriptionRoutes(
+        subscription=subscription,
+        registry=registry,
+        resources=resources,
+        operations=operations,
+        groups=groups,
+    )
+    resource_routes = ResourceRoutes(
+        subscription=subscription,
+        registry=registry,
+        resources=resources,
+        operations=operations,
+        groups=groups,
+    )
+    routes = (
+        *subscription_routes.routes,
+        *DeploymentRoutes(subscription, deployments).routes,
+        *service_routes,
+        *resource_routes.routes,
+    )
+    return ArmApi(Router(routes=routes, redirect_slashes=False), operations)

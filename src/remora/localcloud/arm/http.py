@@ -1,0 +1,147 @@
+"""ARM over HTTP: who may come in, how bodies are read, how answers and errors look."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from remora.localcloud.arm.resource import ArmError
+from remora.localcloud.state import Json
+
+_API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-[A-Za-z]+)?")
+_log = logging.getLogger(__name__)
+
+
+class AnyCaseRoute(Route):
+    """A route whose fixed segments match in any case, as Azure's do; parameters keep their case."""
+
+    def __init__(
+        self, path: str, endpoint: Callable[[Request], Awaitable[Response]], *, methods: Sequence[str]
+    ) -> None:
+        super().__init__(path, endpoint, methods=list(methods))
+        self.path_regex = re.compile(self.path_regex.pattern, re.IGNORECASE)
+
+
+class Guard:
+    """Lets in requests with the bearer token and an api-version; turns ArmError into Azure's answer."""
+
+    def __init__(self, app: ASGIApp, *, token: str, tenant_id: str) -> None:
+        self._app = app
+        self._token = token
+        self._tenant_id = tenant_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        tracked = _with_request_id(send)
+        refusal = self._refusal(request)
+        if refusal is not None:
+            await refusal(scope, receive, tracked)
+            return
+        try:
+            await self._app(scope, receive, tracked)
+        except ArmError as error:
+            await error_response(error)(scope, receive, tracked)
+        except HTTPException as refused:
+            code = "MethodNotAllowed" if refused.status_code == 405 else "InvalidResourcePath"
+            message = f"The local cloud does not know {request.method} {request.url.path}."
+            unknown = ArmError(refused.status_code, code, message)
+            await error_response(unknown)(scope, receive, tracked)
+        except Exception:
+            _log.exception("%s %s failed", request.method, request.url.path)
+            broken = ArmError(500, "InternalServerError", "The local cloud failed; see its log.")
+            await error_response(broken)(scope, receive, tracked)
+
+    def _refusal(self, request: Request) -> Response | None:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(token.encode(), self._token.encode()):
+            return self._unauthorized(missing=not scheme)
+        version = _api_version(request)
+        if version is None:
+            return error_response(
+                ArmError(
+                    400,
+                    "MissingApiVersionParameter",
+                    "The api-version query parameter (?api-version=) is required for all requests.",
+                )
+            )
+        if not _API_VERSION.fullmatch(version):
+            message = f"The api-version '{version}' is invalid. It is a date such as '2024-03-01'."
+            return error_response(ArmError(400, "InvalidApiVersionParameter", message))
+        return None
+
+    def _unauthorized(self, *, missing: bool) -> Response:
+        code, message = "InvalidAuthenticationToken", "The access token is invalid."
+        if missing:
+            code = "AuthenticationFailed"
+            message = "Authentication failed. The 'Authorization' header is missing."
+        response = error_response(ArmError(401, code, message))
+        response.headers["WWW-Authenticate"] = (
+            f'Bearer authorization_uri="https://login.microsoftonline.com/{self._tenant_id}",'
+            f' error="invalid_token", error_description="{message}"'
+        )
+        return response
+
+
+def error_response(error: ArmError) -> Response:
+    """Azure's error envelope."""
+    return JSONResponse(
+        {"error": error.to_json()}, status_code=error.status, headers={"x-ms-failure-cause": "gateway"}
+    )
+
+
+async def read_json(request: Request) -> Json:
+    """The body as an object; an empty one is {}. Raises ArmError 400 InvalidRequestContent."""
+    text = await request.body()
+    if not text:
+        return {}
+    try:
+        body: Any = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        reason = str(error)
+    else:
+        if isinstance(body, dict):
+            return body
+        reason = "a JSON object is expected"
+    raise ArmError(
+        400,
+        "InvalidRequestContent",
+        f"The request content was invalid and could not be deserialized: '{reason}'.",
+    )
+
+
+def own_url(request: Request, path: str, **query: str) -> str:
+    """An absolute URL to this server as the client addressed it, with the request's api-version."""
+    base = str(request.base_url).rstrip("/")
+    pairs = {"api-version": _api_version(request) or "", **query}
+    return f"{base}{path}?" + "&".join(f"{key}={value}" for key, value in pairs.items())
+
+
+def _api_version(request: Request) -> str | None:
+    return next((value for key, value in request.query_params.items() if key.lower() == "api-version"), None)
+
+
+def _with_request_id(send: Send) -> Send:
+    """Every answer carries ids to look for in the log."""
+    request_id = str(uuid.uuid4()).encode()
+
+    async def tracked(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            ids = [(b"x-ms-request-id", request_id), (b"x-ms-correlation-request-id", request_id)]
+            message = {**message, "headers": [*message["headers"], *ids]}
+        await send(message)
+
+    return tracked

@@ -1,0 +1,61 @@
+"""Resource ids as text: reading them from URLs and templates. Letter case is kept, never compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from remora.localcloud.arm.resource import ResourceId
+
+
+@dataclass(frozen=True, slots=True)
+class ResourcePath:
+    """What follows `…/providers/` in a URL: a resource, or a resource (or none) and one more segment.
+
+    `tail` is the last segment of an odd path: a collection's type on GET, an action on POST.
+    """
+
+    namespace: str
+    types: tuple[str, ...]
+    names: tuple[str, ...]
+    tail: str | None
+
+    @property
+    def type(self) -> str:
+        """The full type of the resource that the path leads to, without the tail."""
+        return "/".join((self.namespace, *self.types))
+
+
+def parse_resource_path(path: str) -> ResourcePath | None:
+    """`Namespace/type/name[/type/name…][/tail]`; None for an empty segment or a lone namespace."""
+    segments = path.strip("/").split("/")
+    if len(segments) < 2 or not all(segments):
+        return None
+    namespace, *rest = segments
+    tail = rest.pop() if len(rest) % 2 else None
+    return ResourcePath(namespace, tuple(rest[::2]), tuple(rest[1::2]), tail)
+
+
+def parse_resource_id(text: str) -> ResourceId | None:
+    """A full resource id in a resource group, or None for anything else."""
+    segments = text.split("/")
+    if len(segments) < 8 or segments[0] or not all(segments[1:]):
+        return None
+    _, subscriptions, subscription, groups, group, providers, *rest = segments
+    if (subscriptions.lower(), groups.lower(), providers.lower()) != (
+        "subscriptions",
+        "resourcegroups",
+        "providers",
+    ):
+        return None
+    path = parse_resource_path("/".join(rest))
+    if path is None or path.tail is not None:
+        return None
+    return ResourceId(subscription, group, path.type, path.names)
+
+
+def resource_id(subscription: str, group: str, full_type: str, name: str) -> ResourceId | None:
+    """From a template's type and slash-joined name, or None where their segment counts differ."""
+    names = tuple(name.split("/"))
+    if full_type.count("/") != len(names) or not all(names):
+        return None
+    return ResourceId(subscription, group, full_type, names)

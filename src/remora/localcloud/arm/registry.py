@@ -1,0 +1,56 @@
+"""Which resource types exist. Spelling of types is the registry's, whatever a client writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from remora.localcloud.arm.resource import ArmError, ResourceHandler, Service, VirtualHandler
+
+
+class Registry:
+    """The handlers of all services, by type."""
+
+    def __init__(self, services: Sequence[Service]) -> None:
+        self._namespaces = {service.namespace.lower(): service.namespace for service in services}
+        self._stored = {handler.type.lower(): handler for service in services for handler in service.handlers}
+        self._virtual = {
+            handler.type.lower(): handler for service in services for handler in service.virtual_handlers
+        }
+
+    @property
+    def namespaces(self) -> list[str]:
+        return list(self._namespaces.values())
+
+    def namespace(self, name: str) -> str:
+        """The namespace as it is spelled. Raises ArmError 404 InvalidResourceNamespace."""
+        if name.lower() not in self._namespaces:
+            raise ArmError(404, "InvalidResourceNamespace", f"The resource namespace '{name}' is invalid.")
+        return self._namespaces[name.lower()]
+
+    def types(self, namespace: str) -> list[str]:
+        """The full types of a namespace, stored ones first."""
+        spelled = [handler.type for handler in self._stored.values()]
+        spelled += [handler.type for handler in self._virtual.values()]
+        return [full_type for full_type in spelled if full_type.split("/")[0].lower() == namespace.lower()]
+
+    def spelled(self, full_type: str) -> str:
+        """The type as its service spells it. Raises ArmError 404 for an unknown one."""
+        handler = self._stored.get(full_type.lower()) or self._virtual.get(full_type.lower())
+        if handler is not None:
+            return handler.type
+        namespace, _, rest = full_type.partition("/")
+        raise ArmError(
+            404,
+            "InvalidResourceType",
+            f"The resource type '{rest}' could not be found in the namespace '{self.namespace(namespace)}'.",
+        )
+
+    def has_type(self, full_type: str) -> bool:
+        return full_type.lower() in self._stored or full_type.lower() in self._virtual
+
+    def stored(self, full_type: str) -> ResourceHandler | None:
+        """The handler of a stored type; None where the type is derived."""
+        return self._stored.get(self.spelled(full_type).lower())
+
+    def virtual(self, full_type: str) -> VirtualHandler | None:
+        return self._virtual.get(self.spelled(full_type).lower())

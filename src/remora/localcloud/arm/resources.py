@@ -1,0 +1,320 @@
+"""Creating, changing, deleting and asking resources, for requests and deployments alike. Knows no HTTP."""
+
+from __future__ import annotations
+
+import copy
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+from remora.localcloud.arm.groups import Groups
+from remora.localcloud.arm.locations import LOCATIONS, normal_location
+from remora.localcloud.arm.operations import IN_PROGRESS, Operation, Operations
+from remora.localcloud.arm.paths import parse_resource_id
+from remora.localcloud.arm.registry import Registry
+from remora.localcloud.arm.resource import ArmError, ResourceHandler, ResourceId, Wire
+from remora.localcloud.arm.store import Record, ResourceStore
+from remora.localcloud.state import Json
+
+_NAME = re.compile(r"(?!\.{1,2}$)[\w().-]{1,260}")
+_SPECIAL_NOT_FOUND = {
+    "microsoft.app/managedenvironments/storages": (
+        "ManagedEnvironmentStorageNotFound",
+        "ManagedEnvironment Storage '{name}' was not found.",
+    ),
+    "microsoft.storage/storageaccounts/fileservices/shares": (
+        "ShareNotFound",
+        "The specified share does not exist.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A resource after PUT or PATCH, and the operation that is still at work on it."""
+
+    record: Record
+    is_new: bool
+    operation: Operation | None
+
+
+class Resources:
+    """All stored resources of the subscription."""
+
+    def __init__(
+        self, registry: Registry, store: ResourceStore, operations: Operations, groups: Groups
+    ) -> None:
+        self._registry = registry
+        self._store = store
+        self._operations = operations
+        self._groups = groups
+        operations.register("put", self._run_put)
+        operations.register("delete", self._run_delete)
+        operations.register("delete-group", self._run_delete_group)
+
+    async def put(self, resource_id: ResourceId, body: Json) -> Change:
+        """Create or replace. Raises ArmError where the resource is refused."""
+        handler = self._stored_handler(resource_id)
+        existing = self._store.get(resource_id)
+        identity = existing.id if existing else self._new_id(resource_id, handler)
+        self._groups.require_open(identity.group)
+        self._refuse_while_busy(identity)
+        body = self._with_location(identity, body, existing)
+        return await self._change(handler, identity, body, existing, handler.put_wire)
+
+    async def patch(self, resource_id: ResourceId, body: Json) -> Change:
+        """Merge: null removes a property, an array replaces."""
+        handler = self._stored_handler(resource_id)
+        existing = self.require(resource_id)
+        self._refuse_while_busy(existing.id)
+        merged = _merged(copy.deepcopy(existing.document), body)
+        return await self._change(handler, existing.id, merged, existing, handler.patch_wire)
+
+    async def delete(self, resource_id: ResourceId) -> tuple[bool, Operation | None]:
+        """Remove it and what is below it. The answer: whether it existed, and the operation at work."""
+        handler = self._stored_handler(resource_id)
+        record = self._store.get(resource_id)
+        if record is None:
+            return False, None
+        active = self._operations.active(str(record.id))
+        if active is not None:
+            await self._operations.cancel(active)
+        if handler.delete_wire is Wire.SYNC:
+            await self._remove(record)
+            return True, None
+        return True, self._operations.begin("delete", str(record.id))
+
+    def delete_group(self, name: str) -> Operation:
+        """Remove the group and all that is in it."""
+        group = self._groups.show(self._groups.require_open(name))
+        operation = self._operations.begin("delete-group", group["id"])
+        self._groups.mark_deleting(name)
+        return operation
+
+    def require(self, resource_id: ResourceId) -> Record:
+        """The record. Raises ArmError 404, telling apart a missing group and a missing resource."""
+        record = self._store.get(resource_id)
+        if record is not None:
+            return record
+        self._groups.require(resource_id.group)
+        raise _not_found(resource_id)
+
+    def show(self, record: Record) -> Json:
+        """The resource as GET returns it."""
+        return self._stored_handler(record.id).show(record.id, record.document)
+
+    def get(self, resource_id: ResourceId) -> Json:
+        """Any resource, stored or derived, as GET returns it. Raises ArmError 404."""
+        virtual = self._registry.virtual(resource_id.type)
+        if virtual is None:
+            return self.show(self.require(resource_id))
+        identity = self._below_stored(resource_id)
+        document = virtual.get(identity)
+        if document is None:
+            raise _not_found(identity)
+        return document
+
+    def list_all(self, scope: str, full_type: str) -> list[Json]:
+        """All stored resources of a type below a subscription or a group."""
+        return [self.show(record) for record in self._store.of_type(scope, full_type)]
+
+    def list_children(self, parent: ResourceId, kind: str) -> list[Json]:
+        """The resources of one type directly below a resource."""
+        full_type = self._registry.spelled(f"{parent.type}/{kind}")
+        identity = self._below_stored(parent)
+        virtual = self._registry.virtual(full_type)
+        if virtual is not None:
+            return virtual.list(identity)
+        return [self.show(record) for record in self._store.of_type(str(identity), full_type)]
+
+    def list_top(self, scope: str) -> list[Json]:
+        """Every resource that is no child, in short: `GET …/resources`."""
+        shown = [self.show(record) for record in self._store.below(scope) if len(record.id.names) == 1]
+        keys = ("id", "name", "type", "location", "tags", "kind", "sku", "identity")
+        return [{key: item[key] for key in keys if key in item} for item in shown]
+
+    async def action(self, resource_id: ResourceId, name: str, body: Json) -> Json | str | None:
+        """POST on a resource. Raises ArmError 404 for an unknown resource or action."""
+        virtual = self._registry.virtual(resource_id.type)
+        if virtual is not None:
+            return await virtual.action(self._below_stored(resource_id), name.lower(), body)
+        record = self.require(resource_id)
+        handler = self._stored_handler(resource_id)
+        return await handler.action(record.id, record.document, name.lower(), body)
+
+    async def _change(
+        self, handler: ResourceHandler, identity: ResourceId, body: Json, existing: Record | None, wire: Wire
+    ) -> Change:
+        document = handler.accept(identity, body, existing.document if existing else None)
+        created = existing is not None and existing.created
+        if wire is Wire.SYNC:
+            record = Record(identity, await handler.complete(identity, document), created=True)
+            self._store.put(record)
+            return Change(record, existing is None, None)
+        # The operation is written down before the document: a crash in between leaves an operation
+        # without a resource, which nobody was told of, rather than a resource that nobody completes.
+        operation = self._operations.begin("put", str(identity))
+        record = Record(identity, _with_state(document, IN_PROGRESS), created)
+        self._store.put(record)
+        return Change(record, existing is None, operation)
+
+    async def _run_put(self, operation: Operation) -> None:
+        record = self._target(operation)
+        handler = self._stored_handler(record.id)
+        try:
+            document = await handler.complete(record.id, copy.deepcopy(record.document))
+        except Exception:
+            self._store.put(replace(record, document=_with_state(record.document, "Failed")))
+            raise
+        if document.get("properties", {}).get("provisioningState") in (None, IN_PROGRESS):
+            document = _with_state(document, "Succeeded")
+        self._store.put(Record(record.id, document, created=True))
+
+    async def _run_delete(self, operation: Operation) -> None:
+        identity = parse_resource_id(operation.target)
+        record = self._store.get(identity) if identity else None
+        if record is not None:
+            await self._remove(record)
+
+    async def _run_delete_group(self, operation: Operation) -> None:
+        """What refuses to go because of something else is tried again after that is gone."""
+        waiting = [record for record in self._store.below(operation.target) if len(record.id.names) == 1]
+        waiting.reverse()
+        while waiting:
+            refused: list[Record] = []
+            for record in waiting:
+                try:
+                    await self._remove(record)
+                except ArmError as error:
+                    refused.append(record)
+                    reason = error
+            if len(refused) == len(waiting):
+                raise reason
+            waiting = refused
+        self._groups.delete(operation.target.rsplit("/", 1)[1])
+
+    async def _remove(self, record: Record) -> None:
+        """Children first, so that nothing is ever left without its parent."""
+        below = self._store.below(str(record.id))
+        for item in (*sorted(below, key=lambda child: -len(child.id.names)), record):
+            await self._stored_handler(item.id).delete(item.id, item.document)
+            self._store.delete(item.id)
+
+    def _target(self, operation: Operation) -> Record:
+        identity = parse_resource_id(operation.target)
+        record = self._store.get(identity) if identity else None
+        if record is None:
+            raise ArmError(404, "ResourceNotFound", f"The resource '{operation.target}' is gone.")
+        return record
+
+    def _stored_handler(self, resource_id: ResourceId) -> ResourceHandler:
+        handler = self._registry.stored(resource_id.type)
+        if handler is None:
+            raise ArmError(
+                405, "MethodNotAllowed", f"The type '{resource_id.type}' is read-only: it is derived."
+            )
+        return handler
+
+    def _new_id(self, resource_id: ResourceId, handler: ResourceHandler) -> ResourceId:
+        """Spelled as the group, the type and the parent are; the parent must be there."""
+        group = self._groups.require_open(resource_id.group)
+        names = resource_id.names
+        parent = resource_id.parent
+        if parent is not None:
+            record = self._store.get(parent)
+            if record is None or not record.created:
+                raise ArmError(
+                    404,
+                    "ParentResourceNotFound",
+                    f"Failed to perform 'write' on resource(s) of type"
+                    f" '{handler.type.partition('/')[2]}', because the parent resource"
+                    f" '{parent}' could not be found.",
+                )
+            names = (*record.id.names, resource_id.name)
+        if not _NAME.fullmatch(resource_id.name):
+            raise ArmError(
+                400, "InvalidResourceName", f"The resource name '{resource_id.name}' is not valid."
+            )
+        return ResourceId(resource_id.subscription, group["name"], handler.type, names)
+
+    def _below_stored(self, resource_id: ResourceId) -> ResourceId:
+        """A derived resource's id, spelled as its stored ancestor is. Raises ArmError 404."""
+        ancestor: ResourceId | None = resource_id
+        while ancestor is not None and self._registry.stored(ancestor.type) is None:
+            ancestor = ancestor.parent
+        if ancestor is None:
+            raise _not_found(resource_id)
+        identity = self.require(ancestor).id
+        own = resource_id.names[len(identity.names) :]
+        full_type = self._registry.spelled(resource_id.type)
+        return ResourceId(identity.subscription, identity.group, full_type, (*identity.names, *own))
+
+    def _refuse_while_busy(self, identity: ResourceId) -> None:
+        if self._operations.active(str(identity)) is not None:
+            raise ArmError(
+                409,
+                "AnotherOperationInProgress",
+                f"Another operation on this or dependent resource is in progress: '{identity}'.",
+            )
+
+    def _with_location(self, identity: ResourceId, body: Json, existing: Record | None) -> Json:
+        """Top-level resources have a place, checked and normal; children have none."""
+        if len(identity.names) > 1:
+            return body
+        given = body.get("location")
+        if not isinstance(given, str) or not given:
+            raise ArmError(400, "LocationRequired", "The location property is required for this definition.")
+        location = normal_location(given)
+        if location is None:
+            raise ArmError(
+                400,
+                "LocationNotAvailableForResourceType",
+                f"The provided location '{given}' is not available for resource type '{identity.type}'. List"
+                f" of available regions for the resource type is '{','.join(LOCATIONS)}'.",
+            )
+        former = normal_location(str(existing.document.get("location", location))) if existing else location
+        if former != location:
+            raise ArmError(
+                409,
+                "InvalidResourceLocation",
+                f"The resource '{identity.name}' already exists in location '{former}' in resource group"
+                f" '{identity.group}'. A resource with the same name cannot be created in location"
+                f" '{location}'. Please select a new resource name.",
+            )
+        return {**body, "location": location}
+
+
+def _not_found(resource_id: ResourceId) -> ArmError:
+    special = _SPECIAL_NOT_FOUND.get(resource_id.type.lower())
+    if special is not None:
+        code, message = special
+        return ArmError(404, code, message.format(name=resource_id.name))
+    path = "/".join((resource_id.type, *resource_id.names))
+    if len(resource_id.names) > 1:
+        namespace, *kinds = resource_id.type.split("/")
+        pairs = zip(kinds, resource_id.names, strict=True)
+        path = "/".join((namespace, *(part for pair in pairs for part in pair)))
+    return ArmError(
+        404,
+        "ResourceNotFound",
+        f"The Resource '{path}' under resource group '{resource_id.group}' was not found. For more details"
+        " please go to https://aka.ms/ARMResourceNotFoundFix",
+    )
+
+
+def _with_state(document: Json, state: str) -> Json:
+    properties = document.get("properties") or {}
+    return {**document, "properties": {**properties, "provisioningState": state}}
+
+
+def _merged(target: Any, patch: Any) -> Any:
+    """JSON merge patch (RFC 7396)."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merged(merged.get(key), value)
+    return merged

@@ -1,0 +1,39 @@
+"""The one subscription of the local cloud, and its tenant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from remora.localcloud.arm.resource import ArmError
+from remora.localcloud.state import Json
+
+LOCAL_SUBSCRIPTION_ID = "00000000-0000-0000-0000-00000000c10d"
+LOCAL_TENANT_ID = "00000000-0000-0000-0000-000000007e4a"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Its id, display name and tenant."""
+
+    id: str
+    name: str
+    tenant_id: str
+
+    def show(self) -> Json:
+        """What `subscription()` and GET give."""
+        return {
+            "id": f"/subscriptions/{self.id}",
+            "subscriptionId": self.id,
+            "tenantId": self.tenant_id,
+            "displayName": self.name,
+        }
+
+    def require(self, subscription_id: str) -> None:
+        """Raises ArmError 404 SubscriptionNotFound for any other id."""
+        if subscription_id.lower() != self.id:
+            raise ArmError(
+                404, "SubscriptionNotFound", f"The subscription '{subscription_id}' could not be found."
+            )
+
+
+LOCAL_SUBSCRIPTION = Subscription(LOCAL_SUBSCRIPTION_ID, "Local cloud", LOCAL_TENANT_ID)

@@ -1,0 +1,175 @@
+"""HTTP for what is above resources: subscriptions, tenants, regions, providers, resource groups."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from remora.localcloud.arm.groups import Groups
+from remora.localcloud.arm.http import AnyCaseRoute, own_url, read_json
+from remora.localcloud.arm.locations import LOCATIONS
+from remora.localcloud.arm.operations import IN_PROGRESS, Operations
+from remora.localcloud.arm.registry import Registry
+from remora.localcloud.arm.resource import ArmError
+from remora.localcloud.arm.resources import Resources
+from remora.localcloud.arm.subscription import Subscription
+from remora.localcloud.state import Json
+
+_SUBSCRIPTION = "/subscriptions/{subscription}"
+_GROUP = "/subscriptions/{subscription}/resourceGroups/{group}"
+_RESULT = "/subscriptions/{subscription}/operationresults/{operation}"
+_API_VERSIONS = ("2026-01-01", "2025-07-01", "2024-03-01", "2023-11-02-preview", "2023-01-01", "2022-10-01")
+
+
+class SubscriptionRoutes:
+    """The subscription and its resource groups."""
+
+    def __init__(
+        self,
+        *,
+        subscription: Subscription,
+        registry: Registry,
+        resources: Resources,
+        operations: Operations,
+        groups: Groups,
+    ) -> None:
+        self._subscription = subscription
+        self._registry = registry
+        self._resources = resources
+        self._operations = operations
+        self._groups = groups
+        providers = _SUBSCRIPTION + "/providers"
+        self.routes = (
+            AnyCaseRoute("/tenants", self.tenants, methods=["GET"]),
+            AnyCaseRoute("/subscriptions", self.subscriptions, methods=["GET"]),
+            AnyCaseRoute(_SUBSCRIPTION, self.get_subscription, methods=["GET"]),
+            AnyCaseRoute(_SUBSCRIPTION + "/locations", self.locations, methods=["GET"]),
+            AnyCaseRoute(providers, self.providers, methods=["GET"]),
+            AnyCaseRoute(providers + "/{namespace}", self.provider, methods=["GET"]),
+            AnyCaseRoute(providers + "/{namespace}/register", self.provider, methods=["POST"]),
+            AnyCaseRoute(_SUBSCRIPTION + "/resourceGroups", self.list_groups, methods=["GET"]),
+            AnyCaseRoute(_SUBSCRIPTION + "/resources", self.list_resources, methods=["GET"]),
+            AnyCaseRoute(_GROUP, self.put_group, methods=["PUT"]),
+            AnyCaseRoute(_GROUP, self.get_group, methods=["GET"]),
+            AnyCaseRoute(_GROUP, self.head_group, methods=["HEAD"]),
+            AnyCaseRoute(_GROUP, self.patch_group, methods=["PATCH"]),
+            AnyCaseRoute(_GROUP, self.delete_group, methods=["DELETE"]),
+            AnyCaseRoute(_GROUP + "/resources", self.list_resources, methods=["GET"]),
+            AnyCaseRoute(_RESULT, self.result, methods=["GET"]),
+        )
+
+    async def tenants(self, _: Request) -> Response:
+        tenant = self._subscription.tenant_id
+        shown = {"id": f"/tenants/{tenant}", "tenantId": tenant, "displayName": self._subscription.name}
+        return JSONResponse({"value": [shown]})
+
+    async def subscriptions(self, _: Request) -> Response:
+        return JSONResponse({"value": [self._show_subscription()], "count": {"type": "Total", "value": 1}})
+
+    async def get_subscription(self, request: Request) -> Response:
+        self._require(request)
+        return JSONResponse(self._show_subscription())
+
+    async def locations(self, request: Request) -> Response:
+        self._require(request)
+        prefix = f"/subscriptions/{self._subscription.id}/locations"
+        regions = [
+            {
+                "id": f"{prefix}/{name}",
+                "name": name,
+                "type": "Region",
+                "displayName": shown,
+                "regionalDisplayName": shown,
+                "metadata": {"regionType": "Physical", "regionCategory": "Recommended"},
+            }
+            for name, shown in LOCATIONS.items()
+        ]
+        return JSONResponse({"value": regions})
+
+    async def providers(self, request: Request) -> Response:
+        self._require(request)
+        return JSONResponse({"value": [self._show_provider(name) for name in self._registry.namespaces]})
+
+    async def provider(self, request: Request) -> Response:
+        """GET and register: every provider is registered from the start."""
+        self._require(request)
+        namespace = self._registry.namespace(request.path_params["namespace"])
+        return JSONResponse(self._show_provider(namespace))
+
+    async def list_groups(self, request: Request) -> Response:
+        self._require(request)
+        return JSONResponse({"value": [self._groups.show(group) for group in self._groups.list()]})
+
+    async def put_group(self, request: Request) -> Response:
+        group, is_new = self._groups.put(self._require(request), await read_json(request))
+        return JSONResponse(self._groups.show(group), status_code=201 if is_new else 200)
+
+    async def get_group(self, request: Request) -> Response:
+        return JSONResponse(self._groups.show(self._groups.require(self._require(request))))
+
+    async def head_group(self, request: Request) -> Response:
+        self._groups.require(self._require(request))
+        return Response(status_code=204)
+
+    async def patch_group(self, request: Request) -> Response:
+        group = self._groups.patch(self._require(request), await read_json(request))
+        return JSONResponse(self._groups.show(group))
+
+    async def delete_group(self, request: Request) -> Response:
+        operation = self._resources.delete_group(self._require(request))
+        return self._accepted(request, operation.id)
+
+    async def list_resources(self, request: Request) -> Response:
+        """Of the subscription, or of one group."""
+        scope = f"/subscriptions/{self._subscription.id}"
+        group = self._require(request)
+        if group:
+            scope = self._groups.show(self._groups.require(group))["id"]
+        return JSONResponse({"value": self._resources.list_top(scope)})
+
+    async def result(self, request: Request) -> Response:
+        """How the deletion of a group goes."""
+        self._require(request)
+        operation = self._operations.get(request.path_params["operation"])
+        if operation is None:
+            raise ArmError(404, "OperationNotFound", "The operation could not be found.")
+        if operation.status == IN_PROGRESS:
+            return self._accepted(request, operation.id)
+        if operation.error is not None:
+            return JSONResponse({"error": operation.error}, status_code=operation.error_status)
+        return Response(status_code=200)
+
+    def _accepted(self, request: Request, operation_id: str) -> Response:
+        path = f"/subscriptions/{self._subscription.id}/operationresults/{operation_id}"
+        return Response(status_code=202, headers={"Location": own_url(request, path), "Retry-After": "0"})
+
+    def _require(self, request: Request) -> str:
+        """The group's name in the path, if any, once the subscription is known to be ours."""
+        self._subscription.require(request.path_params["subscription"])
+        return str(request.path_params.get("group", ""))
+
+    def _show_subscription(self) -> Json:
+        policies = {"locationPlacementId": "Public_2014-09-01", "spendingLimit": "Off"}
+        return {
+            **self._subscription.show(),
+            "state": "Enabled",
+            "authorizationSource": "RoleBased",
+            "subscriptionPolicies": policies,
+        }
+
+    def _show_provider(self, namespace: str) -> Json:
+        kinds = [
+            {
+                "resourceType": full_type.partition("/")[2],
+                "locations": list(LOCATIONS.values()),
+                "apiVersions": list(_API_VERSIONS),
+            }
+            for full_type in self._registry.types(namespace)
+        ]
+        return {
+            "id": f"/subscriptions/{self._subscription.id}/providers/{namespace}",
+            "namespace": namespace,
+            "registrationPolicy": "RegistrationRequired",
+            "registrationState": "Registered",
+            "resourceTypes": kinds,
+        }

@@ -1,0 +1,38 @@
+"""`connection.json`: how a client finds the local cloud. Written when it listens, gone when it stops."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+FILE_NAME = "connection.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where the local cloud listens and what opens it."""
+
+    pid: int
+    arm_url: str
+    files_url: str
+    token: str
+    subscription_id: str
+    tenant_id: str
+    version: str
+
+
+def write_connection(folder: Path, connection: Connection) -> None:
+    """Appears complete or not at all, readable only by its owner."""
+    temporary = folder / f".{FILE_NAME}.{os.getpid()}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(asdict(connection), file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(folder / FILE_NAME)
+
+
+def remove_connection(folder: Path) -> None:
+    (folder / FILE_NAME).unlink(missing_ok=True)

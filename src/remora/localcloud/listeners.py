@@ -1,0 +1,96 @@
+"""The two loopback sockets, and one HTTP server on each."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from remora.errors import PortInUse
+from remora.localcloud.state import State
+
+HOST = "127.0.0.1"
+_KIND = "ports"
+_CLOSING_SECONDS = 2
+
+
+def bind(state: State, name: str, wanted: int | None = None) -> socket.socket:
+    """A listening socket: on the wanted port, else on the port of last time, else on any.
+
+    Raises PortInUse only for a port that was asked for: clients read the others from connection.json.
+    """
+    if wanted is not None:
+        try:
+            return _listen(wanted)
+        except OSError as error:
+            raise PortInUse(
+                f"Port {wanted} on {HOST} cannot be used: {error.strerror}.",
+                hint="Choose another with --port, or leave it out.",
+                param="port",
+            ) from None
+    former = (state.get(_KIND, name) or {}).get("port", 0)
+    try:
+        listener = _listen(former)
+    except OSError:
+        listener = _listen(0)
+    state.put(_KIND, name, {"port": port_of(listener)})
+    return listener
+
+
+def port_of(listener: socket.socket) -> int:
+    return int(listener.getsockname()[1])
+
+
+class Listener:
+    """One HTTP server on a bound socket."""
+
+    def __init__(self, app: ASGIApp, bound: socket.socket) -> None:
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=_CLOSING_SECONDS,
+        )
+        self._server = _Server(config)
+        self._socket = bound
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Returns once requests are answered."""
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        while not self._server.started:
+            if self._task.done():
+                await self._task
+            await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        """Finish what is being answered, up to two seconds."""
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task
+        self._socket.close()
+
+
+class _Server(uvicorn.Server):
+    """Signals are the process's, which has two servers."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, port))
+        listener.listen(128)
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -1,0 +1,71 @@
+"""The life of the local cloud's process: lock, state, sockets, services, connection.json, and back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from remora import __version__
+from remora.localcloud.app import create_cloud
+from remora.localcloud.arm.subscription import LOCAL_SUBSCRIPTION
+from remora.localcloud.connection import Connection, remove_connection, write_connection
+from remora.localcloud.listeners import HOST, Listener, bind, port_of
+from remora.localcloud.lock import only_one
+from remora.localcloud.state import State
+
+
+async def run_cloud(
+    folder: Path, *, port: int | None, stop: asyncio.Event, ready: Callable[[Connection], None]
+) -> None:
+    """Serve from `folder` until `stop` is set; `ready` is called once clients can connect.
+
+    Raises Locked where another process serves the folder, PortInUse where `port` is taken.
+    """
+    _make_private(folder)
+    with only_one(folder):
+        remove_connection(folder)  # a crashed process left its own behind
+        state = State(folder / "state.sqlite3")
+        try:
+            await _serve(folder, state, port, stop, ready)
+        finally:
+            state.close()
+
+
+def _make_private(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
+
+
+async def _serve(
+    folder: Path,
+    state: State,
+    port: int | None,
+    stop: asyncio.Event,
+    ready: Callable[[Connection], None],
+) -> None:
+    arm_socket, files_socket = bind(state, "arm", port), bind(state, "files")
+    arm_url, files_url = (f"http://{HOST}:{port_of(bound)}" for bound in (arm_socket, files_socket))
+    cloud = create_cloud(folder, state, arm_url=lambda: arm_url, files_url=lambda: files_url)
+    listeners = (Listener(cloud.arm_app, arm_socket), Listener(cloud.files_app, files_socket))
+    connection = Connection(
+        pid=os.getpid(),
+        arm_url=arm_url,
+        files_url=files_url,
+        token=cloud.token,
+        subscription_id=LOCAL_SUBSCRIPTION.id,
+        tenant_id=LOCAL_SUBSCRIPTION.tenant_id,
+        version=__version__,
+    )
+    try:
+        await cloud.start()
+        for listener in listeners:
+            await listener.start()
+        write_connection(folder, connection)
+        ready(connection)
+        await stop.wait()
+    finally:
+        remove_connection(folder)
+        await asyncio.gather(*(listener.stop() for listener in listeners))
+        await cloud.stop()

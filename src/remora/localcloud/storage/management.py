@@ -1,0 +1,271 @@
+"""Storage accounts, file services and shares as ARM resources. Their content is the Files API's."""
+
+# ruff: noqa: ARG002 — handlers answer to one seam, whether or not they need all that it hands them
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
+
+from remora.localcloud.arm.http import AnyCaseRoute, read_json
+from remora.localcloud.arm.resource import ArmError, ResourceHandler, ResourceId, VirtualHandler, Wire
+from remora.localcloud.arm.store import Record, ResourceStore
+from remora.localcloud.arm.timestamps import now_text
+from remora.localcloud.state import Json
+from remora.localcloud.storage.keys import KEY_NAMES, AccountKeys
+
+_ACCOUNT_NAME = re.compile(r"[a-z0-9]{3,24}")
+_SHARE_NAME = re.compile(r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+_ACCOUNT = "Microsoft.Storage/storageAccounts"
+_FILE_SERVICE = f"{_ACCOUNT}/fileServices"
+_SHARE = f"{_FILE_SERVICE}/shares"
+_MAX_QUOTA_GIB = 102_400
+_INVALID_NAME = (
+    "{name} is not a valid storage account name. Storage account name must be between 3 and 24 characters in"
+    " length and use numbers and lower-case letters only."
+)
+
+
+class StorageService:
+    """Microsoft.Storage."""
+
+    namespace = "Microsoft.Storage"
+    virtual_handlers: Sequence[VirtualHandler] = ()
+    routes: Sequence[BaseRoute] = ()
+
+    def __init__(
+        self, *, store: ResourceStore, keys: AccountKeys, shares_root: Path, files_url: Callable[[], str]
+    ) -> None:
+        self._accounts = AccountHandler(store, keys, shares_root, files_url)
+        self.handlers: Sequence[ResourceHandler] = (
+            self._accounts,
+            FileServiceHandler(),
+            ShareHandler(shares_root),
+        )
+        self.arm_routes = (
+            AnyCaseRoute(
+                "/subscriptions/{subscription}/providers/Microsoft.Storage/checkNameAvailability",
+                self.check_name,
+                methods=["POST"],
+            ),
+        )
+
+    async def start(self) -> None:
+        """Nothing runs."""
+
+    async def stop(self) -> None:
+        """Nothing runs."""
+
+    async def check_name(self, request: Request) -> Response:
+        """Whether an account name is free: names are shared by all resource groups."""
+        name = str((await read_json(request)).get("name", ""))
+        reason = None
+        if not _ACCOUNT_NAME.fullmatch(name):
+            reason = ("AccountNameInvalid", _INVALID_NAME.format(name=name))
+        elif self._accounts.owner(name) is not None:
+            reason = ("AlreadyExists", f"The storage account named {name} is already taken.")
+        if reason is None:
+            return JSONResponse({"nameAvailable": True})
+        return JSONResponse({"nameAvailable": False, "reason": reason[0], "message": reason[1]})
+
+
+class AccountHandler:
+    """Storage accounts: a name, two keys, a folder for shares."""
+
+    type = _ACCOUNT
+    put_wire = Wire.LOCATION
+    patch_wire = Wire.SYNC
+    delete_wire = Wire.SYNC
+
+    def __init__(
+        self, store: ResourceStore, keys: AccountKeys, shares_root: Path, files_url: Callable[[], str]
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._shares_root = shares_root
+        self._files_url = files_url
+
+    def accept(self, resource_id: ResourceId, body: Json, existing: Json | None) -> Json:
+        name = resource_id.name
+        if not _ACCOUNT_NAME.fullmatch(name):
+            raise ArmError(400, "AccountNameInvalid", _INVALID_NAME.format(name=name))
+        owner = self.owner(name)
+        if owner is not None and owner.key != resource_id.key:
+            message = f"The storage account named {name} is already taken."
+            raise ArmError(409, "StorageAccountAlreadyTaken", message)
+        sku = body.get("sku") or (existing or {}).get("sku")
+        if not isinstance(sku, dict) or not isinstance(sku.get("name"), str):
+            raise ArmError(400, "InvalidRequestContent", "The 'sku.name' of a storage account is required.")
+        defaults = _account_defaults(sku["name"]) if existing is None else existing["properties"]
+        properties = {
+            **defaults,
+            **{k: v for k, v in (body.get("properties") or {}).items() if v is not None},
+        }
+        tier = "Premium" if sku["name"].startswith("Premium") else "Standard"
+        return {
+            "sku": {"name": sku["name"], "tier": tier},
+            "kind": body.get("kind") or "StorageV2",
+            "location": body.get("location") or (existing or {}).get("location"),
+            "tags": body.get("tags") or {},
+            "properties": properties,
+        }
+
+    async def complete(self, resource_id: ResourceId, stored: Json) -> Json:
+        self._keys.ensure(resource_id.name)
+        (self._shares_root / resource_id.name).mkdir(parents=True, exist_ok=True)
+        # An account has its file service from the start; no client needs to create it.
+        service = ResourceId(
+            resource_id.subscription, resource_id.group, _FILE_SERVICE, (*resource_id.names, "default")
+        )
+        if self._store.get(service) is None:
+            self._store.put(Record(service, {"properties": {}}, created=True))
+        return stored
+
+    def show(self, resource_id: ResourceId, stored: Json) -> Json:
+        times = {key["keyName"]: key["creationTime"] for key in self._keys.show(resource_id.name)}
+        computed = {
+            "keyCreationTime": times,
+            "primaryEndpoints": {"file": f"{self._files_url()}/{resource_id.name}/"},
+            "primaryLocation": stored["location"],
+            "statusOfPrimary": "available",
+        }
+        properties = {**stored["properties"], **computed}
+        return {**stored, **_identity(resource_id), "properties": properties}
+
+    async def delete(self, resource_id: ResourceId, stored: Json) -> None:
+        self._keys.forget(resource_id.name)
+        shutil.rmtree(self._shares_root / resource_id.name, ignore_errors=True)
+
+    async def action(
+        self,
+        resource_id: ResourceId,
+        stored: Json,
+        name: str,
+        body: Json,
+    ) -> Json | str | None:
+        if name == "regeneratekey":
+            key_name = body.get("keyName")
+            if key_name not in KEY_NAMES:
+                raise ArmError(400, "InvalidRequestPropertyValue", f"'keyName' '{key_name}' is not a key.")
+            self._keys.regenerate(resource_id.name, key_name)
+        elif name != "listkeys":
+            raise unknown_action(name)
+        return {"keys": list(self._keys.show(resource_id.name))}
+
+    def owner(self, name: str) -> ResourceId | None:
+        """The account of this name, in whichever resource group."""
+        for record in self._store.of_type("/subscriptions", _ACCOUNT):
+            if record.id.name == name:
+                return record.id
+        return None
+
+
+class FileServiceHandler:
+    """The settings of an account's file service; there is one, named default."""
+
+    type = _FILE_SERVICE
+    put_wire = Wire.SYNC
+    patch_wire = Wire.SYNC
+    delete_wire = Wire.SYNC
+
+    def accept(self, resource_id: ResourceId, body: Json, existing: Json | None) -> Json:
+        if resource_id.name.lower() != "default":
+            raise ArmError(
+                400, "InvalidResourceName", f"The file service is named 'default', not '{resource_id.name}'."
+            )
+        properties = {**((existing or {}).get("properties") or {}), **(body.get("properties") or {})}
+        return {"properties": properties}
+
+    async def complete(self, resource_id: ResourceId, stored: Json) -> Json:
+        return stored
+
+    def show(self, resource_id: ResourceId, stored: Json) -> Json:
+        defaults = {"shareDeleteRetentionPolicy": {"enabled": True, "days": 7}}
+        return {**_identity(resource_id), "properties": {**defaults, **stored["properties"]}}
+
+    async def delete(self, resource_id: ResourceId, stored: Json) -> None:
+        """Goes with its account."""
+
+    async def action(self, resource_id: ResourceId, stored: Json, name: str, body: Json) -> Json | str | None:
+        raise unknown_action(name)
+
+
+class ShareHandler:
+    """Shares: plain folders, so that containers see what clients upload and the other way around."""
+
+    type = _SHARE
+    put_wire = Wire.SYNC
+    patch_wire = Wire.SYNC
+    delete_wire = Wire.SYNC
+
+    def __init__(self, shares_root: Path) -> None:
+        self._shares_root = shares_root
+
+    def accept(self, resource_id: ResourceId, body: Json, existing: Json | None) -> Json:
+        if not _SHARE_NAME.fullmatch(resource_id.name):
+            raise ArmError(
+                400,
+                "InvalidResourceName",
+                f"The share name '{resource_id.name}' is not valid: 3 to 63 lower-case letters, digits and"
+                " single hyphens.",
+            )
+        given = {k: v for k, v in (body.get("properties") or {}).items() if v is not None}
+        quota = given.get("shareQuota", 5120)
+        if not isinstance(quota, int) or not 1 <= quota <= _MAX_QUOTA_GIB:
+            raise ArmError(
+                400,
+                "InvalidHeaderValue",
+                f"The 'shareQuota' of '{quota}' GiB is not between 1 and {_MAX_QUOTA_GIB}.",
+            )
+        former = (existing or {}).get("properties") or {"enabledProtocols": "SMB"}
+        properties = {**former, **given, "shareQuota": quota, "lastModifiedTime": now_text()}
+        return {"properties": properties}
+
+    async def complete(self, resource_id: ResourceId, stored: Json) -> Json:
+        self._folder(resource_id).mkdir(parents=True, exist_ok=True)
+        return stored
+
+    def show(self, resource_id: ResourceId, stored: Json) -> Json:
+        return {**_identity(resource_id), "properties": stored["properties"]}
+
+    async def delete(self, resource_id: ResourceId, stored: Json) -> None:
+        shutil.rmtree(self._folder(resource_id), ignore_errors=True)
+
+    async def action(self, resource_id: ResourceId, stored: Json, name: str, body: Json) -> Json | str | None:
+        raise unknown_action(name)
+
+    def _folder(self, resource_id: ResourceId) -> Path:
+        return self._shares_root / resource_id.names[0] / resource_id.name
+
+
+def unknown_action(name: str) -> ArmError:
+    """POST of something that the type does not have."""
+    return ArmError(404, "InvalidResourceType", f"The action '{name}' is not known to the local cloud.")
+
+
+def _identity(resource_id: ResourceId) -> Json:
+    return {"id": str(resource_id), "name": resource_id.name, "type": resource_id.type}
+
+
+def _account_defaults(sku: str) -> dict[str, Any]:
+    return {
+        "allowCrossTenantReplication": False,
+        "privateEndpointConnections": [],
+        "minimumTlsVersion": "TLS1_0",
+        "allowBlobPublicAccess": False,
+        "networkAcls": {
+            "bypass": "AzureServices",
+            "virtualNetworkRules": [],
+            "ipRules": [],
+            "defaultAction": "Allow",
+        },
+        "supportsHttpsTrafficOnly": True,
+        "accessTier": "Premium" if sku.startswith("Premium") else "Hot",
+        "creationTime": now_text(),
+    }
