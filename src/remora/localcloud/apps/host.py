@@ -1,0 +1,48 @@
+"""What every part of the runtime is given: where things are, what time it is, which limits hold.
+
+Owns no behaviour beyond naming folders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from remora.localcloud.apps.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The numbers of Azure's runtime, and those of ours where Azure's are for a data centre."""
+
+    request_seconds: float = 240
+    back_off_seconds: tuple[float, ...] = (1, 2, 4, 8, 16, 32, 60)
+    back_off_reset_seconds: float = 60
+    """A replica that was ready this long starts its back-off from the beginning again."""
+    exits_until_failed: int = 3
+    """A revision whose replica ended this often in a row without getting ready has failed."""
+    port_poll_seconds: float = 0.1
+    """How often a port is tried where the template has no readiness probe."""
+    shutdown_seconds: float = 5
+    """How long the control plane waits for its replicas when it goes down itself."""
+    inactive_revisions: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    home: Path
+    shares_root: Path
+    address: str
+    arm_url: Callable[[], str]
+    clock: Clock
+    limits: Limits
+    bind_mounts: bool
+    """False maps mount paths textually even where the kernel would bind them."""
+
+    def log_folder(self, group: str, app: str) -> Path:
+        return self.home / "logs" / group.lower() / app.lower()
+
+    def replica_folder(self, replica: str) -> Path:
+        """The working directory and the empty volumes of one replica; gone with it."""
+        return self.home / "replicas" / replica

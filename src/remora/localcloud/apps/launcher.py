@@ -1,0 +1,131 @@
+"""Runs one container command and never outlives the control plane.
+
+A script of its own that imports only the standard library, and little of it: it starts with every replica.
+
+    python -I -S launcher.py CONTROL_FD '{"command": [...], "mounts": [{"source", "target", "read_only"}]}'
+
+It leads a new process group. Over the socket CONTROL_FD it reports "exit CODE"; when that socket closes
+(the control plane ended, however it ended) or when the command ends, it kills the whole group.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from types import FrameType
+from typing import Any
+
+CANNOT_MOUNT = 125
+CANNOT_RUN = 126
+NOT_FOUND = 127
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUSER = 0x10000000
+MS_RDONLY = 1
+MS_REMOUNT = 32
+MS_BIND = 4096
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+
+
+def main(control_fd: int, launch: dict[str, Any]) -> None:
+    control = socket.socket(fileno=control_fd)
+    woken, wake = socket.socketpair()
+    wake.setblocking(False)
+    signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, _ignore)
+    child = os.fork()
+    if child == 0:
+        _become(launch["command"], launch["mounts"])
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _ignore)  # the group gets them too: the command decides
+    code = _wait(child, control, woken)
+    if code is not None:
+        control.sendall(b"exit %d\n" % code)
+    os.killpg(0, signal.SIGKILL)
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """A handler, unlike SIG_IGN, is not inherited by the command."""
+
+
+def _wait(child: int, control: socket.socket, woken: socket.socket) -> int | None:
+    """The command's exit code as a container reports it; None when the control plane is gone."""
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+        readable, _, _ = select.select([control, woken], [], [])
+        if control in readable and not control.recv(64):
+            return None
+        if woken in readable:
+            woken.recv(64)
+
+
+def _become(command: list[str], mounts: list[dict[str, Any]]) -> None:
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        if mounts:
+            _mount(mounts)
+    except OSError as error:
+        _give_up(CANNOT_MOUNT, f"cannot mount: {error}")
+    try:
+        os.execvp(command[0], command)  # noqa: S606 - running the container's command is its purpose
+    except FileNotFoundError:
+        _give_up(NOT_FOUND, f"command not found: {command[0]}")
+    except OSError as error:
+        _give_up(CANNOT_RUN, f"cannot run {command[0]}: {error}")
+
+
+def _give_up(code: int, message: str) -> None:
+    sys.stderr.write(f"launcher: {message}\n")
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _mount(mounts: list[dict[str, Any]]) -> None:
+    """Bind each source over its target, seen by this process and its children alone."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def call(name: str, *arguments: object) -> None:
+        if getattr(libc, name)(*arguments) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, f"{name}: {os.strerror(number)}")
+
+    def mount(source: bytes, target: bytes, flags: int) -> None:
+        call("mount", source, target, None, ctypes.c_ulong(flags), None)
+
+    user, group = os.getuid(), os.getgid()
+    call("unshare", CLONE_NEWNS if user == 0 else CLONE_NEWNS | CLONE_NEWUSER)
+    if user != 0:
+        _keep_identity(user, group)
+    mount(b"none", b"/", MS_REC | MS_PRIVATE)
+    for item in mounts:
+        source, target = os.fsencode(item["source"]), os.fsencode(item["target"])
+        os.makedirs(target, exist_ok=True)  # noqa: PTH103 - pathlib costs more than all the rest
+        mount(source, target, MS_BIND | MS_REC)
+        if item["read_only"]:
+            mount(b"none", target, MS_BIND | MS_REMOUNT | MS_RDONLY)
+
+
+def _keep_identity(user: int, group: int) -> None:
+    """In the new user namespace the command stays who it was."""
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{user} {user} 1"),
+        ("gid_map", f"{group} {group} 1"),
+    ):
+        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:  # noqa: PTH123
+            file.write(text)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), json.loads(sys.argv[2]))

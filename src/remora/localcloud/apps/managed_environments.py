@@ -1,0 +1,213 @@
+"""managedEnvironments and their storages, as ARM sees them. Nothing runs for them; apps refer to them."""
+
+# ruff: noqa: ARG002 - the signatures are those of the seam
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Final
+
+from remora.localcloud.apps.host import Host
+from remora.localcloud.apps.mounts import Share
+from remora.localcloud.apps.records import AppRecord, Records
+from remora.localcloud.apps.tokens import Tokens
+from remora.localcloud.apps.wire import auth_token, display_location, unknown_action
+from remora.localcloud.arm.resource import ArmError, ResourceId, Wire
+from remora.localcloud.state import Json
+
+ACCOUNT_NAME: Final = re.compile(r"[a-z0-9]{3,24}")
+SHARE_NAME: Final = re.compile(r"[a-z0-9](-?[a-z0-9]){2,62}")
+ACCESS_MODES: Final = ("ReadOnly", "ReadWrite")
+NULLS: Final = (
+    "daprAIInstrumentationKey",
+    "daprAIConnectionString",
+    "vnetConfiguration",
+    "infrastructureResourceGroup",
+)
+CONSUMPTION: Final = {"workloadProfileType": "Consumption", "name": "Consumption"}
+
+
+class ManagedEnvironments:
+    type = "Microsoft.App/managedEnvironments"
+    put_wire = Wire.ASYNC_OPERATION
+    patch_wire = Wire.LOCATION
+    delete_wire = Wire.LOCATION
+
+    def __init__(self, host: Host, records: Records, tokens: Tokens) -> None:
+        self._host = host
+        self._records = records
+        self._tokens = tokens
+
+    def accept(self, resource_id: ResourceId, body: Json, existing: Json | None) -> Json:
+        if not body.get("location") and not existing:
+            raise ArmError(400, "LocationRequired", "The location property is required for this definition.")
+        sent = body.get("properties") or {}
+        properties = {
+            **{name: sent.get(name) for name in NULLS},
+            **sent,
+            "appLogsConfiguration": _kept_log_key(sent, existing),
+            "workloadProfiles": [_profile(item) for item in sent.get("workloadProfiles") or ()]
+            or [CONSUMPTION],
+            "zoneRedundant": bool(sent.get("zoneRedundant")),
+        }
+        return {**body, "properties": properties}
+
+    async def complete(self, resource_id: ResourceId, stored: Json) -> Json:
+        self._records.put_environment(str(resource_id), {"location": stored.get("location")})
+        return {**stored, "properties": {**stored["properties"], "provisioningState": "Succeeded"}}
+
+    def show(self, resource_id: ResourceId, stored: Json) -> Json:
+        digest = hashlib.sha256(resource_id.key.encode()).hexdigest()
+        logs = stored["properties"].get("appLogsConfiguration")
+        properties = {
+            **stored["properties"],
+            "daprAIInstrumentationKey": None,
+            "daprAIConnectionString": None,
+            "appLogsConfiguration": _without_log_key(logs),
+            "defaultDomain": self._host.address,
+            "staticIp": self._host.address,
+            "kedaConfiguration": {"version": "2.17.2"},
+            "daprConfiguration": {"version": "1.13.6"},
+            "eventStreamEndpoint": f"{self._host.arm_url()}{_stream_path(resource_id)}/eventstream",
+            "customDomainConfiguration": {
+                "customDomainVerificationId": digest.upper(),
+                "dnsSuffix": None,
+                "certificateValue": None,
+                "certificatePassword": None,
+                "thumbprint": None,
+                "subjectName": None,
+                "expirationDate": None,
+            },
+            "peerAuthentication": {"mtls": {"enabled": False}},
+            "peerTrafficConfiguration": {"encryption": {"enabled": False}},
+        }
+        return {
+            **stored,
+            "id": str(resource_id),
+            "name": resource_id.name,
+            "type": self.type,
+            "location": display_location(stored.get("location")),
+            "properties": properties,
+        }
+
+    async def delete(self, resource_id: ResourceId, stored: Json) -> None:
+        users = [app.name for app in self._records.apps() if app.environment.lower() == resource_id.key]
+        if users:
+            raise ArmError(
+                409,
+                "ManagedEnvironmentHasContainerApps",
+                f"Managed environment '{resource_id.name}' still has container apps: {', '.join(users)}.",
+            )
+        self._records.delete_environment(str(resource_id))
+
+    async def action(self, resource_id: ResourceId, stored: Json, name: str, body: Json) -> Json | str | None:
+        if name != "getauthtoken":
+            raise unknown_action(self.type, name)
+        token = self._tokens.issue(resource_id.key)
+        return auth_token(str(resource_id), resource_id.name, self.type, stored.get("location"), token)
+
+
+class EnvironmentStorages:
+    type = "Microsoft.App/managedEnvironments/storages"
+    put_wire = Wire.SYNC
+    patch_wire = Wire.SYNC
+    delete_wire = Wire.SYNC
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    def accept(self, resource_id: ResourceId, body: Json, existing: Json | None) -> Json:
+        sent = (body.get("properties") or {}).get("azureFile")
+        if not sent:
+            message = (
+                "Field 'properties.azureFile' is required; the local cloud mounts Azure Files over SMB only."
+            )
+            raise ArmError(400, "ManagedEnvironmentStorageInvalid", message)
+        file = {
+            "accessMode": "ReadWrite",
+            **{name: value for name, value in sent.items() if value is not None},
+        }
+        _check_name("accountName", file.get("accountName"), ACCOUNT_NAME)
+        _check_name("shareName", file.get("shareName"), SHARE_NAME)
+        if file["accessMode"] not in ACCESS_MODES:
+            message = f"accessMode '{file['accessMode']}' is not one of {', '.join(ACCESS_MODES)}."
+            raise ArmError(400, "ManagedEnvironmentStorageInvalid", message)
+        return {**body, "properties": {"azureFile": file}}
+
+    async def complete(self, resource_id: ResourceId, stored: Json) -> Json:
+        file = stored["properties"]["azureFile"]
+        share = Share(file["accountName"], file["shareName"], file["accessMode"] == "ReadOnly")
+        self._records.put_share(str(resource_id), share)
+        return stored
+
+    def show(self, resource_id: ResourceId, stored: Json) -> Json:
+        file = stored["properties"]["azureFile"]
+        shown = {name: file.get(name) for name in ("accountName", "shareName", "accessMode")}
+        return {
+            "id": str(resource_id),
+            "name": resource_id.name,
+            "type": "Microsoft.App/managedenvironments/storages",
+            "properties": {"azureFile": shown},
+        }
+
+    async def delete(self, resource_id: ResourceId, stored: Json) -> None:
+        users = [app.name for app in self._records.apps() if self._uses(app, resource_id)]
+        if users:
+            raise ArmError(
+                409,
+                "ManagedEnvironmentStorageInUse",
+                f"Storage '{resource_id.name}' is still mounted by container apps: {', '.join(users)}.",
+            )
+        self._records.delete_share(str(resource_id))
+
+    async def action(self, resource_id: ResourceId, stored: Json, name: str, body: Json) -> Json | str | None:
+        raise unknown_action(self.type, name)
+
+    def _uses(self, app: AppRecord, storage: ResourceId) -> bool:
+        names = {
+            (volume.get("storageName") or "").lower()
+            for revision in self._records.revisions(app)
+            if revision.active
+            for volume in revision.template["volumes"] or ()
+        }
+        environment = storage.parent
+        return (
+            environment is not None
+            and app.environment.lower() == environment.key
+            and storage.name.lower() in names
+        )
+
+
+def _profile(sent: Json) -> Json:
+    """Clients spell `Name` either way."""
+    return {(key[0].lower() + key[1:]): value for key, value in sent.items()}
+
+
+def _kept_log_key(sent: Json, existing: Json | None) -> Json | None:
+    """The logs' configuration; a shared key that is not sent again stays what it was."""
+    logs: Json | None = sent.get("appLogsConfiguration")
+    analytics = (logs or {}).get("logAnalyticsConfiguration")
+    former = ((existing or {}).get("properties") or {}).get("appLogsConfiguration") or {}
+    if not logs or not analytics or analytics.get("sharedKey"):
+        return logs
+    key = (former.get("logAnalyticsConfiguration") or {}).get("sharedKey")
+    return {**logs, "logAnalyticsConfiguration": {**analytics, "sharedKey": key}}
+
+
+def _without_log_key(logs: Json | None) -> Json:
+    if not logs:
+        return {"destination": None, "logAnalyticsConfiguration": None}
+    analytics = logs.get("logAnalyticsConfiguration")
+    shown = {"customerId": analytics.get("customerId"), "sharedKey": None} if analytics else None
+    return {"destination": logs.get("destination"), "logAnalyticsConfiguration": shown}
+
+
+def _check_name(field: str, value: str | None, shape: re.Pattern[str]) -> None:
+    if not value or not shape.fullmatch(value):
+        message = f"Field 'properties.azureFile.{field}' has the invalid value '{value}'."
+        raise ArmError(400, "ManagedEnvironmentStorageInvalid", message)
+
+
+def _stream_path(resource_id: ResourceId) -> str:
+    return f"{resource_id.group_id}/managedEnvironments/{resource_id.name}"

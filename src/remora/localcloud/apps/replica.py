@@ -1,0 +1,275 @@
+"""One replica: starts its container, watches its probes, restarts it with back-off, stops it gracefully.
+
+Knows its revision by name only; who routes to it and why it runs is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import shutil
+import socket
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from remora.localcloud.apps.console import LineLog
+from remora.localcloud.apps.container import Container, Launch, kill_leftover, started_at
+from remora.localcloud.apps.events import SystemLog
+from remora.localcloud.apps.host import Host
+from remora.localcloud.apps.probes import check_port, watch
+from remora.localcloud.apps.template import Probe
+from remora.localcloud.state import State
+
+PROCESSES: Final = "apps.process"
+LAST_LINES: Final = 5
+
+
+class CannotStart(Exception):
+    """What a container needs is not there; tried again with back-off, for it may come."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaOrder:
+    """What a revision wants run, and under which names."""
+
+    revision: str
+    name: str
+    container: str
+    probes: tuple[Probe, ...]
+    target_port: int | None  # None: no ingress, so no port to wait for
+    log_path: Path
+    prepare: Callable[[str, int], Awaitable[Launch]]
+    """(replica, port) → what to launch. Raises CannotStart."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaStatus:
+    ready: bool = False
+    started: bool = False
+    running: bool = False
+    was_ready: bool = False
+    restarts: int = 0
+    exits_in_a_row: int = 0  # since it was last ready
+    details: str = ""
+    """What went wrong last, with the last lines of output; or when it started."""
+
+
+class Replica:
+    """`start` once, `stop` once. `on_change` is called after every change of `status`."""
+
+    def __init__(
+        self, order: ReplicaOrder, host: Host, state: State, events: SystemLog, on_change: Callable[[], None]
+    ) -> None:
+        self.order = order
+        self.name = order.name
+        self.port = 0
+        self.status = ReplicaStatus()
+        self.created_at: datetime = host.clock.utc_now()
+        self.container_id = ""
+        self.log = LineLog(order.log_path, host.clock)
+        self._host = host
+        self._state = state
+        self._events = events
+        self._on_change = on_change
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._stopping = False
+        self._container: Container | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._ready_since: float | None = None
+        self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
+
+    def start(self, after: Awaitable[object] | None = None) -> None:
+        """Run, once `after` (the end of the replica that this one takes over from) is done."""
+        self._normal("AssigningReplica", f"Replica '{self.name}' has been scheduled to run on this machine.")
+        self._supervisor = asyncio.create_task(self._supervise(after))
+
+    async def stop(self, grace_seconds: float, drain_seconds: float) -> None:
+        """No new requests; those in flight may finish within `drain_seconds`; then SIGTERM, then SIGKILL."""
+        self._stopping = True
+        self._update(ready=False)
+        if self._in_flight:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(drain_seconds):
+                    await self._idle.wait()
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            await asyncio.wait({self._supervisor})
+        if self._container is not None:
+            self._ended(await self._container.terminate(grace_seconds), "ManuallyStopped")
+        self.log.close()
+        shutil.rmtree(self._host.replica_folder(self.name), ignore_errors=True)
+
+    def kill(self) -> None:
+        """SIGKILL now; a `stop` under way then ends."""
+        if self._container is not None:
+            self._container.kill()
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[int]:
+        """Holds the replica up while a request is in flight to the port that this gives."""
+        self._in_flight += 1
+        self._idle.clear()
+        try:
+            yield self.port
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+
+    def on_started(self) -> None:
+        self._update(started=True)
+
+    def on_ready(self, ready: bool) -> None:
+        if ready == self.status.ready or self._stopping:
+            return
+        if not ready:
+            self._update(ready=False)
+            return
+        self._ready_since = self._host.clock.monotonic()
+        self._update(ready=True, was_ready=True, exits_in_a_row=0)
+
+    def on_probe_failed(self, probe: Probe, problem: str) -> None:
+        message = f"{probe.kind} probe failed: {problem}"
+        self._warning("ReplicaUnhealthy", message)
+        if not self.status.ready:
+            self._update(details=message)
+
+    async def _supervise(self, after: Awaitable[object] | None) -> None:
+        if after is not None:
+            await after
+        attempts = 0
+        while True:
+            problem = await self._run_once()
+            attempts = 1 if self._was_healthy() else attempts + 1
+            self._ready_since = None
+            delays = self._host.limits.back_off_seconds
+            delay = delays[min(attempts, len(delays)) - 1]
+            self._update(
+                ready=False, started=False, running=False,
+                exits_in_a_row=self.status.exits_in_a_row + 1, details=problem,
+            )  # fmt: skip
+            self._warning(
+                "ContainerBackOff", f"Back-off {delay:g} s before container '{self._name}' is restarted."
+            )
+            await self._host.clock.sleep(delay)
+            self._update(restarts=self.status.restarts + 1)
+
+    async def _run_once(self) -> str:
+        """From start to end of the container; returns what ended it."""
+        self.port = _free_port(self._host.address)
+        self._last_lines.clear()
+        try:
+            launch = await self.order.prepare(self.name, self.port)
+            self._container = await Container.start(launch, self._on_line)
+        except CannotStart as error:
+            self._warning(error.reason, f"Container '{self._name}' was not started: {error}")
+            return f"{error.reason}: {error}"
+        except OSError as error:
+            self._warning("ContainerCreateFailure", f"Container '{self._name}' was not started: {error}")
+            return f"ContainerCreateFailure: {error}"
+        self._started(self._container)
+        problem = await self._until_end(self._container)
+        reason = "ProbeFailure" if problem else "ProcessExited"
+        code = await self._container.terminate(self._host.limits.shutdown_seconds)
+        return self._ended(code, reason, problem)
+
+    async def _until_end(self, container: Container) -> str:
+        """Returns why the container must be killed, or "" when it has ended by itself."""
+        probes = asyncio.create_task(
+            watch(self._probes(), self._port_probe(), self._check, self._host.clock, self)
+        )
+        ended = asyncio.create_task(container.wait())
+        try:
+            await asyncio.wait({probes, ended}, return_when=asyncio.FIRST_COMPLETED)
+            return probes.result() if probes.done() and not ended.done() else ""
+        finally:
+            probes.cancel()
+            ended.cancel()
+            await asyncio.wait({probes, ended})
+
+    def _probes(self) -> tuple[Probe, ...]:
+        """The template's, with the port that this replica was given in place of the target port."""
+        target = self.order.target_port
+        return tuple(
+            replace(probe, port=self.port) if probe.port == target else probe for probe in self.order.probes
+        )
+
+    def _port_probe(self) -> Probe | None:
+        if self.order.target_port is None:
+            return None
+        return Probe("Readiness", None, self.port, (), 0, self._host.limits.port_poll_seconds, 1, 1, 1)
+
+    async def _check(self, probe: Probe) -> str | None:
+        return await check_port(self._host.address, probe.port, probe)
+
+    def _started(self, container: Container) -> None:
+        self.container_id = f"process://{secrets.token_hex(16)}"
+        record = {"pid": container.pid, "started": started_at(container.pid) or ""}
+        self._state.put(PROCESSES, self.name, record)
+        now = self._host.clock.utc_now()
+        self._update(running=True, details=f"Container started at: {now:%m/%d/%Y %I:%M:%S %p}.")
+        self._normal("ContainerStarted", f"Started container '{self._name}'")
+
+    def _ended(self, code: int, reason: str, problem: str = "") -> str:
+        self._container = None
+        self._state.delete(PROCESSES, self.name)
+        message = f"Container '{self._name}' was terminated with exit code '{code}' and reason '{reason}'"
+        message += f": {problem}" if problem else ""
+        emit = self._normal if reason == "ManuallyStopped" else self._warning
+        emit("ContainerTerminated", message)
+        self._update(ready=False, started=False, running=False)
+        return " | ".join([message, *self._last_lines])
+
+    def _was_healthy(self) -> bool:
+        if self._ready_since is None:
+            return False
+        return self._host.clock.monotonic() - self._ready_since >= self._host.limits.back_off_reset_seconds
+
+    def _on_line(self, line: str) -> None:
+        self.log.append(line)
+        if line.strip():
+            self._last_lines.append(line)
+
+    def _update(self, **changes: bool | int | str) -> None:
+        status = replace(self.status, **changes)  # type: ignore[arg-type]
+        if status != self.status:
+            self.status = status
+            self._on_change()
+
+    def _normal(self, reason: str, message: str) -> None:
+        self._events.normal(reason, message, revision=self.order.revision, replica=self.name)
+
+    def _warning(self, reason: str, message: str) -> None:
+        self._events.warning(reason, message, revision=self.order.revision, replica=self.name)
+
+    @property
+    def _name(self) -> str:
+        return self.order.container
+
+
+def kill_leftovers(state: State) -> int:
+    """End the replicas that a control plane before this one left running; returns how many."""
+    killed = 0
+    for replica, record in state.list(PROCESSES):
+        killed += kill_leftover(record["pid"], record["started"], replica)
+        state.delete(PROCESSES, replica)
+    return killed
+
+
+def _free_port(address: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        port: int = probe.getsockname()[1]
+    return port

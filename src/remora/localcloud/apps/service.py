@@ -1,0 +1,59 @@
+"""Microsoft.App: puts the handlers, the running apps and the log streams together. Wiring only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from starlette.routing import BaseRoute
+
+from remora.localcloud.apps.clock import Clock, SystemClock
+from remora.localcloud.apps.container_apps import ContainerApps
+from remora.localcloud.apps.fleet import Fleet
+from remora.localcloud.apps.host import Host, Limits
+from remora.localcloud.apps.managed_environments import EnvironmentStorages, ManagedEnvironments
+from remora.localcloud.apps.records import Records
+from remora.localcloud.apps.revisions import Replicas, Revisions
+from remora.localcloud.apps.streams import LogStreams
+from remora.localcloud.apps.tokens import Tokens
+from remora.localcloud.arm.resource import ResourceHandler, VirtualHandler
+from remora.localcloud.state import State
+
+
+class AppsService:
+    namespace = "Microsoft.App"
+
+    def __init__(
+        self,
+        state: State,
+        home: Path,
+        shares_root: Path,
+        host: str = "127.0.0.1",
+        *,
+        arm_url: Callable[[], str],
+        clock: Clock | None = None,
+        limits: Limits | None = None,
+        bind_mounts: bool = True,
+    ) -> None:
+        clock = clock or SystemClock()
+        limits = limits or Limits()
+        machine = Host(home.resolve(), shares_root.resolve(), host, arm_url, clock, limits, bind_mounts)
+        records = Records(state)
+        tokens = Tokens(state, clock)
+        self._fleet = Fleet(machine, state, records)
+        self.handlers: Sequence[ResourceHandler] = (
+            ManagedEnvironments(machine, records, tokens),
+            EnvironmentStorages(records),
+            ContainerApps(machine, records, tokens, self._fleet),
+        )
+        self.virtual_handlers: Sequence[VirtualHandler] = (
+            Revisions(machine, self._fleet),
+            Replicas(machine, self._fleet),
+        )
+        self.routes: Sequence[BaseRoute] = LogStreams(self._fleet, tokens, clock).routes()
+
+    async def start(self) -> None:
+        await self._fleet.start()
+
+    async def stop(self) -> None:
+        await self._fleet.stop()

@@ -1,0 +1,141 @@
+"""The log streams over HTTP: console lines of one replica, system events of one app. Outside of ARM's paths.
+
+Checks its own tokens (getAuthToken), as Azure's stream hosts do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from remora.localcloud.apps.app import App
+from remora.localcloud.apps.clock import Clock
+from remora.localcloud.apps.console import Line, timestamp
+from remora.localcloud.apps.events import connection_events
+from remora.localcloud.apps.fleet import Fleet
+from remora.localcloud.apps.replica import Replica
+from remora.localcloud.apps.tokens import Tokens
+from remora.localcloud.arm.resource import ResourceId
+from remora.localcloud.state import Json
+
+DEFAULT_TAIL = 20
+
+
+class LogStreams:
+    def __init__(self, fleet: Fleet, tokens: Tokens, clock: Clock) -> None:
+        self._fleet = fleet
+        self._tokens = tokens
+        self._clock = clock
+
+    def routes(self) -> list[BaseRoute]:
+        app = "/subscriptions/{subscription}/resourceGroups/{group}/containerApps/{app}"
+        replica = f"{app}/revisions/{{revision}}/replicas/{{replica}}"
+        return [
+            Route(f"{replica}/containers/{{container}}/logstream", self.console),
+            Route(f"{app}/eventstream", self.system),
+        ]
+
+    async def console(self, request: Request) -> Response:
+        app = self._app(request)
+        if isinstance(app, Response):
+            return app
+        name = request.path_params["replica"]
+        replica = _replica(app, request.path_params["revision"], name)
+        if replica is None or replica.order.container != request.path_params["container"]:
+            return _error(
+                404, "ReplicaNotFound", f"Container replica '{name}' was not found or is not running."
+            )
+        return _stream(self._console_lines(replica, request), _writer(request, _console_text))
+
+    async def system(self, request: Request) -> Response:
+        app = self._app(request)
+        if isinstance(app, Response):
+            return app
+        return _stream(self._system_lines(app, request), _writer(request, _system_text))
+
+    async def _console_lines(self, replica: Replica, request: Request) -> AsyncIterator[Json]:
+        now = timestamp(self._clock.utc_now())
+        container = replica.order.container
+        connected = f"[Revision: '{replica.order.revision}', Replica: '{replica.name}']"
+        yield {"TimeStamp": now, "Log": f"Connecting to the container '{container}'..."}
+        yield {"TimeStamp": now, "Log": f"Successfully Connected to container: '{container}' {connected}"}
+        async for line in _lines(replica.log.follow, replica.log.tail, request):
+            yield {"TimeStamp": line.time, "Log": line.text}
+
+    async def _system_lines(self, app: App, request: Request) -> AsyncIterator[Json]:
+        now = timestamp(self._clock.utc_now())
+        for event in connection_events():
+            yield {"TimeStamp": now, **event}
+        log = app.events.lines
+        async for line in _lines(log.follow, log.tail, request):
+            yield {"TimeStamp": line.time, **json.loads(line.text)}
+
+    def _app(self, request: Request) -> App | Response:
+        names = request.path_params
+        resource_id = ResourceId(
+            names["subscription"], names["group"], "Microsoft.App/containerApps", (names["app"],)
+        )
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not self._tokens.accepts(token, resource_id.key):
+            response = _error(401, "Unauthorized", "The log stream needs a fresh token of getAuthToken.")
+            response.headers["www-authenticate"] = "Bearer"
+            return response
+        app = self._fleet.find(resource_id)
+        return app or _error(404, "ContainerAppNotFound", f"Container app '{names['app']}' was not found.")
+
+
+def _replica(app: App, revision: str, name: str) -> Replica | None:
+    running = app.running(revision)
+    replicas = running.replicas if running else ()
+    return next((replica for replica in replicas if replica.name.startswith(name)), None)
+
+
+async def _lines(
+    follow: Callable[[int], AsyncIterator[Line]], tail: Callable[[int], list[Line]], request: Request
+) -> AsyncIterator[Line]:
+    count = _tail_count(request)
+    if request.query_params.get("follow", "false").lower() == "true":
+        async for line in follow(count):
+            yield line
+        return
+    for line in tail(count):
+        yield line
+
+
+def _tail_count(request: Request) -> int:
+    asked = request.query_params.get("tailLines", "")
+    return int(asked) if asked.isdecimal() else DEFAULT_TAIL
+
+
+def _writer(request: Request, as_text: Callable[[Json], str]) -> Callable[[Json], str]:
+    return as_text if request.query_params.get("output") == "text" else _json_line
+
+
+def _json_line(document: Json) -> str:
+    return json.dumps(document).replace("'", "\\u0027")
+
+
+def _console_text(document: Json) -> str:
+    return f"{document['TimeStamp']} {document['Log']}"
+
+
+def _system_text(document: Json) -> str:
+    return f"{document['TimeStamp']} {document['Type']} {document['Reason']} {document['Msg']}"
+
+
+def _stream(documents: AsyncIterator[Json], write: Callable[[Json], str]) -> StreamingResponse:
+    async def lines() -> AsyncIterator[str]:
+        async for document in documents:
+            yield write(document) + "\n"
+
+    return StreamingResponse(lines(), media_type="application/json")
+
+
+def _error(status: int, code: str, message: str) -> JSONResponse:
+    content: dict[str, Any] = {"error": {"code": code, "message": message}}
+    return JSONResponse(content, status_code=status)

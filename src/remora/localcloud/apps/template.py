@@ -1,0 +1,118 @@
+"""The part of a stored `properties.template` that decides how replicas run, as frozen objects.
+
+Reads documents that `defaults` has accepted; refuses nothing itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from remora.localcloud.state import Json
+
+PROBE_DEFAULTS: Final = {
+    "initialDelaySeconds": 0,
+    "periodSeconds": 10,
+    "timeoutSeconds": 1,
+    "successThreshold": 1,
+    "failureThreshold": 3,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    kind: str  # Liveness, Readiness or Startup
+    path: str | None  # None: the port need only accept a connection
+    port: int
+    headers: tuple[tuple[str, str], ...]
+    initial_delay_seconds: float
+    period_seconds: float
+    timeout_seconds: float
+    success_threshold: int
+    failure_threshold: int
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    name: str
+    value: str
+    secret: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeMount:
+    volume: str
+    path: str
+    sub_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    name: str
+    storage_type: str  # AzureFile or EmptyDir
+    storage_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionTemplate:
+    container: str
+    image: str
+    command: tuple[str, ...]
+    variables: tuple[Variable, ...]
+    probes: tuple[Probe, ...]
+    mounts: tuple[VolumeMount, ...]
+    volumes: tuple[Volume, ...]
+    replicas: int
+    grace_seconds: float
+
+
+def read_template(template: Json) -> RevisionTemplate:
+    container = template["containers"][0]
+    return RevisionTemplate(
+        container=container["name"],
+        image=container["image"],
+        command=(*(container.get("command") or ()), *(container.get("args") or ())),
+        variables=tuple(_variable(item) for item in container.get("env") or ()),
+        probes=tuple(_probe(item) for item in container.get("probes") or ()),
+        mounts=tuple(
+            VolumeMount(item["volumeName"], item["mountPath"], item.get("subPath") or "")
+            for item in container.get("volumeMounts") or ()
+        ),
+        volumes=tuple(
+            Volume(item["name"], item.get("storageType") or "EmptyDir", item.get("storageName") or "")
+            for item in template.get("volumes") or ()
+        ),
+        replicas=_replicas(template.get("scale") or {}),
+        grace_seconds=_number(template.get("terminationGracePeriodSeconds"), 30),
+    )
+
+
+def _replicas(scale: Json) -> int:
+    """Null means that Azure starts one and scales it by its rules; without a scaler it stays one."""
+    minimum = scale.get("minReplicas")
+    return 1 if minimum is None else int(minimum)
+
+
+def _variable(item: Json) -> Variable:
+    return Variable(item["name"], item.get("value") or "", item.get("secretRef") or None)
+
+
+def _probe(item: Json) -> Probe:
+    http = item.get("httpGet")
+    target = http or item["tcpSocket"]
+    numbers = {name: _number(item.get(name), default) for name, default in PROBE_DEFAULTS.items()}
+    return Probe(
+        kind=item["type"].capitalize(),
+        path=(http.get("path") or "/") if http else None,
+        port=int(target["port"]),
+        headers=tuple((header["name"], header["value"]) for header in (http or {}).get("httpHeaders") or ()),
+        initial_delay_seconds=numbers["initialDelaySeconds"],
+        period_seconds=numbers["periodSeconds"],
+        timeout_seconds=numbers["timeoutSeconds"],
+        success_threshold=int(numbers["successThreshold"]),
+        failure_threshold=int(numbers["failureThreshold"]),
+    )
+
+
+def _number(value: Any, default: float) -> float:
+    return float(default if value is None else value)

@@ -1,0 +1,46 @@
+"""Shapes that several Container Apps documents share: locations, tokens, refusals."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Final
+
+from remora.localcloud.arm.resource import ArmError
+from remora.localcloud.state import Json
+
+LOCATION_PARTS: Final = re.compile(
+    r"(north|south|east|west|central|us|europe|asia|uk|india|japan|korea|australia|brazil|canada|france|germany"
+    r"|italy|norway|sweden|switzerland|poland|uae|africa|israel|spain|mexico|new|zealand|qatar|local|\d+)"
+)
+UPPER: Final = {"us": "US", "uk": "UK", "uae": "UAE"}
+
+
+def display_location(location: str | None) -> str:
+    """Container Apps answers "East US" where "eastus" was sent."""
+    name = location or "local"
+    if " " in name or not re.fullmatch(f"{LOCATION_PARTS.pattern}+", name):
+        return name
+    words = [UPPER.get(word, word.capitalize()) for word in LOCATION_PARTS.findall(name)]
+    return " ".join(words)
+
+
+def auth_token(
+    resource_id: str, name: str, kind: str, location: str | None, issued: tuple[str, datetime]
+) -> Json:
+    token, expires = issued
+    return {
+        "location": display_location(location),
+        "properties": {"token": token, "expires": expires.strftime("%Y-%m-%dT%H:%M:%S.%fZ")},
+        "id": resource_id,
+        "name": name,
+        "type": f"{kind}/accesstoken",
+    }
+
+
+def unknown_action(kind: str, name: str) -> ArmError:
+    return ArmError(404, "NotFound", f"The resource type '{kind}' has no action '{name}' here.")
+
+
+def revision_not_found(app: str, revision: str) -> ArmError:
+    return ArmError(404, "RevisionNotFound", f"Revision '{revision}' of container app '{app}' was not found.")

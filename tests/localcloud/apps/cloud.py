@@ -1,0 +1,167 @@
+"""Drives the Container Apps service as ARM does, without ARM; and the templates that its tests deploy."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from remora.localcloud.apps.clock import SystemClock
+from remora.localcloud.apps.host import Limits
+from remora.localcloud.apps.service import AppsService
+from remora.localcloud.arm.resource import ResourceHandler, ResourceId, VirtualHandler
+from remora.localcloud.state import Json, State
+
+SUBSCRIPTION = "00000000-0000-0000-0000-00000000c10d"
+WEB = Path(__file__).with_name("web.py")
+ARM_URL = "http://127.0.0.1:9"
+DEADLINE_SECONDS = 20
+
+
+class FastClock(SystemClock):
+    """Sleeps pass a hundred times as fast; nothing else does."""
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / 100)
+
+
+class Cloud:
+    """One control plane over a folder; a second one over the same folder is its restart."""
+
+    def __init__(self, folder: Path, *, limits: Limits | None = None, bind_mounts: bool = True) -> None:
+        self.folder = folder
+        self.state = State(folder / "state.sqlite3")
+        self.documents: dict[str, Json] = {}
+        self.service = AppsService(
+            self.state,
+            folder,
+            folder / "shares",
+            arm_url=lambda: ARM_URL,
+            clock=FastClock(),
+            limits=limits,
+            bind_mounts=bind_mounts,
+        )
+        self.environment = resource("managedEnvironments", "env")
+        self.app = resource("containerApps", "web")
+
+    async def provision(self) -> None:
+        """The share `data` of account `account`, its environment and its storage `files`."""
+        (self.folder / "shares" / "account" / "data").mkdir(parents=True)
+        await self.put(self.environment, {"location": "westus3", "properties": {}})
+        file = {"accountName": "account", "accountKey": "key==", "shareName": "data", "accessMode": "ReadWrite"}
+        storage = self.environment.child("storages", "files")
+        await self.put(storage, {"properties": {"azureFile": file}})
+
+    async def put(self, resource_id: ResourceId, body: Json) -> Json:
+        handler = self.handler(resource_id.type)
+        stored = handler.accept(resource_id, body, self.documents.get(resource_id.key))
+        self.documents[resource_id.key] = stored
+        self.documents[resource_id.key] = await handler.complete(resource_id, stored)
+        return self.show(resource_id)
+
+    async def deploy(self, *, configuration: Json | None = None, **template: Any) -> Json:
+        properties = {
+            "environmentId": str(self.environment),
+            "configuration": {"ingress": {"external": True, "targetPort": 7860}, **(configuration or {})},
+            "template": web_template(**template),
+        }
+        return await self.put(self.app, {"location": "westus3", "properties": properties})
+
+    def show(self, resource_id: ResourceId) -> Json:
+        return self.handler(resource_id.type).show(resource_id, self.documents[resource_id.key])
+
+    async def ask(self, action: str) -> Any:
+        return await self.handler(self.app.type).action(self.app, self.documents[self.app.key], action, {})
+
+    async def ask_revision(self, revision: str, action: str) -> Any:
+        return await self.virtual("revisions").action(self.app.child("revisions", revision), action, {})
+
+    def revisions(self) -> list[Json]:
+        return self.virtual("revisions").list(self.app)
+
+    def revision(self, name: str) -> Json:
+        document = self.virtual("revisions").get(self.app.child("revisions", name))
+        assert document is not None
+        properties: Json = document["properties"]
+        return properties
+
+    def replicas(self, revision: str) -> list[Json]:
+        return self.virtual("revisions/replicas").list(self.app.child("revisions", revision))
+
+    @property
+    def properties(self) -> Json:
+        properties: Json = self.show(self.app)["properties"]
+        return properties
+
+    @property
+    def latest(self) -> str:
+        return str(self.properties["latestRevisionName"])
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.properties['configuration']['ingress']['fqdn']}"
+
+    async def until_ready(self) -> None:
+        await until(lambda: self.properties["latestReadyRevisionName"] == self.latest)
+
+    async def get(self, path: str = "/") -> Any:
+        async with httpx.AsyncClient(base_url=self.url) as client:
+            answer = await client.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def events(self) -> str:
+        return (self.folder / "logs" / "group" / "web" / "system.log").read_text()
+
+    def console(self, revision: str) -> str:
+        """What the replicas of a revision have printed so far."""
+        logs = (self.folder / "logs" / "group" / "web").glob(f"{revision}-*.log")
+        return "".join(log.read_text() for log in logs)
+
+    def handler(self, kind: str) -> ResourceHandler:
+        return next(handler for handler in self.service.handlers if handler.type == kind)
+
+    def virtual(self, kind: str) -> VirtualHandler:
+        full = f"Microsoft.App/containerApps/{kind}"
+        return next(handler for handler in self.service.virtual_handlers if handler.type == full)
+
+
+def resource(kind: str, name: str) -> ResourceId:
+    return ResourceId(SUBSCRIPTION, "group", f"Microsoft.App/{kind}", (name,))
+
+
+def web_template(
+    *,
+    command: list[str] | None = None,
+    env: dict[str, str] | None = None,
+    variables: list[Json] | None = None,
+    probes: list[Json] | None = None,
+    replicas: int = 1,
+    mount: str | None = None,
+    suffix: str | None = None,
+    **extra: Any,
+) -> Json:
+    """A container that runs web.py; `env` by name and value, `variables` as Azure spells them."""
+    container = {
+        "name": "main",
+        "image": "docker.io/library/none",
+        "command": command or ["/bin/bash", "-c", f"exec python3 {WEB}"],
+        "env": [{"name": name, "value": value} for name, value in (env or {}).items()] + (variables or []),
+        "probes": probes,
+        "volumeMounts": [{"volumeName": "share", "mountPath": mount}] if mount else None,
+    }
+    volumes = [{"name": "share", "storageType": "AzureFile", "storageName": "files"}] if mount else None
+    scale = {"minReplicas": replicas, "maxReplicas": 10}
+    return {"containers": [container], "scale": scale, "volumes": volumes, "revisionSuffix": suffix, **extra}
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that happens soon."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        await asyncio.sleep(0.01)

@@ -1,0 +1,301 @@
+"""From a template to an answer: processes, environment, mounts, revisions, switches, restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from remora.localcloud.apps.host import Limits
+from remora.localcloud.arm.resource import ArmError
+from tests.localcloud.apps.cloud import WEB, Cloud, until
+
+MUST_BIND = os.getuid() == 0 and os.uname().sysname == "Linux"
+
+
+async def test_a_deployed_app_answers_through_its_ingress(cloud: Cloud) -> None:
+    shown = await cloud.deploy(env={"VERSION": "1"})
+    assert shown["properties"]["provisioningState"] == "Succeeded"
+    await cloud.until_ready()
+    assert (await cloud.get())["version"] == "1"
+    (revision,) = cloud.revisions()
+    assert revision["properties"]["healthState"] == "Healthy"
+    assert revision["properties"]["runningState"] == "Running"
+    assert revision["properties"]["trafficWeight"] == 100
+    (replica,) = cloud.replicas(cloud.latest)
+    assert replica["name"].startswith(f"{cloud.latest}-")
+    assert replica["properties"]["runningState"] == "Running"
+    assert replica["properties"]["containers"][0]["ready"] is True
+    assert "is not pulled" in cloud.events()
+
+
+async def test_nothing_ready_is_azures_503(cloud: Cloud) -> None:
+    await cloud.deploy(env={"START_DELAY": "30"})
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(cloud.url)
+    assert answer.status_code == 503
+    assert answer.text.startswith("upstream connect error or disconnect/reset before headers.")
+    assert cloud.revision(cloud.latest)["runningState"] == "Activating"
+
+
+async def test_the_container_sees_its_variables_and_no_others(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_OF_THE_HOST", "1")
+    await cloud.deploy(
+        configuration={"secrets": [{"name": "api-key", "value": "s3cret"}]},
+        env={"PLAIN": "text"},
+        variables=[{"name": "REMORA_API_KEY", "secretRef": "api-key"}],
+    )
+    await cloud.until_ready()
+    seen = await cloud.get("/env")
+    (replica,) = cloud.replicas(cloud.latest)
+    assert seen["PLAIN"] == "text"
+    assert seen["REMORA_API_KEY"] == "s3cret"
+    assert seen["PORT"] == seen["CONTAINER_APP_PORT"] != "7860"
+    assert seen["REMORA_HOST"] == "127.0.0.1"
+    assert seen["CONTAINER_APP_NAME"] == "web"
+    assert seen["CONTAINER_APP_REVISION"] == cloud.latest
+    assert seen["CONTAINER_APP_REPLICA_NAME"] == replica["name"]
+    assert "SECRET_OF_THE_HOST" not in seen
+    assert "s3cret" not in str(cloud.show(cloud.app))
+
+
+async def test_the_share_is_at_its_mount_path(cloud: Cloud) -> None:
+    if not MUST_BIND:
+        pytest.skip("bind mounts need rights that this user may not have")
+    (cloud.folder / "shares/account/data/greeting").write_text("hello")
+    await cloud.deploy(mount="/mnt/remora-test-share")
+    await cloud.until_ready()
+    assert await cloud.get("/file?path=/mnt/remora-test-share/greeting") == {"content": "hello"}
+    assert (await cloud.get("/env"))["REMORA_MOUNT"] == "/mnt/remora-test-share"
+    assert not os.path.exists("/mnt/remora-test-share/greeting")  # noqa: PTH110, ASYNC240 - the host sees nothing
+    os.rmdir("/mnt/remora-test-share")  # noqa: PTH106
+
+
+async def test_without_bind_mounts_the_path_is_mapped_in_texts(make_cloud: Callable[..., Cloud]) -> None:
+    cloud = make_cloud(bind_mounts=False)
+    await cloud.provision()
+    share = cloud.folder / "shares/account/data"
+    (share / "web.py").write_bytes(WEB.read_bytes())
+    await cloud.deploy(
+        mount="/mount",
+        command=["/bin/bash", "-c", "cd /mount; exec python3 ./web.py"],
+        env={"DATA": "/mount/x", "OTHER": "/mounted", "NESTED": "/a/mount"},
+    )
+    await cloud.until_ready()
+    seen = await cloud.get("/env")
+    assert seen["REMORA_MOUNT"] == str(share)
+    assert (seen["DATA"], seen["OTHER"], seen["NESTED"]) == (f"{share}/x", "/mounted", "/a/mount")
+
+
+async def test_a_new_template_takes_over_without_a_failed_request(cloud: Cloud) -> None:
+    await cloud.deploy(env={"VERSION": "1"})
+    await cloud.until_ready()
+    first = cloud.latest
+    answers: list[tuple[int, str]] = []
+    done = asyncio.Event()
+
+    async def ask() -> None:
+        async with httpx.AsyncClient(base_url=cloud.url) as client:
+            while not done.is_set():
+                answer = await client.get("/")
+                answers.append((answer.status_code, answer.json()["version"]))
+
+    asking = [asyncio.create_task(ask()) for _ in range(4)]
+    await until(lambda: len(answers) > 20)
+    await cloud.deploy(env={"VERSION": "2", "START_DELAY": "0.3"})
+    await cloud.until_ready()
+    await until(lambda: cloud.revision(first)["runningState"] == "Stopped")
+    count = len(answers)
+    await until(lambda: len(answers) > count + 20)
+    done.set()
+    await asyncio.gather(*asking)
+    assert {status for status, _ in answers} == {200}
+    assert answers[0][1] == "1"
+    assert {version for _, version in answers[count + 4 :]} == {"2"}
+    assert cloud.latest == "web--0000001"
+    assert cloud.revision(first)["active"] is False
+
+
+async def test_a_request_in_flight_finishes_on_the_old_revision(cloud: Cloud) -> None:
+    await cloud.deploy(env={"VERSION": "1"})
+    await cloud.until_ready()
+    first, release = cloud.latest, cloud.folder / "release"
+    slow = asyncio.create_task(cloud.get(f"/slow?until={release}"))
+    await until(lambda: "slow request begun" in cloud.console(first))
+    await cloud.deploy(env={"VERSION": "2"})
+    await cloud.until_ready()
+    assert cloud.revision(first)["runningState"] == "Deprovisioning"
+    assert (await cloud.get())["version"] == "2"
+    assert not slow.done()
+    release.touch()
+    assert await slow == {"version": "1"}
+    await until(lambda: cloud.revision(first)["runningState"] == "Stopped")
+
+
+async def test_a_broken_revision_leaves_the_old_one_serving_and_says_why(cloud: Cloud) -> None:
+    await cloud.deploy(env={"VERSION": "1"})
+    await cloud.until_ready()
+    first = cloud.latest
+    await cloud.deploy(env={"VERSION": "2", "FAIL": "3"})
+    await until(lambda: cloud.revision(cloud.latest)["runningState"] == "Failed")
+    broken = cloud.revision(cloud.latest)
+    assert broken["healthState"] == "Unhealthy"
+    assert "terminated with exit code '3' and reason 'ProcessExited'" in broken["provisioningError"]
+    assert "cannot start: 3" in broken["provisioningError"]
+    assert cloud.properties["latestReadyRevisionName"] == first
+    assert cloud.revision(first)["active"] is True
+    assert (await cloud.get())["version"] == "1"
+    await cloud.deploy(env={"VERSION": "3"})
+    await cloud.until_ready()
+    assert (await cloud.get())["version"] == "3"
+    assert [item["properties"]["active"] for item in cloud.revisions()] == [False, False, True]
+
+
+async def test_a_template_without_a_command_says_that_images_are_not_pulled(cloud: Cloud) -> None:
+    body = {
+        "environmentId": str(cloud.environment),
+        "configuration": {"ingress": {"external": True, "targetPort": 80}},
+        "template": {"containers": [{"name": "main", "image": "nginx"}]},
+    }
+    await cloud.put(cloud.app, {"location": "westus3", "properties": body})
+    await until(lambda: cloud.revision(cloud.latest)["runningState"] == "Failed")
+    assert "names no command, and image 'nginx' is not pulled" in cloud.revision(cloud.latest)["provisioningError"]
+
+
+async def test_a_share_that_is_gone_is_named(cloud: Cloud) -> None:
+    (cloud.folder / "shares/account/data").rmdir()
+    await cloud.deploy(mount="/mount")
+    await until(lambda: cloud.revision(cloud.latest)["runningState"] == "Failed")
+    assert "VolumeMountFailure: share 'data'" in cloud.revision(cloud.latest)["provisioningError"]
+
+
+async def test_an_unchanged_template_makes_no_revision(cloud: Cloud) -> None:
+    await cloud.deploy(env={"VERSION": "1"})
+    first = cloud.latest
+    await cloud.deploy(env={"VERSION": "1"}, suffix="", initContainers=[], serviceBinds=None)
+    await cloud.deploy(env={"VERSION": "1"}, configuration={"maxInactiveRevisions": 5})
+    assert [item["name"] for item in cloud.revisions()] == [first]
+
+
+async def test_revision_names(cloud: Cloud) -> None:
+    await cloud.deploy(env={"VERSION": "1"}, replicas=0)
+    await cloud.deploy(env={"VERSION": "2"}, replicas=0)
+    await cloud.deploy(env={"VERSION": "3"}, replicas=0, suffix="blue")
+    await cloud.deploy(env={"VERSION": "3"}, replicas=0, suffix="blue")
+    first, *others = [item["name"] for item in cloud.revisions()]
+    assert first.startswith("web--")
+    assert len(first) == len("web--") + 7
+    assert others == ["web--0000001", "web--blue"]
+    with pytest.raises(ArmError, match="revision with suffix blue already exists") as refused:
+        await cloud.deploy(env={"VERSION": "4"}, replicas=0, suffix="blue")
+    assert refused.value.status == 400
+    assert len(cloud.revisions()) == 3
+
+
+async def test_no_replicas_run_nothing(cloud: Cloud) -> None:
+    await cloud.deploy(replicas=0)
+    assert cloud.properties["latestReadyRevisionName"] == cloud.latest
+    assert cloud.revision(cloud.latest)["runningState"] == "ScaledToZero"
+    assert cloud.replicas(cloud.latest) == []
+
+
+async def test_replicas_take_turns(cloud: Cloud) -> None:
+    await cloud.deploy(replicas=2)
+    await until(lambda: cloud.revision(cloud.latest)["healthState"] == "Healthy")
+    pids = [(await cloud.get())["pid"] for _ in range(6)]
+    assert len(set(pids)) == 2
+    assert all(one != other for one, other in zip(pids, pids[1:], strict=False))
+
+
+async def test_a_crash_is_restarted_with_back_off(cloud: Cloud) -> None:
+    await cloud.deploy()
+    await cloud.until_ready()
+    for restarts in (1, 2):
+        with pytest.raises(httpx.HTTPError):
+            async with httpx.AsyncClient(base_url=cloud.url) as client:
+                (await client.get("/exit?code=7")).raise_for_status()
+        await until(lambda: container(cloud)["ready"] and container(cloud)["restartCount"] == restarts)  # noqa: B023
+    assert "terminated with exit code '7'" in cloud.events()
+    assert "Back-off 1 s" in cloud.events()
+    assert "Back-off 2 s" in cloud.events()
+    assert (await cloud.get())["pid"]
+
+
+async def test_a_long_healthy_run_resets_the_back_off(make_cloud: Callable[..., Cloud]) -> None:
+    cloud = make_cloud(limits=Limits(back_off_reset_seconds=0))
+    await cloud.provision()
+    await cloud.deploy()
+    await cloud.until_ready()
+    for restarts in (1, 2):
+        async with httpx.AsyncClient(base_url=cloud.url) as client:
+            assert (await client.get("/exit?code=7")).status_code == 502
+        await until(lambda: container(cloud)["ready"] and container(cloud)["restartCount"] == restarts)  # noqa: B023
+    assert "Back-off 2 s" not in cloud.events()
+
+
+async def test_activate_deactivate_restart(cloud: Cloud) -> None:
+    await cloud.deploy()
+    await cloud.until_ready()
+    name, (before,) = cloud.latest, cloud.replicas(cloud.latest)
+    assert await cloud.ask_revision(name, "restart") == "Restart succeeded"
+    await until(lambda: container(cloud)["ready"] and cloud.replicas(name)[0]["name"] != before["name"])
+    assert await cloud.ask_revision(name, "deactivate") == "Deactivate succeeded"
+    assert cloud.revision(name)["active"] is False
+    assert await cloud.ask_revision(name, "activate") == "Activate succeeded"
+    await until(lambda: cloud.revision(name)["healthState"] == "Healthy")
+    assert (await cloud.get())["pid"]
+    with pytest.raises(ArmError) as unknown:
+        await cloud.ask_revision("web--nothere", "restart")
+    assert unknown.value.status == 404
+
+
+async def test_stop_and_start(cloud: Cloud) -> None:
+    await cloud.deploy()
+    await cloud.until_ready()
+    shown = await cloud.ask("stop")
+    assert shown["properties"]["runningStatus"] == "Stopped"
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(cloud.url)
+    assert (answer.status_code, answer.text[:9]) == (404, "Error 404")
+    await cloud.ask("start")
+    await until(lambda: cloud.revision(cloud.latest)["healthState"] == "Healthy")
+    assert (await cloud.get())["pid"]
+
+
+async def test_deleting_stops_everything(cloud: Cloud) -> None:
+    await cloud.deploy()
+    await cloud.until_ready()
+    pid = (await cloud.get())["pid"]
+    with pytest.raises(ArmError, match="still has container apps: web"):
+        await cloud.handler(cloud.environment.type).delete(cloud.environment, {})
+    await cloud.handler(cloud.app.type).delete(cloud.app, cloud.documents[cloud.app.key])
+    assert not (cloud.folder / "replicas").exists() or not list((cloud.folder / "replicas").iterdir())
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert cloud.revisions() == []
+
+
+async def test_multiple_mode_routes_by_weight(cloud: Cloud) -> None:
+    multiple = {"activeRevisionsMode": "Multiple"}
+    await cloud.deploy(configuration=multiple, env={"VERSION": "a"}, suffix="a")
+    await cloud.until_ready()
+    traffic = [{"revisionName": "web--a", "weight": 75}, {"revisionName": "web--b", "weight": 25}]
+    ingress = {"external": True, "targetPort": 7860, "traffic": traffic}
+    await cloud.deploy(configuration={**multiple, "ingress": ingress}, env={"VERSION": "b"}, suffix="b")
+    await cloud.until_ready()
+    versions = [(await cloud.get())["version"] for _ in range(8)]
+    assert sorted(versions) == ["a"] * 6 + ["b"] * 2
+    async with httpx.AsyncClient() as client:
+        straight = await client.get(f"http://{cloud.properties['latestRevisionFqdn']}")
+    assert straight.json()["version"] == "b"
+    assert [item["properties"]["trafficWeight"] for item in cloud.revisions()] == [75, 25]
+
+
+def container(cloud: Cloud) -> dict[str, object]:
+    document: dict[str, object] = cloud.replicas(cloud.latest)[0]["properties"]["containers"][0]
+    return document
