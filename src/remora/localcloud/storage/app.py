@@ -1,0 +1,237 @@
+"""The Azure Files service as a web app: checks who speaks, finds the operation, answers in its manner.
+
+Path-style URLs: `/<account>/<share>/<path>`. What an operation does is in the *_operations files.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from anyio import to_thread
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from remora.localcloud.state import State
+from remora.localcloud.storage import directory_operations as directories
+from remora.localcloud.storage import file_operations as files
+from remora.localcloud.storage import lease_operations as lease
+from remora.localcloud.storage import share_operations as shares
+from remora.localcloud.storage import xml
+from remora.localcloud.storage.call import Call
+from remora.localcloud.storage.content import MAX_WRITE_BYTES
+from remora.localcloud.storage.errors import FilesError
+from remora.localcloud.storage.headers import flag
+from remora.localcloud.storage.names import Target, parse_target
+from remora.localcloud.storage.shared_key import verify
+from remora.localcloud.storage.shares import Shares
+
+Operation = Callable[[Call], Response]
+
+OPERATIONS: Final[Mapping[tuple[str, str, str], Operation]] = {
+    ("account", "GET", "list"): shares.list_shares,
+    ("share", "PUT", ""): shares.create,
+    ("share", "GET", ""): shares.get,
+    ("share", "HEAD", ""): shares.get,
+    ("share", "DELETE", ""): shares.delete,
+    ("share", "GET", "metadata"): shares.get_metadata,
+    ("share", "HEAD", "metadata"): shares.get_metadata,
+    ("share", "PUT", "metadata"): shares.set_metadata,
+    ("share", "PUT", "properties"): shares.set_properties,
+    ("share", "GET", "stats"): shares.stats,
+    ("share", "PUT", "lease"): lease.lease_share,
+    ("directory", "PUT", ""): directories.create,
+    ("directory", "GET", ""): directories.get,
+    ("directory", "HEAD", ""): directories.get,
+    ("directory", "DELETE", ""): directories.delete,
+    ("directory", "GET", "list"): directories.list_entries,
+    ("directory", "GET", "metadata"): directories.get_metadata,
+    ("directory", "HEAD", "metadata"): directories.get_metadata,
+    ("directory", "PUT", "metadata"): directories.set_metadata,
+    ("directory", "PUT", "properties"): directories.set_properties,
+    ("directory", "PUT", "rename"): directories.rename,
+    ("file", "PUT", ""): files.create,
+    ("file", "GET", ""): files.read,
+    ("file", "HEAD", ""): files.head,
+    ("file", "DELETE", ""): files.delete,
+    ("file", "PUT", "range"): files.write_range,
+    ("file", "GET", "rangelist"): files.list_ranges,
+    ("file", "GET", "metadata"): files.get_metadata,
+    ("file", "HEAD", "metadata"): files.get_metadata,
+    ("file", "PUT", "metadata"): files.set_metadata,
+    ("file", "PUT", "properties"): files.set_properties,
+    ("file", "PUT", "rename"): files.rename,
+    ("file", "PUT", "lease"): lease.lease_file,
+}
+"""(what the request is about, method, comp) to operation."""
+
+_METHODS: Final = ("GET", "HEAD", "PUT", "DELETE", "POST", "PATCH", "OPTIONS")
+_UNSUPPORTED_QUERY: Final = ("sharesnapshot", "prevsharesnapshot", "copyid")
+_UNSUPPORTED_HEADERS: Final = ("x-ms-copy-source", "x-ms-structured-body", "x-ms-file-file-type", "x-ms-mode")
+_CONDITIONS: Final = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
+_DISK_ERRORS: Final[Mapping[int | None, str]] = {
+    errno.ENAMETOOLONG: "InvalidFileOrDirectoryPathName",
+    errno.ENOENT: "ResourceNotFound",
+    errno.ENOTDIR: "ParentNotFound",
+    errno.ENOTEMPTY: "DirectoryNotEmpty",
+    errno.EEXIST: "ResourceAlreadyExists",
+    errno.EISDIR: "ResourceTypeMismatch",
+    errno.ENOSPC: "ShareSizeLimitReached",
+    errno.EDQUOT: "ShareSizeLimitReached",
+    errno.EFBIG: "OutOfRangeInput",
+}
+"""What the file system says where a container changed something between our look and our act."""
+
+_log = logging.getLogger(__name__)
+
+
+def create_files_app(
+    *,
+    shares_root: Path,
+    account_keys: Callable[[str], Sequence[str]],
+    state: State,
+    now: Callable[[], float] = time.time,
+) -> Starlette:
+    """`account_keys` gives an account's valid base64 keys, none for an unknown account."""
+    service = _Service(Shares(shares_root, state, now), account_keys, now)
+    return Starlette(routes=[Route("/{path:path}", service.answer, methods=_METHODS)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    shares: Shares
+    account_keys: Callable[[str], Sequence[str]]
+    now: Callable[[], float]
+
+    async def answer(self, request: Request) -> Response:
+        request_id = str(uuid.uuid4())
+        try:
+            response = await self._operate(request)
+        except FilesError as error:
+            await _drain(request)
+            response = self._refusal(error, request, request_id)
+        response.headers.update(_common_headers(request, request_id))
+        return response
+
+    async def _operate(self, request: Request) -> Response:
+        headers, raw_path = dict(request.headers), _raw_path(request)
+        target = parse_target(raw_path, keep_trailing_dots=flag(headers, "x-ms-allow-trailing-dot"))
+        verify(
+            method=request.method,
+            raw_path=raw_path,
+            query=request.query_params.multi_items(),
+            headers=headers,
+            account=target.account,
+            keys=self.account_keys(target.account),
+            now=self.now(),
+        )
+        operation = _operation(request, target)
+        call = Call(
+            origin=f"{request.url.scheme}://{request.url.netloc}",
+            target=target,
+            query=request.query_params,
+            headers=headers,
+            body=await _body(request),
+            shares=self.shares,
+            now=self.now,
+        )
+        return await to_thread.run_sync(_run, operation, call)
+
+    def _refusal(self, error: FilesError, request: Request, request_id: str) -> Response:
+        headers = {"x-ms-error-code": error.code}
+        if request.method == "HEAD":
+            return Response(status_code=error.status, headers=headers)
+        body = xml.error(error.code, error.message, request_id, int(self.now() * 1_000_000_000))
+        return Response(body, error.status, headers, media_type="application/xml")
+
+
+def _run(operation: Operation, call: Call) -> Response:
+    try:
+        return operation(call)
+    except OSError as error:
+        code = _DISK_ERRORS.get(error.errno)
+        if code is None:
+            _log.exception("the disk refused an operation on share %s", call.target.share)
+        raise FilesError(code or "InternalError") from error
+
+
+def _operation(request: Request, target: Target) -> Operation:
+    comp = request.query_params.get("comp", "").lower()
+    subject = _subject(request.query_params.get("restype", "").lower(), target)
+    _refuse_unsupported(request)
+    operation = OPERATIONS.get((subject, request.method, comp))
+    if operation is not None:
+        return operation
+    if any((known_subject, known_comp) == (subject, comp) for known_subject, _, known_comp in OPERATIONS):
+        raise FilesError("UnsupportedHttpVerb", f"{request.method} on a {subject}.")
+    raise FilesError("UnsupportedQueryParameter", f"comp={comp} on a {subject}.")
+
+
+def _subject(restype: str, target: Target) -> str:
+    if not target.share:
+        return "account"
+    if restype == "share" and not target.path:
+        return "share"
+    if restype == "directory":
+        return "directory"
+    if restype or not target.path:
+        raise FilesError("InvalidUri", f"restype={restype} does not go with this path.")
+    return "file"
+
+
+def _refuse_unsupported(request: Request) -> None:
+    """What would change the meaning of a request is refused by name, never ignored."""
+    for name in _UNSUPPORTED_QUERY:
+        if name in request.query_params:
+            raise FilesError("UnsupportedQueryParameter", name)
+    for name in _UNSUPPORTED_HEADERS:
+        if name in request.headers:
+            raise FilesError("UnsupportedHeader", name)
+    for name in _CONDITIONS:
+        if name in request.headers:
+            raise FilesError("ConditionHeadersNotSupported", name)
+
+
+async def _body(request: Request) -> bytes:
+    length = request.headers.get("content-length")
+    if length is None:
+        if "transfer-encoding" in request.headers:
+            raise FilesError("MissingContentLengthHeader")
+        return b""
+    if int(length) > MAX_WRITE_BYTES:
+        raise FilesError("RequestBodyTooLarge", f"At most {MAX_WRITE_BYTES} bytes, not {length}.")
+    return await request.body()
+
+
+async def _drain(request: Request) -> None:
+    """Read what the client still sends, within limits: it reads our refusal only when it is done."""
+    received_bytes = 0
+    try:
+        async for chunk in request.stream():
+            received_bytes += len(chunk)
+            if received_bytes > 4 * MAX_WRITE_BYTES:
+                return
+    except (ClientDisconnect, RuntimeError):  # gone, or read already
+        return
+
+
+def _common_headers(request: Request, request_id: str) -> dict[str, str]:
+    headers = {"x-ms-request-id": request_id}
+    for name in ("x-ms-version", "x-ms-client-request-id"):
+        if name in request.headers:
+            headers[name] = request.headers[name]
+    return headers
+
+
+def _raw_path(request: Request) -> str:
+    """As the client signed it: still percent-encoded."""
+    raw: bytes = request.scope["raw_path"]
+    return raw.decode("latin-1")

@@ -1,0 +1,98 @@
+"""One request, authenticated and read, as the operations see it. Owns what several of them parse alike."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from remora.localcloud.storage import headers as wire
+from remora.localcloud.storage.errors import FilesError
+from remora.localcloud.storage.model import Share
+from remora.localcloud.storage.names import Target
+from remora.localcloud.storage.shares import Shares
+from remora.localcloud.storage.xml import Query
+
+_RANGE: Final = re.compile(r"bytes=(\d+)-(\d*)\Z")
+_MAX_RESULTS: Final = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Header names are lower-case. `origin` is scheme and host of the request's URL."""
+
+    origin: str
+    target: Target
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    shares: Shares
+    now: Callable[[], float]
+
+    @property
+    def share(self) -> Share:
+        return self.shares.open(self.target.account, self.target.share)
+
+    @property
+    def lease_id(self) -> str | None:
+        return self.headers.get("x-ms-lease-id")
+
+    def range(self) -> tuple[int, int | None] | None:
+        """(first, last) byte of the request's range; x-ms-range counts before Range."""
+        text = self.headers.get("x-ms-range") or self.headers.get("range")
+        if text is None:
+            return None
+        match = _RANGE.match(text)
+        if match is None:
+            raise FilesError("InvalidHeaderValue", f"Range: {text}")
+        first, last = int(match[1]), int(match[2]) if match[2] else None
+        if last is not None and last < first:
+            raise FilesError("InvalidRange", text)
+        return first, last
+
+    def body_md5(self) -> str:
+        """base64 MD5 of the body. Raises Md5Mismatch where the client counted another."""
+        digest = hashlib.md5(self.body, usedforsecurity=False).digest()
+        sent = wire.md5(self.headers)
+        if sent is not None and sent != digest:
+            raise FilesError("Md5Mismatch")
+        return base64.b64encode(digest).decode()
+
+    def listing(self) -> Query:
+        text = self.query.get("maxresults")
+        limit = None if text is None else _max_results(text)
+        include = self.query.get("include", "").lower().split(",")
+        return Query(
+            service_endpoint=f"{self.origin}/{self.target.account}/",
+            prefix=self.query.get("prefix", ""),
+            marker=self.query.get("marker", ""),
+            max_results=limit,
+            include=frozenset(part.strip() for part in include if part.strip()),
+        )
+
+
+def page_size(query: Query) -> int:
+    return _MAX_RESULTS if query.max_results is None else query.max_results
+
+
+def encode_marker(key: str | None) -> str:
+    """Opaque to clients, who send it back to get the next page."""
+    return "" if key is None else base64.urlsafe_b64encode(key.encode()).decode()
+
+
+def decode_marker(marker: str) -> str:
+    try:
+        return base64.b64decode(marker, altchars=b"-_", validate=True).decode()
+    except ValueError:
+        raise FilesError("InvalidQueryParameterValue", f"marker={marker}") from None
+
+
+def _max_results(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _MAX_RESULTS:
+        raise FilesError(
+            "OutOfRangeQueryParameterValue", f"maxresults={text}, allowed is 1 to {_MAX_RESULTS}."
+        )
+    return int(text)

@@ -1,0 +1,67 @@
+"""What the Azure Files service answers when it refuses: code, HTTP status, words. Knows no request.
+
+The codes are the service's own; clients branch on them. One table, so that no status is written twice.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_TABLE: Final[dict[str, tuple[int, str]]] = {
+    "AuthenticationFailed": (403, "The Authorization header does not carry a valid signature."),
+    "CannotDeleteFileOrDirectory": (409, "This directory cannot be deleted or renamed."),
+    "ConditionHeadersNotSupported": (400, "Azure Files supports no condition headers."),
+    "DirectoryNotEmpty": (409, "The specified directory is not empty."),
+    "EmptyMetadataKey": (400, "A metadata header has no name."),
+    "InternalError": (500, "The server met an internal error; its log says more."),
+    "InvalidHeaderValue": (400, "The value of a header is not in the correct format."),
+    "InvalidInput": (400, "One of the request inputs is not valid."),
+    "InvalidMd5": (400, "The Content-MD5 header is not a base64 MD5."),
+    "InvalidMetadata": (400, "A metadata name is not a valid identifier."),
+    "InvalidQueryParameterValue": (400, "The value of a query parameter is not valid."),
+    "InvalidRange": (416, "The range is invalid for the current size of the resource."),
+    "InvalidResourceName": (400, "The resource name contains characters that are not allowed."),
+    "InvalidFileOrDirectoryPathName": (400, "The path is too long or has too many subdirectories."),
+    "InvalidUri": (400, "The request URI is not valid."),
+    "LeaseAlreadyBroken": (409, "The lease has already been broken."),
+    "LeaseAlreadyPresent": (409, "There is already a lease present."),
+    "LeaseIdMismatchWithFileOperation": (412, "The lease id does not match the lease of the file."),
+    "LeaseIdMismatchWithLeaseOperation": (409, "The lease id does not match the lease."),
+    "LeaseIdMismatchWithShareOperation": (412, "The lease id does not match the lease of the share."),
+    "LeaseIdMissing": (412, "There is a lease on the resource and the request names no lease id."),
+    "LeaseIsBreakingAndCannotBeAcquired": (409, "The lease is breaking; it cannot be acquired yet."),
+    "LeaseIsBreakingAndCannotBeChanged": (409, "The lease is breaking; it cannot be changed."),
+    "LeaseIsBrokenAndCannotBeRenewed": (409, "The lease has been broken; it cannot be renewed."),
+    "LeaseNotPresentWithFileOperation": (412, "There is no lease on the file."),
+    "LeaseNotPresentWithLeaseOperation": (409, "There is no lease on the resource."),
+    "LeaseNotPresentWithShareOperation": (412, "There is no lease on the share."),
+    "Md5Mismatch": (400, "The Content-MD5 header does not match the MD5 of the received body."),
+    "MissingContentLengthHeader": (411, "The Content-Length header was not specified."),
+    "MissingRequiredHeader": (400, "A header that is mandatory for this request is missing."),
+    "NoAuthenticationInformation": (401, "The request carries no Authorization header."),
+    "OutOfRangeInput": (400, "One of the request inputs is out of range."),
+    "OutOfRangeQueryParameterValue": (400, "A query parameter is outside the permissible range."),
+    "ParentNotFound": (404, "The specified parent path does not exist."),
+    "ReadOnlyAttribute": (409, "The resource is read-only and cannot be modified."),
+    "RequestBodyTooLarge": (413, "The request body exceeds the permissible limit."),
+    "ResourceAlreadyExists": (409, "The specified resource already exists."),
+    "ResourceNotFound": (404, "The specified resource does not exist."),
+    "ResourceTypeMismatch": (409, "The specified resource is of another type."),
+    "ShareAlreadyExists": (409, "The specified share already exists."),
+    "ShareNotFound": (404, "The specified share does not exist."),
+    "ShareSizeLimitReached": (400, "The disk behind the share is full."),
+    "UnsupportedHeader": (400, "A header of this request is not supported by the local cloud."),
+    "UnsupportedHttpVerb": (405, "The resource does not support this HTTP verb."),
+    "UnsupportedQueryParameter": (400, "A query parameter is not supported by the local cloud."),
+}
+
+
+class FilesError(Exception):
+    """Becomes the service's error answer; `detail` says which value was at fault."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        status, words = _TABLE[code]
+        super().__init__(code)
+        self.code = code
+        self.status = status
+        self.message = f"{words} {detail}" if detail else words

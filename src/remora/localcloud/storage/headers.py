@@ -1,0 +1,248 @@
+"""Between HTTP headers and the model: what a request asks to set, and what an answer says of an entry.
+
+Permissions are accepted and not kept: a local directory has no Windows ACL, so every entry shows one key.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from remora.localcloud.storage import stamps
+from remora.localcloud.storage.errors import FilesError
+from remora.localcloud.storage.leases import INFINITE, Lease
+from remora.localcloud.storage.model import Entry
+from remora.localcloud.storage.properties import MD5, Changes
+
+Headers = dict[str, str]
+
+_META: Final = "x-ms-meta-"
+_META_NAME: Final = re.compile(r"[a-z_][a-z0-9_]*\Z")
+_CONTENT: Final = {
+    "x-ms-cache-control": "cache-control",
+    "x-ms-content-disposition": "content-disposition",
+    "x-ms-content-encoding": "content-encoding",
+    "x-ms-content-language": "content-language",
+    "x-ms-content-md5": MD5,
+    "x-ms-content-type": "content-type",
+}
+_ATTRIBUTES: Final = (
+    "ReadOnly",
+    "Hidden",
+    "System",
+    "Directory",
+    "Archive",
+    "Temporary",
+    "Offline",
+    "NotContentIndexed",
+    "NoScrubData",
+)
+_MAX_FILE_BYTES: Final = 4 * 1024**4
+
+
+def metadata(headers: Mapping[str, str]) -> Headers:
+    """Names come out in lower case, as the HTTP server hands them over."""
+    found = {name[len(_META) :]: value for name, value in headers.items() if name.startswith(_META)}
+    for name in found:
+        if not name:
+            raise FilesError("EmptyMetadataKey")
+        if not _META_NAME.match(name):
+            raise FilesError("InvalidMetadata", f"'{name}' is no identifier.")
+    return found
+
+
+def creation(headers: Mapping[str, str]) -> Changes:
+    """What Create File and Create Directory set: all of it, defaults included."""
+    return Changes(
+        metadata=metadata(headers),
+        content=_content(headers),
+        attributes=_attributes(headers),
+        created_ns=_time(headers, "x-ms-file-creation-time", now_ns=None),
+        written_ns=_time(headers, "x-ms-file-last-write-time", now_ns=None),
+    )
+
+
+def new_properties(headers: Mapping[str, str], *, is_file: bool) -> Changes:
+    """What Set Properties sets. Content headers are set together: those that are not sent are removed.
+
+    Only a request for nothing but a new size leaves them. A directory has neither.
+    """
+    size_bytes = optional_int(headers, "x-ms-content-length") if is_file else None
+    content = _content(headers)
+    return Changes(
+        content=content if is_file and (content or size_bytes is None) else None,
+        attributes=_attributes(headers),
+        created_ns=_time(headers, "x-ms-file-creation-time", now_ns=time.time_ns()),
+        written_ns=_time(headers, "x-ms-file-last-write-time", now_ns=time.time_ns()),
+        size_bytes=None if size_bytes is None else _file_size(size_bytes),
+    )
+
+
+def rename_changes(headers: Mapping[str, str], current: Mapping[str, str] | None) -> Changes:
+    """What Rename sets on the way; `current` are the content headers of a file, whose type may change."""
+    content_type = headers.get("x-ms-content-type")
+    return Changes(
+        metadata=metadata(headers) or None,
+        content=None
+        if current is None or content_type is None
+        else {**current, "content-type": content_type},
+        attributes=_attributes(headers),
+        created_ns=_time(headers, "x-ms-file-creation-time", now_ns=time.time_ns()),
+        written_ns=_time(headers, "x-ms-file-last-write-time", now_ns=time.time_ns()),
+    )
+
+
+def new_file_size(headers: Mapping[str, str]) -> int:
+    size_bytes = optional_int(headers, "x-ms-content-length")
+    if size_bytes is None:
+        raise FilesError("MissingRequiredHeader", "x-ms-content-length")
+    return _file_size(size_bytes)
+
+
+def optional_int(headers: Mapping[str, str], name: str) -> int | None:
+    text = headers.get(name)
+    if text is None:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise FilesError("InvalidHeaderValue", f"{name}: {text}") from None
+
+
+def flag(headers: Mapping[str, str], name: str) -> bool:
+    return headers.get(name, "").lower() == "true"
+
+
+def md5(headers: Mapping[str, str]) -> bytes | None:
+    """The digest in Content-MD5."""
+    text = headers.get("content-md5")
+    if text is None:
+        return None
+    try:
+        digest = base64.b64decode(text, validate=True)
+    except ValueError:
+        digest = b""
+    if len(digest) != 16:
+        raise FilesError("InvalidMd5", text)
+    return digest
+
+
+def version_headers(entry: Entry) -> Headers:
+    return {
+        "etag": stamps.etag(entry.stat.st_ctime_ns),
+        "last-modified": stamps.http_date(entry.stat.st_ctime_ns),
+    }
+
+
+def system_headers(entry: Entry) -> Headers:
+    """What every answer about a file or directory says of its Windows side."""
+    return {
+        **version_headers(entry),
+        "x-ms-file-attributes": attributes_of(entry),
+        "x-ms-file-change-time": stamps.iso(entry.stat.st_ctime_ns),
+        "x-ms-file-creation-time": stamps.iso(created_ns(entry)),
+        "x-ms-file-last-write-time": stamps.iso(entry.stat.st_mtime_ns),
+        "x-ms-file-id": file_id(entry),
+        "x-ms-file-parent-id": entry.parent_id or "0",
+        "x-ms-file-permission-key": permission_key(entry),
+    }
+
+
+def changed_headers(entry: Entry) -> Headers:
+    return {**system_headers(entry), "x-ms-request-server-encrypted": "true"}
+
+
+def directory_headers(entry: Entry) -> Headers:
+    return {
+        **system_headers(entry),
+        **metadata_headers(entry.properties.metadata),
+        "x-ms-server-encrypted": "true",
+    }
+
+
+def file_headers(entry: Entry, now: float) -> Headers:
+    """All but length and range. The stored MD5 is shown only while it is that of the bytes."""
+    properties = entry.properties
+    if not properties.vouches_for(entry.stat):
+        properties = properties.without_md5()
+    return {
+        **system_headers(entry),
+        "content-type": "application/octet-stream",
+        **properties.content,
+        **metadata_headers(properties.metadata),
+        **lease_headers(properties.lease, now),
+        "x-ms-server-encrypted": "true",
+        "x-ms-type": "File",
+    }
+
+
+def lease_headers(lease: Lease | None, now: float) -> Headers:
+    headers = {
+        "x-ms-lease-state": "available" if lease is None else lease.state(now),
+        "x-ms-lease-status": "locked" if lease is not None and lease.is_active(now) else "unlocked",
+    }
+    if lease is not None and lease.is_active(now):
+        headers["x-ms-lease-duration"] = "infinite" if lease.duration_seconds == INFINITE else "fixed"
+    return headers
+
+
+def metadata_headers(values: Mapping[str, str]) -> Headers:
+    return {f"{_META}{name}": value for name, value in values.items()}
+
+
+def file_id(entry: Entry) -> str:
+    """The root directory is 0."""
+    return "0" if entry.parent_id is None else str(entry.stat.st_ino)
+
+
+def created_ns(entry: Entry) -> int:
+    """A file that a container made has no creation time here; its oldest known time stands in."""
+    known_ns = entry.properties.created_ns
+    return min(entry.stat.st_mtime_ns, entry.stat.st_ctime_ns) if known_ns is None else known_ns
+
+
+def attributes_of(entry: Entry) -> str:
+    known = entry.properties.attributes
+    if entry.kind == "file":
+        return known or "Archive"
+    return " | ".join(filter(None, ["Directory", (known or "").replace("Directory", "").strip(" |")]))
+
+
+def permission_key(entry: Entry) -> str:
+    return "1*1" if entry.kind == "file" else "2*1"
+
+
+def _content(headers: Mapping[str, str]) -> Headers:
+    return {name: headers[sent] for sent, name in _CONTENT.items() if headers.get(sent)}
+
+
+def _attributes(headers: Mapping[str, str]) -> str | None:
+    """Normalised, in the service's order: empty for "none", None for "preserve"."""
+    text = headers.get("x-ms-file-attributes", "preserve").lower()
+    if text == "preserve":
+        return None
+    asked = {part.strip() for part in text.split("|")} - {"none", ""}
+    known = [name for name in _ATTRIBUTES if name.lower() in asked]
+    if len(known) != len(asked):
+        raise FilesError("InvalidHeaderValue", f"x-ms-file-attributes: {text}")
+    return " | ".join(known)
+
+
+def _time(headers: Mapping[str, str], name: str, *, now_ns: int | None) -> int | None:
+    """None where the file system's own stamp stands: for "preserve", and for "now" of a new entry."""
+    text = headers.get(name, "preserve")
+    if text.lower() in {"now", "preserve"}:
+        return now_ns if text.lower() == "now" else None
+    try:
+        return stamps.parse_iso(text)
+    except ValueError:
+        raise FilesError("InvalidHeaderValue", f"{name}: {text}") from None
+
+
+def _file_size(size_bytes: int) -> int:
+    if not 0 <= size_bytes <= _MAX_FILE_BYTES:
+        raise FilesError("OutOfRangeInput", f"A file has 0 to {_MAX_FILE_BYTES} bytes, not {size_bytes}.")
+    return size_bytes

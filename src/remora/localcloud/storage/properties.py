@@ -1,0 +1,129 @@
+"""What Azure keeps beside a file's bytes: content headers, metadata, attributes, lease. Reads no file.
+
+The bytes and their times belong to the file system, since containers change them too. A row is bound to
+the inode it was written for: where a container replaced the file, the row no longer counts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from remora.localcloud.state import Json, State
+from remora.localcloud.storage.errors import FilesError
+from remora.localcloud.storage.leases import Lease
+
+_KIND: Final = "files"
+MD5: Final = "content-md5"
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a request asks to set; None leaves a thing as it is. Sizes in bytes, times in ns since 1970."""
+
+    metadata: Mapping[str, str] | None = None
+    content: Mapping[str, str] | None = None
+    attributes: str | None = None
+    created_ns: int | None = None
+    written_ns: int | None = None
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Properties:
+    """`content` maps lower-case header names (content-type …) to values; they are replaced together.
+
+    `vouched` is the size and last-write time that the stored MD5 was last known to belong to: after a
+    write that did not come through the API, the MD5 is that of other bytes.
+    """
+
+    inode: int
+    created_ns: int | None = None
+    attributes: str | None = None
+    content: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    lease: Lease | None = None
+    vouched: tuple[int, int] | None = None
+
+    def changed(self, changes: Changes) -> Properties:
+        return replace(
+            self,
+            metadata=self.metadata if changes.metadata is None else changes.metadata,
+            content=self.content if changes.content is None else changes.content,
+            attributes=self.attributes if changes.attributes is None else changes.attributes,
+            created_ns=self.created_ns if changes.created_ns is None else changes.created_ns,
+        )
+
+    def vouching_for(self, stat: os.stat_result) -> Properties:
+        """The same, its MD5 declared to be that of the file as it is now."""
+        return replace(self, inode=stat.st_ino, vouched=(stat.st_size, stat.st_mtime_ns))
+
+    def vouches_for(self, stat: os.stat_result) -> bool:
+        return self.vouched == (stat.st_size, stat.st_mtime_ns)
+
+    def without_md5(self) -> Properties:
+        return replace(self, content={name: value for name, value in self.content.items() if name != MD5})
+
+    def is_read_only(self) -> bool:
+        return "ReadOnly" in (self.attributes or "")
+
+
+class PropertyStore:
+    """Rows by path key ("account/share/dir/file"), in the cloud's state."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def load(self, key: str, stat: os.stat_result) -> Properties:
+        """The row of this very file; defaults where there is none or it was another file's."""
+        document = self._state.get(_KIND, key)
+        if document is None or document["inode"] != stat.st_ino:
+            return Properties(stat.st_ino)
+        return _from_json(document)
+
+    def save(self, key: str, properties: Properties) -> None:
+        self._state.put(_KIND, key, _to_json(properties))
+
+    def drop(self, key: str) -> None:
+        self._state.delete(_KIND, key)
+
+    def copy_below(self, source: str, target: str) -> None:
+        """Give every row below the directory `source` a second key below `target`."""
+        for key, document in self._state.list(_KIND, f"{source}/".lower()):
+            self._state.put(_KIND, f"{target}/{key[len(source.lower()) + 1 :]}", document)
+
+    def drop_below(self, key: str) -> None:
+        for below, _ in self._state.list(_KIND, f"{key}/".lower()):
+            self._state.delete(_KIND, below)
+
+
+def require_writable(properties: Properties) -> None:
+    if properties.is_read_only():
+        raise FilesError("ReadOnlyAttribute")
+
+
+def _to_json(properties: Properties) -> Json:
+    return {
+        "inode": properties.inode,
+        "created_ns": properties.created_ns,
+        "attributes": properties.attributes,
+        "content": dict(properties.content),
+        "metadata": dict(properties.metadata),
+        "lease": properties.lease and properties.lease.to_json(),
+        "vouched": properties.vouched,
+    }
+
+
+def _from_json(document: Json) -> Properties:
+    lease, vouched = document["lease"], document["vouched"]
+    return Properties(
+        inode=document["inode"],
+        created_ns=document["created_ns"],
+        attributes=document["attributes"],
+        content=document["content"],
+        metadata=document["metadata"],
+        lease=lease and Lease.from_json(lease),
+        vouched=vouched and (vouched[0], vouched[1]),
+    )

@@ -1,0 +1,85 @@
+"""Finds what a path names below a share's root: any letter case, no links. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+import stat as modes
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from remora.localcloud.storage.errors import FilesError
+from remora.localcloud.storage.names import fold, is_name
+
+Kind = Literal["directory", "file"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a path leads, spelled as on disk. `stat` is None where nothing is there yet.
+
+    `kind` is None for what the API does not show: links, sockets, pipes. `parent_id` is None for the root.
+    """
+
+    path: Path
+    stat: os.stat_result | None
+    parent_id: str | None
+
+    @property
+    def kind(self) -> Kind | None:
+        return None if self.stat is None else kind_of(self.stat)
+
+
+def locate(root: Path, names: Sequence[str]) -> Place:
+    """Walk to `names`. Raises ShareNotFound without a root, ParentNotFound where the walk ends early."""
+    root_stat = _lstat(root)
+    if root_stat is None or kind_of(root_stat) != "directory":
+        raise FilesError("ShareNotFound")
+    place = Place(root, root_stat, None)
+    for depth, name in enumerate(names):
+        if place.stat is None or place.kind != "directory":
+            raise FilesError("ParentNotFound")
+        parent_id = "0" if depth == 0 else str(place.stat.st_ino)
+        place = _child(place.path, name, parent_id)
+    return place
+
+
+def children(directory: Path) -> Iterator[tuple[str, Kind]]:
+    """What the API shows of a directory, in no order."""
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            kind = kind_of_entry(entry)
+            if kind is not None and is_name(entry.name):
+                yield entry.name, kind
+
+
+def kind_of(stat: os.stat_result) -> Kind | None:
+    if modes.S_ISDIR(stat.st_mode):
+        return "directory"
+    return "file" if modes.S_ISREG(stat.st_mode) else None
+
+
+def kind_of_entry(entry: os.DirEntry[str]) -> Kind | None:
+    if entry.is_dir(follow_symlinks=False):
+        return "directory"
+    return "file" if entry.is_file(follow_symlinks=False) else None
+
+
+def _child(directory: Path, name: str, parent_id: str) -> Place:
+    """The child of exactly this name, else the first whose name differs in letter case only."""
+    path = directory / name
+    stat = _lstat(path)
+    if stat is None:
+        wanted = fold(name)
+        same = sorted(other for other in directory.iterdir() if fold(other.name) == wanted)
+        if same:
+            path, stat = same[0], _lstat(same[0])
+    return Place(path, stat, parent_id)
+
+
+def _lstat(path: Path) -> os.stat_result | None:
+    try:
+        return path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None

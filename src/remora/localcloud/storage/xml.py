@@ -1,0 +1,129 @@
+"""The XML bodies of the Azure Files service, byte order mark included. Knows shapes, no requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+from xml.etree import ElementTree as ET
+
+from remora.localcloud.storage import stamps
+from remora.localcloud.storage.headers import attributes_of, created_ns, file_id, permission_key
+from remora.localcloud.storage.model import Entry, Page
+from remora.localcloud.storage.names import Target
+from remora.localcloud.storage.shares import ShareProperties
+
+_PROLOG: Final = '\ufeff<?xml version="1.0" encoding="utf-8"?>'
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a listing was asked for, echoed in its answer. `include` is in lower case."""
+
+    service_endpoint: str
+    prefix: str
+    marker: str
+    max_results: int | None
+    include: frozenset[str]
+
+
+def error(code: str, message: str, request_id: str, now_ns: int) -> bytes:
+    root = ET.Element("Error")
+    _add(root, "Code", code)
+    _add(root, "Message", f"{message}\nRequestId:{request_id}\nTime:{stamps.iso(now_ns)}")
+    return _body(root)
+
+
+def share_list(
+    query: Query, shares: Iterable[tuple[str, ShareProperties]], next_marker: str, now: float
+) -> bytes:
+    root = _results(query, {})
+    listed = ET.SubElement(root, "Shares")
+    for name, share in shares:
+        item = ET.SubElement(listed, "Share")
+        _add(item, "Name", name)
+        properties = ET.SubElement(item, "Properties")
+        _add(properties, "Last-Modified", stamps.http_date(share.changed_ns))
+        _add(properties, "Etag", stamps.etag(share.changed_ns))
+        locked = share.lease is not None and share.lease.is_active(now)
+        _add(properties, "LeaseStatus", "locked" if locked else "unlocked")
+        _add(properties, "LeaseState", "available" if share.lease is None else share.lease.state(now))
+        _add(properties, "Quota", str(share.quota_gib))
+        _add(properties, "DefaultEncryptionScope", "$account-encryption-key")
+        _add(properties, "DenyEncryptionScopeOverride", "false")
+        if "metadata" in query.include and share.metadata:
+            _add_all(ET.SubElement(item, "Metadata"), share.metadata)
+    _add(root, "NextMarker", next_marker)
+    return _body(root)
+
+
+def directory_list(query: Query, target: Target, directory: Entry, page: Page, next_marker: str) -> bytes:
+    root = _results(query, {"ShareName": target.share, "DirectoryPath": "/".join(target.path)})
+    if query.include:
+        _add(root, "DirectoryId", file_id(directory))
+    entries = ET.SubElement(root, "Entries")
+    for entry in page.entries:
+        _add_entry(entries, entry, query.include)
+    _add(root, "NextMarker", next_marker)
+    return _body(root)
+
+
+def range_list(ranges: Iterable[tuple[int, int]]) -> bytes:
+    root = ET.Element("Ranges")
+    for first, last in ranges:
+        item = ET.SubElement(root, "Range")
+        _add(item, "Start", str(first))
+        _add(item, "End", str(last))
+    return _body(root)
+
+
+def share_stats(used_bytes: int) -> bytes:
+    root = ET.Element("ShareStats")
+    _add(root, "ShareUsageBytes", str(used_bytes))
+    return _body(root)
+
+
+def _add_entry(parent: ET.Element, entry: Entry, include: frozenset[str]) -> None:
+    item = ET.SubElement(parent, "File" if entry.kind == "file" else "Directory")
+    _add(item, "Name", entry.path.name)
+    if include:
+        _add(item, "FileId", file_id(entry))
+    properties = ET.SubElement(item, "Properties")
+    if entry.kind == "file":
+        _add(properties, "Content-Length", str(entry.stat.st_size))
+    if "timestamps" in include:
+        _add(properties, "CreationTime", stamps.iso(created_ns(entry)))
+        _add(properties, "LastAccessTime", stamps.iso(entry.stat.st_atime_ns))
+        _add(properties, "LastWriteTime", stamps.iso(entry.stat.st_mtime_ns))
+        _add(properties, "ChangeTime", stamps.iso(entry.stat.st_ctime_ns))
+        _add(properties, "Last-Modified", stamps.http_date(entry.stat.st_ctime_ns))
+    if "etag" in include:
+        _add(properties, "Etag", stamps.etag(entry.stat.st_ctime_ns))
+    if "attributes" in include:
+        _add(item, "Attributes", attributes_of(entry))
+    if "permissionkey" in include:
+        _add(item, "PermissionKey", permission_key(entry))
+
+
+def _results(query: Query, attributes: Mapping[str, str]) -> ET.Element:
+    root = ET.Element("EnumerationResults", {"ServiceEndpoint": query.service_endpoint, **attributes})
+    if query.prefix:
+        _add(root, "Prefix", query.prefix)
+    if query.marker:
+        _add(root, "Marker", query.marker)
+    if query.max_results is not None:
+        _add(root, "MaxResults", str(query.max_results))
+    return root
+
+
+def _add_all(parent: ET.Element, values: Mapping[str, str]) -> None:
+    for name, value in values.items():
+        _add(parent, name, value)
+
+
+def _add(parent: ET.Element, name: str, text: str) -> None:
+    ET.SubElement(parent, name).text = text or None
+
+
+def _body(root: ET.Element) -> bytes:
+    return (_PROLOG + ET.tostring(root, encoding="unicode")).encode()
