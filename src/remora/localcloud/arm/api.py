@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute, Router
 from remora.localcloud.arm.deployment_record import DeploymentStore
 from remora.localcloud.arm.deployment_routes import DeploymentRoutes
 from remora.localcloud.arm.deployments import Deployments
+from remora.localcloud.arm.group_deletion import GroupDeletion
 from remora.localcloud.arm.groups import Groups
 from remora.localcloud.arm.operations import Operations
 from remora.localcloud.arm.registry import Registry
@@ -57,6 +58,7 @@ def create_arm_api(
         resources=resources,
         operations=operations,
         groups=groups,
+        group_deletion=GroupDeletion(groups, resources, deployments, operations),
     )
     resource_routes = ResourceRoutes(
         subscription=subscription,

@@ -30,6 +30,7 @@ class AnyCaseRoute(Route):
         self, path: str, endpoint: Callable[[Request], Awaitable[Response]], *, methods: Sequence[str]
     ) -> None:
         super().__init__(path, endpoint, methods=list(methods))
+        self.methods = set(methods)  # a GET route of Starlette's would answer HEAD too, with 200
         self.path_regex = re.compile(self.path_regex.pattern, re.IGNORECASE)
 
 

@@ -50,7 +50,6 @@ class Resources:
         self._groups = groups
         operations.register("put", self._run_put)
         operations.register("delete", self._run_delete)
-        operations.register("delete-group", self._run_delete_group)
 
     async def put(self, resource_id: ResourceId, body: Json) -> Change:
         """Create or replace. Raises ArmError where the resource is refused."""
@@ -76,20 +75,10 @@ class Resources:
         record = self._store.get(resource_id)
         if record is None:
             return False, None
-        active = self._operations.active(str(record.id))
-        if active is not None:
-            await self._operations.cancel(active)
         if handler.delete_wire is Wire.SYNC:
-            await self._remove(record)
+            await self.remove(record)
             return True, None
         return True, self._operations.begin("delete", str(record.id))
-
-    def delete_group(self, name: str) -> Operation:
-        """Remove the group and all that is in it."""
-        group = self._groups.show(self._groups.require_open(name))
-        operation = self._operations.begin("delete-group", group["id"])
-        self._groups.mark_deleting(name)
-        return operation
 
     def require(self, resource_id: ResourceId) -> Record:
         """The record. Raises ArmError 404, telling apart a missing group and a missing resource."""
@@ -129,9 +118,13 @@ class Resources:
 
     def list_top(self, scope: str) -> list[Json]:
         """Every resource that is no child, in short: `GET …/resources`."""
-        shown = [self.show(record) for record in self._store.below(scope) if len(record.id.names) == 1]
+        shown = [self.show(record) for record in self.top_records(scope)]
         keys = ("id", "name", "type", "location", "tags", "kind", "sku", "identity")
         return [{key: item[key] for key in keys if key in item} for item in shown]
+
+    def top_records(self, scope: str) -> list[Record]:
+        """The records of every resource that is no child."""
+        return [record for record in self._store.below(scope) if len(record.id.names) == 1]
 
     async def action(self, resource_id: ResourceId, name: str, body: Json) -> Json | str | None:
         """POST on a resource. Raises ArmError 404 for an unknown resource or action."""
@@ -141,6 +134,16 @@ class Resources:
         record = self.require(resource_id)
         handler = self._stored_handler(resource_id)
         return await handler.action(record.id, record.document, name.lower(), body)
+
+    async def remove(self, record: Record) -> None:
+        """Take a resource away, children first, so that nothing is ever left without its parent."""
+        active = self._operations.active(str(record.id))
+        if active is not None and active.kind == "put":
+            await self._operations.cancel(active)
+        below = self._store.below(str(record.id))
+        for item in (*sorted(below, key=lambda child: -len(child.id.names)), record):
+            await self._stored_handler(item.id).delete(item.id, item.document)
+            self._store.delete(item.id)
 
     async def _change(
         self, handler: ResourceHandler, identity: ResourceId, body: Json, existing: Record | None, wire: Wire
@@ -174,31 +177,7 @@ class Resources:
         identity = parse_resource_id(operation.target)
         record = self._store.get(identity) if identity else None
         if record is not None:
-            await self._remove(record)
-
-    async def _run_delete_group(self, operation: Operation) -> None:
-        """What refuses to go because of something else is tried again after that is gone."""
-        waiting = [record for record in self._store.below(operation.target) if len(record.id.names) == 1]
-        waiting.reverse()
-        while waiting:
-            refused: list[Record] = []
-            for record in waiting:
-                try:
-                    await self._remove(record)
-                except ArmError as error:
-                    refused.append(record)
-                    reason = error
-            if len(refused) == len(waiting):
-                raise reason
-            waiting = refused
-        self._groups.delete(operation.target.rsplit("/", 1)[1])
-
-    async def _remove(self, record: Record) -> None:
-        """Children first, so that nothing is ever left without its parent."""
-        below = self._store.below(str(record.id))
-        for item in (*sorted(below, key=lambda child: -len(child.id.names)), record):
-            await self._stored_handler(item.id).delete(item.id, item.document)
-            self._store.delete(item.id)
+            await self.remove(record)
 
     def _target(self, operation: Operation) -> Record:
         identity = parse_resource_id(operation.target)

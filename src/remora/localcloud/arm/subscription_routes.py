@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from remora.localcloud.arm.group_deletion import GroupDeletion
 from remora.localcloud.arm.groups import Groups
 from remora.localcloud.arm.http import AnyCaseRoute, own_url, read_json
 from remora.localcloud.arm.locations import LOCATIONS
@@ -32,12 +33,14 @@ class SubscriptionRoutes:
         resources: Resources,
         operations: Operations,
         groups: Groups,
+        group_deletion: GroupDeletion,
     ) -> None:
         self._subscription = subscription
         self._registry = registry
         self._resources = resources
         self._operations = operations
         self._groups = groups
+        self._group_deletion = group_deletion
         providers = _SUBSCRIPTION + "/providers"
         self.routes = (
             AnyCaseRoute("/tenants", self.tenants, methods=["GET"]),
@@ -116,7 +119,7 @@ class SubscriptionRoutes:
         return JSONResponse(self._groups.show(group))
 
     async def delete_group(self, request: Request) -> Response:
-        operation = self._resources.delete_group(self._require(request))
+        operation = self._group_deletion.begin(self._require(request))
         return self._accepted(request, operation.id)
 
     async def list_resources(self, request: Request) -> Response:

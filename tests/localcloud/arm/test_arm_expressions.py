@@ -1,0 +1,138 @@
+"""The template language: values, errors, and that no text ever breaks the parser."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remora.localcloud.arm.deployment_record import camel_case
+from remora.localcloud.arm.expressions import ExpressionError
+from remora.localcloud.arm.positions import locate
+from remora.localcloud.arm.scope import Scope, Surroundings
+
+_GROUP_ID = "/subscriptions/s/resourceGroups/MyGroup"
+
+
+def scope(**parameters: Any) -> Scope:
+    surroundings = Surroundings(
+        subscription={"id": "/subscriptions/s", "subscriptionId": "s"},
+        tenant_id="t",
+        group={"id": _GROUP_ID, "name": "MyGroup", "location": "eastus"},
+        deployment_name="d",
+    )
+    variables = {"one": 1, "greeting": "[concat('hello ', parameters('who'))]", "loop": "[variables('loop')]"}
+    return Scope(
+        surroundings, parameters=parameters, defaults={"who": "[toUpper('you')]"}, variables=variables
+    )
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("[uniqueString('snap', 'crackle', 'pop')]", "byghxckddilkc"),
+        ("[uniqueString('asd', 'asdf', 'asdf')]", "iizpqit7ih3cc"),
+        ("plain", "plain"),
+        ("[[not an expression]", "[not an expression]"),
+        ("[open", "[open"),
+        ("['it''s']", "it's"),
+        ("[variables('greeting')]", "hello YOU"),
+        ("[VARIABLES('ONE')]", 1),
+        ("[length(substring(uniqueString(resourceGroup().id), 0, 5))]", 5),
+        ("[resourceGroup()['LOCATION']]", "eastus"),
+        ("[createArray(1, 2, 3)[1]]", 2),
+        ("[createObject('a', createArray(true(), null())).a[0]]", True),
+        ("[format('{0}-{1}-{{x}}', 'a', 7)]", "a-7-{x}"),
+        ("[join(createArray('cd /mount', 'python3 app.py'), '; ')]", "cd /mount; python3 app.py"),
+        ("[if(equals(1, 2), substring('x', 9, 9), 'lazy')]", "lazy"),
+        ("[coalesce(null(), 'second')]", "second"),
+        ("[empty(createObject())]", True),
+        ("[contains(createObject('Key', 1), 'key')]", True),
+        (
+            "[union(createObject('a', createObject('b', 1)), createObject('a', createObject('c', 2)))]",
+            {"a": {"b": 1, "c": 2}},
+        ),
+        ("[string(createObject('a', createArray(1, true())))]", '{"a":[1,true]}'),
+        ("[json('{\"cpu\": 0.5}').cpu]", 0.5),
+        ("[div(-7, 2)]", -3),
+        ("[mod(-7, 2)]", -1),
+        ("[bool('False')]", False),
+        ("[split('a,b;c', createArray(',', ';'))]", ["a", "b", "c"]),
+        (
+            "[resourceId('Microsoft.App/managedEnvironments/storages', 'e', 's')]",
+            f"{_GROUP_ID}/providers/Microsoft.App/managedEnvironments/e/storages/s",
+        ),
+        (
+            "[resourceId('other', 'Microsoft.App/jobs', 'j')]",
+            "/subscriptions/s/resourceGroups/other/providers/Microsoft.App/jobs/j",
+        ),
+    ],
+)
+def test_values(expression: str, value: Any) -> None:
+    assert scope().evaluate(expression) == value
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ("[nosuch('x')]", "function 'nosuch' is not valid"),
+        ("[concat('a']", "found the end, expected ','"),
+        ("[concat('a',)]", "found ')'"),
+        ("[concat('a' 'b')]", "expected ','"),
+        ("[$x]", "unexpected character"),
+        ("[]", "found the end"),
+        ("[parameters('nosuch')]", "parameter 'nosuch' is not found"),
+        ("[variables('loop')]", "refers to itself"),
+        ("[resourceGroup().nosuch]", "available properties are 'id, name, location'"),
+        ("[createArray(1)[1]]", "out of bounds"),
+        ("[reference('x').y]", "'reference' is not expected at this location"),
+        ("[listKeys('x', '2023-01-01')]", "'listkeys' is not expected at this location"),
+        ("[substring('abc', 2, 2)]", "must refer to a location within the string"),
+        ("[add('1', 2)]", "arguments of type 'String, Integer'"),
+        ("[add(1)]", "number of arguments is '1'"),
+        ("[format('{0:N2}', 1)]", "not supported"),
+        ("[resourceId('Microsoft.App/jobs')]", "requires '1' resource name"),
+        ("[newGuid()]", "not expected at this location"),
+        ("[" + "not(" * 100 + "true()" + ")" * 100 + "]", "nested deeper"),
+        ("[resourceGroup()" + ".a" * 5000 + "]", "nested deeper"),
+    ],
+)
+def test_errors(expression: str, reason: str) -> None:
+    with pytest.raises(ExpressionError, match=re.escape(reason)):
+        scope().evaluate(expression)
+
+
+@given(st.text(alphabet="abc()[]'.,-19 {}", max_size=60))
+def test_any_text_gives_a_value_or_an_expression_error(text: str) -> None:
+    with contextlib.suppress(ExpressionError):
+        scope().evaluate(f"[{text}]")
+
+
+def test_unique_string_depends_on_letter_case() -> None:
+    assert scope().evaluate("[uniqueString('A')]") != scope().evaluate("[uniqueString('a')]")
+
+
+@pytest.mark.parametrize(
+    ("name", "returned"),
+    [
+        ("NewNSG", "newNSG"),
+        ("TRANS_Test", "tranS_Test"),
+        ("Empty", "empty"),
+        ("already", "already"),
+        ("A", "a"),
+    ],
+)
+def test_output_names_come_back_as_azure_spells_them(name: str, returned: str) -> None:
+    assert camel_case(name) == returned
+
+
+def test_locate_counts_lines_and_columns_from_one() -> None:
+    text = '{"a": [1, {"b": 2}],\n  "c": {"d\\"": 1, "e":\n {"f": 3}}}'
+    found = locate(text, "c", "e")
+    assert found is not None
+    assert (found.line, found.column) == (3, 2)
+    assert locate(text, "c", "missing") is None
