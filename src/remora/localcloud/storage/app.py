@@ -118,6 +118,8 @@ class _Service:
         except FilesError as error:
             await _drain(request)
             response = self._refusal(error, request, request_id)
+        except ClientDisconnect:  # in the middle of its upload: nothing was changed and nobody reads this
+            return Response(status_code=400)
         response.headers.update(_common_headers(request, request_id))
         return response
 

@@ -67,12 +67,11 @@ def set_properties(call: Call) -> Response:
 
 
 def stats(call: Call) -> Response:
-    share = call.shares.get(call.target.account, call.target.share)
     root = call.share.get((), "directory").path
     used_bytes = sum(
         Path(folder, name).lstat().st_size for folder, _, files in os.walk(root) for name in files
     )
-    return Response(xml.share_stats(used_bytes), headers=_version(share), media_type="application/xml")
+    return Response(xml.share_stats(used_bytes), media_type="application/xml")
 
 
 def delete(call: Call) -> Response:

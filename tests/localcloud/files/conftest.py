@@ -1,0 +1,109 @@
+"""The Files service on a loopback port, as a real server, and Microsoft's clients pointed at it."""
+
+from __future__ import annotations
+
+import base64
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from azure.storage.fileshare import ShareClient, ShareServiceClient
+
+from remora.localcloud.state import State
+from remora.localcloud.storage.app import create_files_app
+
+ACCOUNT = "aistorageabc123"
+KEYS = [base64.b64encode(bytes([n] * 64)).decode() for n in (1, 2)]
+
+
+@dataclass
+class Clock:
+    """Seconds that a test moves by hand, beside those that pass."""
+
+    skew_seconds: float = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.skew_seconds
+
+
+@dataclass(frozen=True)
+class FilesServer:
+    """`root` is where the shares of the account lie, as containers see them."""
+
+    url: str
+    root: Path
+    clock: Clock
+    account: str = ACCOUNT
+    key: str = KEYS[0]
+
+    def service(self, key: str | None = None) -> Any:
+        return ShareServiceClient(f"{self.url}/{self.account}", credential=key or self.key, **_EAGER)
+
+    def share(self, name: str = "models", **options: Any) -> Any:
+        return ShareClient(f"{self.url}/{self.account}", name, credential=self.key, **{**_EAGER, **options})
+
+
+_EAGER: dict[str, Any] = {"retry_total": 0}
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[Callable[[], FilesServer]]:
+    """Starts a server on the same state and shares each time it is called."""
+    running: list[tuple[uvicorn.Server, threading.Thread, State]] = []
+    clock = Clock()
+
+    def stop() -> None:
+        server, thread, state = running.pop()
+        server.should_exit = True
+        thread.join(10)
+        state.close()
+
+    def start() -> FilesServer:
+        if running:
+            stop()
+        state = State(tmp_path / "state.sqlite3")
+        app = create_files_app(
+            shares_root=tmp_path / "shares",
+            account_keys=lambda account: KEYS if account == ACCOUNT else [],
+            state=state,
+            now=clock,
+        )
+        server = uvicorn.Server(
+            uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off")
+        )
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        running.append((server, thread, state))
+        deadline = time.monotonic() + 10
+        while not server.started and time.monotonic() < deadline:
+            thread.join(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        return FilesServer(f"http://127.0.0.1:{port}", tmp_path / "shares" / ACCOUNT, clock)
+
+    yield start
+    if running:
+        stop()
+
+
+@pytest.fixture
+def server(start_server: Callable[[], FilesServer]) -> FilesServer:
+    return start_server()
+
+
+@pytest.fixture
+def share(server: FilesServer) -> Iterator[Any]:
+    """A client of a fresh share."""
+    with server.share() as client:
+        client.create_share()
+        yield client
+
+
+@pytest.fixture
+def share_path(server: FilesServer) -> Path:
+    """The share's directory, as a container sees it."""
+    return server.root / "models"
