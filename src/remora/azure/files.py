@@ -38,9 +38,10 @@ class Share:
 
     def read(self, path: PurePosixPath) -> bytes | None:
         """A small file's content, or None where it does not exist."""
+        client = self._client.get_file_client(str(path))
         try:
             with explained(f"reading {path} from {self!r}"):
-                data: bytes = self._client.get_file_client(str(path)).download_file().readall()
+                data: bytes = client.download_file().readall()
         except DeploymentNotFound:
             return None
         return data
@@ -73,9 +74,10 @@ class Share:
     def sizes(self, folder: PurePosixPath) -> Mapping[PurePosixPath, int]:
         """Path → size in bytes of every file below a folder; a missing folder is empty."""
         found: dict[PurePosixPath, int] = {}
+        client = self._client.get_directory_client(str(folder))
         try:
             with explained(f"listing {folder} of {self!r}"):
-                entries = list(self._client.get_directory_client(str(folder)).list_directories_and_files())
+                entries = list(client.list_directories_and_files())
         except DeploymentNotFound:
             return {}
         for entry in entries:
@@ -107,9 +109,12 @@ class Share:
         with explained(f"reading storage account {self.account!r}"):
             properties = accounts.get_properties(self._group, self.account)
             keys = accounts.list_keys(self._group, self.account).keys_property
-        return ShareClient(
+        share = ShareClient(
             account_url=properties.primary_endpoints.file.rstrip("/"),
             share_name=self.name,
             credential=keys[0].value,
             retry_total=self._clients.profile.retries,
         )
+        with explained(f"looking at share {self.name!r} of storage account {self.account!r}"):
+            share.get_share_properties()  # or a missing share would look like an empty one
+        return share

@@ -36,9 +36,11 @@ class Provisioned:
 def list_subscriptions(clients: Clients) -> list[tuple[str, str]]:
     """(id, display name) of every enabled subscription we can see."""
     with explained("listing subscriptions"):
-        found = list(clients.subscriptions.subscriptions.list())
+        found = [item.as_dict() for item in clients.subscriptions.subscriptions.list()]
     return [
-        (str(item.subscription_id), str(item.display_name)) for item in found if str(item.state) == "Enabled"
+        (item["subscriptionId"], item.get("displayName") or "")
+        for item in found
+        if item.get("state") == "Enabled"
     ]
 
 
@@ -128,8 +130,8 @@ def _is_current(deployment: Json, fingerprint: str) -> bool:
 def _existing_app(
     clients: Clients, group: str, previous: Json | None, parameters: Mapping[str, Any]
 ) -> ContainerApp | None:
-    outputs = (previous or {}).get("properties", {}).get("outputs") or {}
-    name = parameters.get("acaAppName") or outputs.get("ACA_APP_NAME", {}).get("value")
+    outputs = _outputs(previous) if previous else {}
+    name = parameters.get("acaAppName") or outputs.get("ACA_APP_NAME")
     if not name:
         return None
     app = ContainerApp(clients, group, str(name))
@@ -165,5 +167,6 @@ def _deploy(clients: Clients, group: str, body: Json, progress: Callable[[str], 
 
 
 def _outputs(deployment: Json) -> dict[str, str]:
+    """Name → value. ARM respells output names (`acA_APP_NAME`); ours are all capitals."""
     outputs = deployment["properties"].get("outputs") or {}
-    return {name: str(entry["value"]) for name, entry in outputs.items()}
+    return {name.upper(): str(entry["value"]) for name, entry in outputs.items()}

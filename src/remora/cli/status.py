@@ -54,6 +54,7 @@ def _settled(app_now: ContainerApp, name: str, out: Output) -> Revision:
     with out.step(f"waiting for revision {name}") as say:
         try:
             app_now.wait_until_ready(name, timeout_seconds=START_SECONDS, progress=say)
+            say(f"revision {name} is ready")
         except RemoraError as error:
             say(error.message)
     return app_now.revision(name)
