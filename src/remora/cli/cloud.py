@@ -26,7 +26,7 @@ _POLL_SECONDS = 0.05
 _HEALTH_SECONDS = 2.0
 _LOG_TAIL_LINES = 5
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__.split("\n", 1)[0])
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Start, stop and inspect the local cloud.")
 
 PortOption = Annotated[
     int, typer.Option(min=0, max=65535, help="ARM port; 0 keeps the last one or takes any.")
