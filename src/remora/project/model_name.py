@@ -7,8 +7,7 @@ import re
 GENERIC = frozenset(
     {
         "",
-        ".",
-        "..",
+        "-",
         "base",
         "base-model",
         "model",

@@ -1,0 +1,157 @@
+"""`remora init`, run as users run it, on folders as training leaves them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from remora.cli.init import document_of, init_project
+from remora.errors import ProjectIncomplete
+
+RUN = "from remora.cli.main import main; main()"
+HIDDEN = 8
+MODULE = "model.layers.0.self_attn.q_proj"
+
+
+def make_base(root: Path, folder: str = "base") -> None:
+    path = root / folder
+    path.mkdir(parents=True)
+    config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 4}
+    (path / "config.json").write_text(json.dumps(config))
+    (path / "tokenizer.json").write_text("{}")
+    save_file({f"{MODULE}.weight": np.zeros((HIDDEN, HIDDEN), np.float32)}, path / "model.safetensors")
+
+
+def make_adapter(root: Path, name: str, *, base: str = "tone-base", width: int = HIDDEN) -> None:
+    path = root / "adapters" / name
+    path.mkdir(parents=True)
+    config = {
+        "peft_type": "LORA",
+        "r": 2,
+        "lora_alpha": 4,
+        "target_modules": ["q_proj"],
+        "base_model_name_or_path": base,
+    }
+    (path / "adapter_config.json").write_text(json.dumps(config))
+    save_file(
+        {
+            f"base_model.model.{MODULE}.lora_A.weight": np.ones((2, width), np.float32),
+            f"base_model.model.{MODULE}.lora_B.weight": np.ones((width, 2), np.float32),
+        },
+        path / "adapter_model.safetensors",
+    )
+
+
+def init(root: Path, *, force: bool = False) -> dict[str, Any]:
+    """What the command answers with."""
+    return document_of(init_project(root, force=force))
+
+
+def run_init(root: Path) -> tuple[int, dict[str, Any]]:
+    """Exit code and JSON document of the command itself."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("REMORA_")}
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, "init", str(root), "--output", "json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        timeout=60,
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_a_trained_folder_becomes_a_project(tmp_path: Path) -> None:
+    make_base(tmp_path)
+    make_adapter(tmp_path, "tone")
+    make_adapter(tmp_path, "wide", width=64)
+    make_adapter(tmp_path, "other", base="microsoft/phi-2")
+    make_adapter(tmp_path, "joke")
+    code, document = run_init(tmp_path)
+    assert code == 0
+    assert document["schema"] == "remora.init/v1"
+    assert (document["base"]["name"], document["base"]["path"]) == ("tone-base", "base")
+    assert [adapter["name"] for adapter in document["adapters"]] == ["joke", "tone"]
+    rejected = {item["path"]: item["reason"] for item in document["rejected"]}
+    assert set(rejected) == {"adapters/other", "adapters/wide"}
+    assert "phi-2" in rejected["adapters/other"]
+    assert "8 x 8 in the base, 64 x 64 in the adapter" in rejected["adapters/wide"]
+    assert len(document["written"]) == 5
+    assert all((tmp_path / path).is_file() for path in document["written"])
+
+
+def test_a_second_time_keeps_everything(tmp_path: Path) -> None:
+    make_base(tmp_path)
+    make_adapter(tmp_path, "tone")
+    first = init(tmp_path)
+    make_adapter(tmp_path, "joke")
+    document = init(tmp_path)
+    assert (document["written"], document["kept"]) == ([], first["written"])
+    assert [adapter["name"] for adapter in document["adapters"]] == ["tone"]
+    assert 'joke = "adapters/joke"' in document["warnings"][0]
+    assert [adapter["name"] for adapter in init(tmp_path, force=True)["adapters"]] == ["joke", "tone"]
+
+
+def test_a_users_template_is_kept_compiled_and_judged(tmp_path: Path) -> None:
+    make_base(tmp_path)
+    make_adapter(tmp_path, "tone")
+    bicep = tmp_path / "infra/provision/inference.bicep"
+    bicep.parent.mkdir(parents=True)
+    bicep.write_text("param location string = resourceGroup().location\n")
+    document = init(tmp_path)
+    assert "apiKey" in document["warnings"][0]
+    assert bicep.read_text().startswith("param location")
+    compiled = json.loads(bicep.with_suffix(".json").read_text())
+    assert list(compiled["parameters"]) == ["location"]
+
+
+@pytest.mark.parametrize(
+    ("has_base", "adapter_base", "named"),
+    [(False, "tone-base", "no base model"), (True, None, "no usable adapter")],
+)
+def test_an_incomplete_folder_is_refused_and_stays_as_it_was(
+    tmp_path: Path, has_base: bool, adapter_base: str | None, named: str
+) -> None:
+    if has_base:
+        make_base(tmp_path)
+    if adapter_base:
+        make_adapter(tmp_path, "tone", base=adapter_base)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ProjectIncomplete, match=named):
+        init(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_reason_for_having_no_adapter_is_given(tmp_path: Path) -> None:
+    make_base(tmp_path)
+    make_adapter(tmp_path, "tone")
+    weights = tmp_path / "adapters/tone/adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4])
+    code, document = run_init(tmp_path)
+    assert (code, document["error"]["code"]) == (3, "project_incomplete")
+    assert "adapters/tone" in document["error"]["message"]
+    assert "truncated" in document["error"]["message"]
+
+
+def test_several_bases_are_told_apart_by_what_the_adapters_name(tmp_path: Path) -> None:
+    make_base(tmp_path, "model-cache/ours/tone-base")
+    make_base(tmp_path, "model-cache/theirs/phi-2")
+    make_adapter(tmp_path, "tone")
+    assert init(tmp_path)["base"]["path"] == "model-cache/ours/tone-base"
+
+
+def test_several_bases_that_nothing_tells_apart_are_listed(tmp_path: Path) -> None:
+    make_base(tmp_path, "a")
+    make_base(tmp_path, "b")
+    make_adapter(tmp_path, "tone", base="")
+    with pytest.raises(ProjectIncomplete, match=r"2 base models below .*: a, b"):
+        init(tmp_path)
