@@ -52,7 +52,12 @@ class Cloud:
         """The share `data` of account `account`, its environment and its storage `files`."""
         (self.folder / "shares" / "account" / "data").mkdir(parents=True)
         await self.put(self.environment, {"location": "westus3", "properties": {}})
-        file = {"accountName": "account", "accountKey": "key==", "shareName": "data", "accessMode": "ReadWrite"}
+        file = {
+            "accountName": "account",
+            "accountKey": "key==",
+            "shareName": "data",
+            "accessMode": "ReadWrite",
+        }
         storage = self.environment.child("storages", "files")
         await self.put(storage, {"properties": {"azureFile": file}})
 

@@ -21,6 +21,7 @@ from typing import Final
 LAUNCHER: Final = Path(__file__).with_name("launcher.py")
 KILLED: Final = 128 + signal.SIGKILL
 OUTPUT_AFTER_EXIT_SECONDS: Final = 1.0
+LAUNCHER_SECONDS: Final = 2.0  # a launcher that does not react in this time is killed with its group
 LINE_BYTES: Final = 16 * 1024  # longer lines are cut, as a container runtime does
 
 
@@ -96,14 +97,20 @@ class Container:
             return await self.wait()
 
     def kill(self) -> None:
-        """SIGKILL to the group, now."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+        """SIGKILL to all that the container runs, now."""
+        with contextlib.suppress(OSError):
+            self._control.shutdown(socket.SHUT_WR)  # the launcher knows what left the group, too
+        asyncio.get_running_loop().call_later(LAUNCHER_SECONDS, self._kill_group)
+
+    def _kill_group(self) -> None:
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
 
     async def _watch(self, output: int, on_line: Callable[[str], None]) -> int:
         lines = asyncio.create_task(_read_lines(output, on_line))
         code = await self._report()
-        self.kill()  # what is left of the group where the launcher itself was killed
+        self._kill_group()  # what is left of the group where the launcher itself was killed
         await asyncio.to_thread(self._process.wait)
         # A daemon that left the group may hold the output open for ever.
         await asyncio.wait({lines}, timeout=OUTPUT_AFTER_EXIT_SECONDS)

@@ -4,8 +4,9 @@ A script of its own that imports only the standard library, and little of it: it
 
     python -I -S launcher.py CONTROL_FD '{"command": [...], "mounts": [{"source", "target", "read_only"}]}'
 
-It leads a new process group. Over the socket CONTROL_FD it reports "exit CODE"; when that socket closes
-(the control plane ended, however it ended) or when the command ends, it kills the whole group.
+It leads a new process group and adopts what its command leaves behind. Over the socket CONTROL_FD it
+reports "exit CODE" once all of it has ended. When the command ends, or that socket closes (the control
+plane ended, however it ended), it kills whatever still runs.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ NOT_FOUND = 127
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
+PR_SET_CHILD_SUBREAPER = 36
 MS_RDONLY = 1
 MS_REMOUNT = 32
 MS_BIND = 4096
@@ -34,16 +36,21 @@ MS_PRIVATE = 1 << 18
 
 def main(control_fd: int, launch: dict[str, Any]) -> None:
     control = socket.socket(fileno=control_fd)
+    control.set_inheritable(False)  # the command must not hold it open
     woken, wake = socket.socketpair()
     wake.setblocking(False)
     signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, _ignore)
+    _adopt_orphans()
     child = os.fork()
     if child == 0:
         _become(launch["command"], launch["mounts"])
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, _ignore)  # the group gets them too: the command decides
-    code = _wait(child, control, woken)
+    terminated: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _frame: terminated.append(number))
+    signal.signal(signal.SIGINT, _ignore)
+    signal.signal(signal.SIGHUP, _ignore)
+    code = _wait(child, control, woken, terminated)
+    _kill_descendants()
     if code is not None:
         control.sendall(b"exit %d\n" % code)
     os.killpg(0, signal.SIGKILL)
@@ -53,18 +60,61 @@ def _ignore(_number: int, _frame: FrameType | None) -> None:
     """A handler, unlike SIG_IGN, is not inherited by the command."""
 
 
-def _wait(child: int, control: socket.socket, woken: socket.socket) -> int | None:
-    """The command's exit code as a container reports it; None when the control plane is gone."""
+def _wait(child: int, control: socket.socket, woken: socket.socket, terminated: list[int]) -> int | None:
+    """The command's exit code as a container reports it; None when the control plane is gone.
+
+    A shell that SIGTERM ends at once must not take its still finishing children with it: after SIGTERM
+    the end is when all have ended.
+    """
+    code = None
     while True:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            code = os.waitstatus_to_exitcode(status)
-            return code if code >= 0 else 128 - code
+        left, ended = _reap(child)
+        code = ended if ended is not None else code
+        if code is not None and not (terminated and left):
+            return code
         readable, _, _ = select.select([control, woken], [], [])
         if control in readable and not control.recv(64):
             return None
         if woken in readable:
             woken.recv(64)
+
+
+def _reap(child: int) -> tuple[bool, int | None]:
+    """Whether any descendant is left, and the command's exit code if it has just ended."""
+    code = None
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return False, code
+        if pid == 0:
+            return True, code
+        if pid == child:
+            number = os.waitstatus_to_exitcode(status)
+            code = number if number >= 0 else 128 - number
+
+
+def _adopt_orphans() -> None:
+    """Where the kernel can: descendants whose parent ends become children of this process."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _kill_descendants() -> None:
+    """Also those that left the process group; what is left of the group dies with this process."""
+    while True:
+        try:
+            with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:  # noqa: PTH123
+                children = file.read().split()
+        except OSError:
+            return
+        if not children:
+            return
+        for pid in children:
+            os.kill(int(pid), signal.SIGKILL)
+            os.waitpid(int(pid), 0)
 
 
 def _become(command: list[str], mounts: list[dict[str, Any]]) -> None:

@@ -1,0 +1,210 @@
+"""The documents: defaults as recorded, secrets withheld, refusals in Azure's words, shapes as published."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.localcloud.apps.cloud import Cloud, until, web_template
+
+from remora.localcloud.apps.defaults import essence, with_defaults
+from remora.localcloud.apps.mounts import Mounts
+from remora.localcloud.apps.wire import display_location
+from remora.localcloud.arm.resource import ArmError
+from remora.localcloud.state import Json
+
+RECORDINGS = Path(__file__).parents[4] / "shared" / "azure" / "recordings" / "azure_cli_containerapp"
+
+
+def properties(**changes: Any) -> Json:
+    return {"environmentId": "/env", "configuration": {}, "template": web_template(), **changes}
+
+
+def test_defaults_are_those_of_the_recordings() -> None:
+    sent = properties(
+        configuration={"activeRevisionsMode": "single", "ingress": {"targetPort": 80, "transport": "auto"}}
+    )
+    sent["template"]["containers"][0]["resources"] = {"cpu": 1.0, "memory": "2.0Gi"}
+    sent["template"]["scale"] = None
+    stored = with_defaults(sent)
+    assert stored["template"]["scale"] == {
+        "minReplicas": None, "maxReplicas": 10, "cooldownPeriod": 300, "pollingInterval": 30, "rules": None,
+    }  # fmt: skip
+    assert stored["configuration"]["ingress"]["traffic"] == [{"weight": 100, "latestRevision": True}]
+    assert stored["configuration"]["ingress"]["transport"] == "Auto"
+    assert stored["configuration"]["ingress"]["exposedPort"] == 0
+    assert stored["configuration"]["activeRevisionsMode"] == "Single"
+    assert stored["configuration"]["maxInactiveRevisions"] == 100
+    assert stored["template"]["containers"][0]["resources"] == {
+        "cpu": 1.0, "memory": "2Gi", "ephemeralStorage": "2Gi",
+    }  # fmt: skip
+    assert stored["workloadProfileName"] == "Consumption"
+    assert stored["managedEnvironmentId"] == stored["environmentId"] == "/env"
+
+
+def test_defaults_are_stable() -> None:
+    stored = with_defaults(properties())
+    assert with_defaults(stored) == stored
+
+
+@pytest.mark.parametrize(
+    "other", [{"x": None}, {"x": ""}, {"x": []}, {"x": {"y": None}}, {"revisionSuffix": "a"}]
+)
+def test_what_makes_no_difference_between_templates(other: Json) -> None:
+    assert essence({"containers": [{"name": "a"}], **other}) == essence({"containers": [{"name": "a"}]})
+
+
+@pytest.mark.parametrize("other", [{"x": 0}, {"x": False}, {"scale": {"minReplicas": 0}}])
+def test_what_makes_one(other: Json) -> None:
+    assert essence({"containers": [], **other}) != essence({"containers": []})
+
+
+REFUSED: dict[str, tuple[Json, str]] = {
+    "no environment": ({"environmentId": None}, "environmentId is required"),
+    "weights": ({"configuration": {"ingress": {"traffic": [{"weight": 90}]}}}, "add up to 90"),
+    "tcp": ({"configuration": {"ingress": {"transport": "tcp"}}}, "does not emulate TCP ingress"),
+    "mode": ({"configuration": {"activeRevisionsMode": "Many"}}, "'Many' is not one of"),
+    "no container": ({"template": {"containers": []}}, "has 0 containers"),
+    "suffix": ({"template": web_template(suffix="1-no")}, "invalid value '1-no'"),
+    "secret value": ({"configuration": {"secrets": [{"name": "a"}]}}, "Secret 'a' has no value"),
+    "secret ref": ({"template": web_template(variables=[{"name": "A", "secretRef": "b"}])}, "SecretRef 'b'"),
+    "probe": ({"template": web_template(probes=[{"type": "Liveness"}])}, "Probe 'Liveness' needs"),
+    "probe range": (
+        {
+            "template": web_template(
+                probes=[{"type": "Liveness", "periodSeconds": 0, "tcpSocket": {"port": 1}}]
+            )
+        },
+        "periodSeconds is 0, must be between 1 and 240",
+    ),
+    "mount": ({"template": web_template(mount="relative")}, "'relative' of volume 'share' is not absolute"),
+    "escape": ({"template": web_template(mount="/mount/../etc")}, "'/mount/../etc' of volume"),
+    "replicas": ({"template": web_template(replicas=11)}, "minReplicas 11"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refusals_name_the_value(case: str) -> None:
+    changes, message = REFUSED[case]
+    with pytest.raises(ArmError, match=re.escape(message)) as refused:
+        with_defaults(properties(**changes))
+    assert refused.value.status == 400
+
+
+async def test_references_must_exist(cloud: Cloud) -> None:
+    storage = cloud.environment.child("storages", "files")
+    await cloud.handler(storage.type).delete(storage, {})
+    with pytest.raises(ArmError, match="ManagedEnvironment Storage 'files' of volume 'share' was not found"):
+        await cloud.deploy(mount="/mount")
+    with pytest.raises(ArmError, match="Managed environment '/env' does not exist"):
+        await cloud.put(cloud.app, {"location": "westus3", "properties": properties()})
+
+
+async def test_secrets_are_named_and_told_only_when_asked(cloud: Cloud) -> None:
+    secrets = {"secrets": [{"name": "api-key", "value": "s3cret"}]}
+    shown = await cloud.deploy(configuration=secrets, replicas=0)
+    assert shown["properties"]["configuration"]["secrets"] == [{"name": "api-key"}]
+    assert await cloud.ask("listsecrets") == {"value": [{"name": "api-key", "value": "s3cret"}]}
+    await cloud.deploy(configuration={"secrets": [{"name": "api-key"}]}, replicas=0)
+    assert await cloud.ask("listsecrets") == {"value": [{"name": "api-key", "value": "s3cret"}]}
+
+
+async def test_keys_are_never_shown(cloud: Cloud) -> None:
+    storage = cloud.show(cloud.environment.child("storages", "files"))
+    assert storage["properties"] == {
+        "azureFile": {"accountName": "account", "shareName": "data", "accessMode": "ReadWrite"}
+    }
+    logs = {
+        "destination": "log-analytics",
+        "logAnalyticsConfiguration": {"customerId": "c", "sharedKey": "k3y"},
+    }
+    body = {"location": "westus3", "properties": {"appLogsConfiguration": logs}}
+    shown = await cloud.put(cloud.environment, body)
+    assert shown["properties"]["appLogsConfiguration"]["logAnalyticsConfiguration"]["sharedKey"] is None
+    assert "k3y" not in str(shown)
+
+
+async def test_ids_are_spelled_as_recorded(cloud: Cloud) -> None:
+    shown = await cloud.deploy()
+    assert "/providers/Microsoft.App/containerapps/web" in shown["id"]
+    assert shown["type"] == "Microsoft.App/containerApps"
+    assert shown["location"] == "West US 3"
+    (revision,) = cloud.revisions()
+    assert revision["id"].endswith(f"/Microsoft.App/containerApps/web/revisions/{cloud.latest}")
+    assert revision["type"] == "Microsoft.App/containerapps/revisions"
+    token = await cloud.ask("getauthtoken")
+    assert token["type"] == "Microsoft.App/containerApps/accesstoken"
+    (replica,) = cloud.replicas(cloud.latest)
+    short = cloud.app.child("revisions", cloud.latest).child("replicas", replica["name"][:-3])
+    assert cloud.virtual("revisions/replicas").get(short) == cloud.replicas(cloud.latest)[0]
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ("eastus", "East US"),
+        ("westus3", "West US 3"),
+        ("northeurope", "North Europe"),
+        ("East US", "East US"),
+    ],
+)
+def test_locations_are_spelled_out(sent: str, shown: str) -> None:
+    assert display_location(sent) == shown
+
+
+def test_mount_paths_are_mapped_only_where_they_are_paths() -> None:
+    mounts = Mounts((), (("/mount", r"/real\1 path"),), "/real")
+    assert mounts.translate("cd /mount/a; ls '/mount' /mounted /mount-x x/mount --in=/mount") == (
+        r"cd /real\1 path/a; ls '/real\1 path' /mounted /mount-x x/mount --in=/real\1 path"
+    )
+
+
+@pytest.mark.skipif(not RECORDINGS.is_dir(), reason="the recordings of the real service are not here")
+async def test_documents_have_the_keys_of_the_recordings(cloud: Cloud) -> None:
+    await cloud.deploy(mount=str(cloud.folder / "mount"))
+    await until(lambda: bool(cloud.replicas(cloud.latest)))
+    ours = {
+        "Microsoft.App/managedEnvironments": cloud.show(cloud.environment),
+        "Microsoft.App/managedenvironments/storages": cloud.show(
+            cloud.environment.child("storages", "files")
+        ),
+        "Microsoft.App/containerApps": cloud.show(cloud.app),
+        "Microsoft.App/containerapps/revisions": cloud.revisions()[0],
+        "Microsoft.App/containerapps/revisions/replicas": cloud.replicas(cloud.latest)[0],
+    }
+    compared = set()
+    for kind, document in recorded():
+        if kind in ours and document["properties"].get("provisioningState") != "InProgress":
+            assert missing(document, ours[kind], f"{kind}") == []
+            compared.add(kind)
+    assert compared == set(ours)
+
+
+def recorded() -> list[tuple[str, Json]]:
+    found = []
+    for path in sorted(RECORDINGS.glob("*.json")):
+        for exchange in json.loads(path.read_text())["exchanges"]:
+            body = exchange["response"]["body"]
+            if isinstance(body, dict):
+                found += [
+                    (item.get("type", ""), item)
+                    for item in body.get("value", [body])
+                    if isinstance(item, dict)
+                ]
+    return found
+
+
+NOT_OURS = {"systemData", "tags", "execEndpoint", "provisioningState", "azureFile.mountOptions"}
+DEEP = {"properties", "configuration", "ingress", "template", "azureFile"}
+
+
+def missing(document: Json, ours: Json, path: str) -> list[str]:
+    """The keys of a recorded document that ours has not, down to the parts that every app has."""
+    lacking = [f"{path}.{key}" for key in document if key not in ours and key not in NOT_OURS]
+    for key in DEEP & document.keys() & ours.keys():
+        if isinstance(document[key], dict) and isinstance(ours[key], dict):
+            lacking += missing(document[key], ours[key], f"{path}.{key}")
+    return lacking

@@ -1,0 +1,93 @@
+"""The ingress listener: streams both ways, passes on who asked, fails in Azure's words."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+import pytest
+from tests.localcloud.apps.cloud import Cloud, until
+
+from remora.localcloud.apps.host import Limits
+from remora.localcloud.apps.traffic import WeightedTurns
+
+
+@pytest.fixture
+async def client(cloud: Cloud) -> AsyncIterator[httpx.AsyncClient]:
+    await cloud.deploy()
+    await cloud.until_ready()
+    async with httpx.AsyncClient(base_url=cloud.url) as client:
+        yield client
+
+
+async def test_an_event_arrives_before_the_next_is_sent(client: httpx.AsyncClient) -> None:
+    async with client.stream("GET", "/stream") as answer:
+        lines = answer.aiter_lines()
+        assert answer.headers["content-type"] == "text/event-stream"
+        assert await anext(lines) == "data: first"
+        await client.get("/release")  # only now will the app send the second
+        assert [line async for line in lines if line] == ["data: second"]
+
+
+async def test_the_app_learns_at_once_that_the_client_has_gone(client: httpx.AsyncClient) -> None:
+    async with client.stream("GET", "/endless") as answer:
+        assert await anext(answer.aiter_lines()) == "data: tick"
+    gone = False
+    while not gone:
+        gone = (await client.get("/gone")).json()["gone"]
+
+
+async def test_large_bodies_pass(client: httpx.AsyncClient) -> None:
+    size = 8 * 1024 * 1024
+    answer = await client.post("/", content=b"\x01" * size)
+    assert answer.json()["bytes"] == answer.json()["sum"] == size
+
+
+async def test_the_app_sees_who_asked_and_for_what(client: httpx.AsyncClient) -> None:
+    answer = await client.get(
+        "/headers?q=a%20b&x=%2F", headers={"X-Forwarded-For": "10.0.0.1", "Host": "a.test"}
+    )
+    seen = {name.lower(): value for name, value in answer.json()["headers"].items()}
+    assert answer.json()["target"] == "/headers?q=a%20b&x=%2F"
+    assert seen["x-forwarded-for"] == "10.0.0.1,127.0.0.1"
+    assert seen["x-forwarded-proto"] == "http"
+    assert seen["x-forwarded-host"] == seen["host"] == "a.test"
+
+
+async def test_a_dropped_connection_is_502(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/drop")
+    assert (answer.status_code, answer.text) == (502, "")
+
+
+async def test_a_request_over_the_limit_is_504(make_cloud: Callable[..., Cloud]) -> None:
+    cloud = make_cloud(limits=Limits(request_seconds=0.2))
+    await cloud.provision()
+    await cloud.deploy()
+    await cloud.until_ready()
+    async with httpx.AsyncClient(base_url=cloud.url) as client:
+        answer = await client.get(f"/slow?until={cloud.folder / 'never'}")
+        assert (answer.status_code, answer.text) == (504, "stream timeout")
+        with pytest.raises(httpx.RemoteProtocolError):  # an answer already begun is broken off
+            await client.get("/endless")
+
+
+async def test_the_address_survives_a_restart(make_cloud: Callable[..., Cloud]) -> None:
+    first = make_cloud()
+    await first.provision()
+    await first.deploy()
+    await first.until_ready()
+    url = first.url
+    await first.service.stop()
+    second = make_cloud()
+    second.documents = first.documents
+    await second.service.start()
+    assert second.url == url
+    await until(lambda: second.revision(second.latest)["healthState"] == "Healthy")
+    assert (await second.get())["pid"]
+
+
+def test_turns_follow_the_weights_and_mix() -> None:
+    turns = WeightedTurns()
+    assert [turns.next({"a": 75, "b": 25}) for _ in range(4)].count("a") == 3
+    assert turns.next({"a": 0}) is None
+    assert {turns.next({"a": 1, "b": 1}) for _ in range(2)} == {"a", "b"}
