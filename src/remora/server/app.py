@@ -14,6 +14,7 @@ from remora.server.limits import BodyLimit
 from remora.server.login import login_routes
 from remora.server.models import model_routes
 from remora.server.ops import ops_routes
+from remora.server.page_headers import PageHeaders
 from remora.server.problems import install_problem_handlers, unknown_route
 from remora.server.request_ids import RequestIds
 from remora.server.sessions import Sessions
@@ -45,5 +46,6 @@ def create_app(engine: Engine, models: AdapterRegistry, settings: ServerSettings
         app.add_middleware(KeyRequired, sessions=sessions)
     else:
         app.add_middleware(LoopbackOnly)
+    app.add_middleware(PageHeaders)
     app.add_middleware(RequestIds)
     return app

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from html import escape
-from pathlib import Path
+from importlib.resources import files
 from string import Template
 from urllib.parse import parse_qs
 
@@ -14,7 +14,8 @@ from remora.server.sessions import COOKIE, Sessions
 
 LONGEST_FORM_BYTES = 8192
 
-PAGE = Template((Path(__file__).parent / "ui" / "login.html").read_text("utf-8"))
+# Read as a resource: in a container this package is a zip.
+PAGE = Template(files("remora.server.ui").joinpath("login.html").read_text("utf-8"))
 
 
 def login_routes(sessions: Sessions) -> APIRouter:

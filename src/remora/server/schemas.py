@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypedDict
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from remora.errors import InvalidInput, UnsupportedParameter
 
@@ -21,6 +21,12 @@ DEFAULT_COMPLETION_TOKENS = 16  # the API's own default for /v1/completions
 Neutral = Mapping[str, tuple[object, ...]]
 
 StopString = Annotated[str, Field(min_length=1, max_length=LONGEST_STOP_CHARACTERS)]
+
+
+def _encodable(text: str) -> str:
+    """JSON can spell half of a surrogate pair, but no tokenizer and no answer can."""
+    text.encode()
+    return text
 
 
 def _listed(value: object) -> object:
@@ -53,6 +59,9 @@ class Body(BaseModel):
         return {name: value for name, value in body.items() if name not in cls.neutral}
 
 
+Text = Annotated[str, AfterValidator(_encodable)]
+
+
 class SamplingFields(TypedDict):
     """Part of a question, as keyword arguments."""
 
@@ -65,7 +74,7 @@ class SamplingFields(TypedDict):
 
 class TextPart(Body):
     type: Literal["text"]
-    text: str
+    text: Text
 
 
 class ChatMessage(Body):
@@ -189,7 +198,7 @@ class CompletionRequest(Sampling):
         "suffix": ("",),
     }
 
-    prompt: Annotated[list[str], Field(min_length=1, max_length=1), BeforeValidator(_listed)]
+    prompt: Annotated[list[Text], Field(min_length=1, max_length=1), BeforeValidator(_listed)]
     max_tokens: Annotated[int, Field(ge=1)] | None = None
 
     @property

@@ -1,4 +1,18 @@
-// Escape stops the running answer: it presses the stop button, which is there only while one runs.
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") document.querySelector("#question .stop-button")?.click();
-});
+/* Escape stops the running answer: it presses the stop button, which is there only while one runs. */
+document.addEventListener(
+  "keydown",
+  (event) => {
+    if (event.key === "Escape") document.querySelector("#question .stop-button")?.click();
+  },
+  { capture: true },
+);
+
+/* On a phone the settings would cover the conversation: fold them away once they are in place. */
+if (window.matchMedia("(max-width: 768px)").matches) {
+  const folding = setInterval(() => {
+    const sidebar = document.querySelector("#sidebar");
+    if (!sidebar) return;
+    if (sidebar.classList.contains("open")) sidebar.querySelector(".toggle-button").click();
+    else clearInterval(folding);
+  }, 50);
+}

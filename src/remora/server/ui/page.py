@@ -6,7 +6,7 @@ Everything it loads comes from this endpoint: system fonts, no analytics, no sha
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 import gradio as gr
@@ -20,7 +20,7 @@ from remora.server.ui import conversation
 from remora.server.ui.conversation import Message
 from remora.server.ui.turn import PageTurns
 
-HERE = Path(__file__).parent
+HERE = files("remora.server.ui")  # resources, since in a container this package is a zip
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "monospace")
 
@@ -45,8 +45,8 @@ def mount_chat_page(app: FastAPI, answerer: Answerer) -> None:
         pwa=False,
         mcp_server=False,
         theme=_theme(),
-        css_paths=HERE / "page.css",
-        head=f"<script>{(HERE / 'page.js').read_text('utf-8')}</script>",
+        css=HERE.joinpath("page.css").read_text("utf-8"),
+        head=f"<script>{HERE.joinpath('page.js').read_text('utf-8')}</script>",
     )
 
 
@@ -82,7 +82,9 @@ def build_page(answerer: Answerer) -> gr.Blocks:
     with gr.Blocks(title="Remora", analytics_enabled=False, fill_height=True, fill_width=True) as page:
         model, settings = _sidebar(answerer.models, answerer.engine.context_length)
         chatbot = _chatbot()
-        box = gr.Textbox(**_IDLE_BOX, elem_id="question", show_label=False, container=False, max_lines=8)
+        box = gr.Textbox(
+            **_IDLE_BOX, label="Message", elem_id="question", show_label=False, container=False, max_lines=8
+        )
         asking = {"inputs": [box, chatbot, model, *settings], "outputs": [box, chatbot]}
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
         box.submit(respond, **asking, concurrency_limit=None, **quiet)
@@ -151,7 +153,7 @@ def _chatbot() -> gr.Chatbot:
         show_label=False,
         container=False,
         scale=1,
-        height="100%",
+        height="calc(100dvh - 7.5rem)",
         layout="bubble",
         buttons=["copy"],
         feedback_options=None,

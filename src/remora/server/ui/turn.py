@@ -47,10 +47,10 @@ class PageTurn:
         """The text so far, whenever there is more of it; closing this stops the answer."""
         try:
             while not self._task.done():
-                self._changed.clear()
                 changed = asyncio.create_task(self._changed.wait())
                 await asyncio.wait({changed, self._task}, return_when=asyncio.FIRST_COMPLETED)
                 changed.cancel()
+                self._changed.clear()  # before the text is read: what comes later must wake us again
                 yield self.text
                 await asyncio.wait({self._task}, timeout=REDRAW_SECONDS)
         finally:

@@ -1,0 +1,76 @@
+"""`python -m remora.server MOUNT --release ID --host H --port P`: what a replica runs.
+
+Owns reading the share and the container's environment; everything after that is `serving`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from remora.adapters.model_set import ModelSet, models_of_share
+from remora.engine.base import Engine
+from remora.errors import InvalidInput, RemoraError
+from remora.server.engines import EngineSettings, load_engine
+from remora.server.keys import VARIABLE, keys_from_environment
+from remora.server.serving import bind, serve
+from remora.server.settings import ServerSettings
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    try:
+        _serve_share(arguments.mount, arguments.release, arguments.host, arguments.port)
+    except RemoraError as error:
+        _report(f"Error ({error.code}): {error.message}; {error.hint}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _serve_share(mount: Path, release_id: str, host: str, port: int) -> None:
+    keys = keys_from_environment(os.environ)
+    if not keys:
+        raise InvalidInput("the endpoint has no API key", hint=f"set {VARIABLE}", param=VARIABLE)
+    listener = bind(host, port)
+    models, serve_settings = models_of_share(mount, release_id)
+    engine_settings = _engine_settings(serve_settings)
+
+    def load(of: ModelSet) -> Engine:
+        return load_engine("torch", of.base_path, engine_settings)
+
+    serve(listener, models, load, ServerSettings(api_keys=keys), _report)
+
+
+def _engine_settings(values: Mapping[str, str | int]) -> EngineSettings:
+    """A release may be older or newer than this code: what it does not say has its default."""
+    default = EngineSettings()
+    return EngineSettings(
+        dtype=str(values.get("dtype", default.dtype)),
+        max_running_requests=int(values.get("max_running_requests", default.max_running_requests)),
+        max_queued_requests=int(values.get("max_queued_requests", default.max_queued_requests)),
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m remora.server", description="Serve a release on a share."
+    )
+    parser.add_argument("mount", type=Path, help="where the share is mounted")
+    parser.add_argument("--release", required=True, help="the id of the release to serve")
+    parser.add_argument("--host", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    return parser
+
+
+def _report(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""From a model set to an endpoint that listens, until it is told to stop. Owns the socket and the signals."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from remora.adapters.adapter import short
+from remora.adapters.model_set import ModelSet
+from remora.adapters.registry import AdapterRegistry
+from remora.engine.base import Engine
+from remora.errors import InvalidInput, PortInUse
+from remora.server.app import create_app
+from remora.server.settings import ServerSettings
+
+BACKLOG = 256
+_IN_USE = frozenset({errno.EADDRINUSE})
+
+Report = Callable[[str], None]
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take the port, before anything slow happens. Raises PortInUse, or InvalidInput for a foreign host."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise _bind_error(host, port, error) from error
+    return listener
+
+
+def serve(
+    listener: socket.socket,
+    models: ModelSet,
+    load: Callable[[ModelSet], Engine],
+    settings: ServerSettings,
+    report: Report,
+) -> None:
+    """Load base and adapters, then answer on `listener` until SIGINT or SIGTERM; then return."""
+    registry = AdapterRegistry.of(models)
+    report(f"loading {models.base_name} from {models.base_path}")
+    engine = load(models)
+    try:
+        for adapter in registry.adapters:
+            applied = engine.load_adapter(adapter)
+            report(f"loaded {adapter.name}@{short(adapter.digest)}: {applied.modules} modules")
+        run(create_app(engine, registry, settings), listener, settings, report)
+    finally:
+        engine.close()
+
+
+def run(app: ASGIApp, listener: socket.socket, settings: ServerSettings, report: Report) -> None:
+    """Answer on `listener` with this application until told to stop."""
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="none",
+        lifespan="on",
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=settings.graceful_shutdown_seconds,
+    )
+    server = _Server(config, f"ready on {_url(listener)}", report)
+    with _signals_are_no_errors():
+        asyncio.run(server.serve(sockets=[listener]))
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready, and keeps quiet about the connections that a stop cuts off."""
+
+    def __init__(self, config: uvicorn.Config, ready: str, report: Report) -> None:
+        super().__init__(config)
+        self._ready = ready
+        self._report = report
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started:
+            self._report(self._ready)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._report("stopping")
+        # A page left open is cut off after the grace period, and that is no fault to print a traceback for.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        await super().shutdown(sockets=sockets)
+
+
+@contextmanager
+def _signals_are_no_errors() -> Iterator[None]:
+    """uvicorn stops on a signal and then raises it once more; who asked us to stop wants exit code 0."""
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}"
+
+
+def _bind_error(host: str, port: int, error: Exception) -> InvalidInput:
+    if isinstance(error, PermissionError):
+        hint = "use a port above 1023"
+        return InvalidInput(f"port {port} may not be used by this user", hint=hint, param="--port")
+    if isinstance(error, OSError) and error.errno in _IN_USE:
+        hint = f"stop what listens there, or choose another: --port {port + 1}"
+        return PortInUse(f"port {port} on {host} is in use", hint=hint, param="--port")
+    return InvalidInput(f"cannot listen on {host}:{port}: {error}", hint="use 127.0.0.1", param="--host")

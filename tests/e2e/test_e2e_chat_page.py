@@ -1,0 +1,136 @@
+"""The chat page in a real browser: signing in, picking an adapter, streaming, stopping."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from tests.api.endpoint_builder import KEY, RunningEndpoint
+
+pytestmark = [
+    pytest.mark.browser,
+    # Gradio uses what pandas 3 calls deprecated.
+    pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated"),
+    pytest.mark.filterwarnings("ignore:The copy keyword is deprecated"),
+]
+
+BOX = "#question textarea"
+
+
+def send(page: Page, text: str) -> None:
+    page.fill(BOX, text)
+    page.press(BOX, "Enter")
+
+
+def pick(page: Page, model: str) -> None:
+    page.click("#model input")
+    page.get_by_role("option", name=model).click()
+
+
+def test_a_wrong_key_is_refused_and_the_right_one_opens_the_chat(page: Page) -> None:
+    assert urlsplit(page.url).path == "/login"
+    page.fill("#key", "wrong")
+    page.click("button")
+    expect(page.get_by_role("alert")).to_contain_text("not valid")
+    page.fill("#key", KEY)
+    page.click("button")
+    expect(page.locator(BOX)).to_be_visible()
+    assert page.evaluate("document.cookie") == ""
+    assert KEY not in page.content()
+    assert KEY not in page.url
+
+
+def test_an_adapter_answers_and_the_page_says_so(chat: Page, tmp_path: Path) -> None:
+    pick(chat, "pirate")
+    send(chat, "hello")
+    expect(chat.locator(".answer-facts")).to_contain_text("pirate@0badcafe0bad · 19 tokens ·")
+    expect(chat.locator(".answer-facts")).to_contain_text("· stop")
+    expect(chat.locator("#chat")).to_contain_text("0badcafe0bad:hello")
+    pick(chat, "base")
+    send(chat, "again")
+    expect(chat.locator(".answer-facts").nth(1)).to_contain_text("base · 6 tokens ·")
+    screenshot = tmp_path / "chat.png"
+    chat.screenshot(path=screenshot)
+    assert screenshot.stat().st_size > 10_000
+
+
+def test_the_model_sees_the_conversation_and_not_the_notes_on_it(
+    chat: Page, endpoint: RunningEndpoint
+) -> None:
+    pick(chat, "base")
+    send(chat, "first")
+    expect(chat.locator(".answer-facts")).to_have_count(1)
+    send(chat, "x" * 5000)
+    expect(chat.locator(".problem")).to_contain_text("context holds 4096")
+    expect(chat.locator(BOX)).to_have_value("x" * 5000)
+    send(chat, "second")
+    expect(chat.locator(".answer-facts")).to_have_count(2)
+    assert endpoint.engine.prompts[-1] == "user: first\nassistant: first\nuser: second"
+
+
+def test_text_appears_while_it_is_written(chat: Page, endpoint: RunningEndpoint) -> None:
+    pick(chat, "base")
+    send(chat, "abcdefgh" * 3)
+    expect(chat.locator(".answer-facts")).to_have_count(1)
+    before = endpoint.stats().steps
+    endpoint.hold_after(steps=5)
+    send(chat, "ijklmnop")
+    endpoint.until(lambda stats: stats.steps == before + 5)
+    answer = chat.locator("#chat .bot").last
+    expect(answer).to_have_text("ijklm")
+    endpoint.release()
+    expect(chat.locator(".answer-facts")).to_have_count(2)
+    expect(chat.locator("#chat")).to_contain_text("ijklmnop")
+
+
+@pytest.mark.parametrize("how", ["button", "escape"])
+def test_stop_stops_the_engine_within_one_step(chat: Page, endpoint: RunningEndpoint, how: str) -> None:
+    before = endpoint.stats()
+    endpoint.hold_after(steps=3)
+    send(chat, "a long answer")
+    endpoint.until(lambda stats: stats.steps == before.steps + 3)
+    if how == "button":
+        chat.click("#question .stop-button")
+    else:
+        chat.press(BOX, "Escape")
+    stopped = endpoint.until(lambda stats: stats.cancelled_requests == before.cancelled_requests + 1)
+    assert stopped.running_requests == 0
+    endpoint.release()
+    expect(chat.locator(".answer-facts")).to_contain_text("· stopped")
+    expect(chat.locator("#question .submit-button")).to_be_visible()
+    assert endpoint.stats().steps == stopped.steps == before.steps + 3
+
+
+def test_closing_the_tab_stops_the_engine(chat: Page, endpoint: RunningEndpoint) -> None:
+    before = endpoint.stats()
+    endpoint.hold()
+    send(chat, "nobody will read this")
+    endpoint.until(lambda stats: stats.running_requests == 1)
+    chat.close()
+    endpoint.until(lambda stats: stats.cancelled_requests == before.cancelled_requests + 1)
+
+
+def test_nothing_is_asked_of_any_other_machine(chat: Page, requested_urls: list[str]) -> None:
+    """Not even for a picture in an answer: the browser refuses it before it asks."""
+    refused: set[str] = set()
+    chat.on("requestfailed", lambda request: request.failure == "csp" and refused.add(request.url))
+    send(chat, "![picture](https://example.com/picture.png)")
+    expect(chat.locator(".answer-facts")).to_have_count(1)
+    expect(chat.locator("#chat img[src='https://example.com/picture.png']").first).to_be_attached()
+    asked = {urlsplit(url) for url in requested_urls if url not in refused}
+    assert {url.hostname for url in asked if url.scheme.startswith("http")} == {"127.0.0.1"}
+
+
+def test_on_a_phone_the_conversation_is_in_front(browser: Browser, endpoint: RunningEndpoint) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 800}, color_scheme="dark")
+    page = context.new_page()
+    page.goto(endpoint.url)
+    page.fill("#key", KEY)
+    page.click("button")
+    page.wait_for_selector("#sidebar:not(.open)", state="attached")
+    send(page, "hello")
+    expect(page.locator(".answer-facts")).to_be_in_viewport()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    context.close()
