@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,9 +90,6 @@ class RunningCloud:
         }
 
 
-StartCloud = Callable[[], RunningCloud]
-
-
 @contextmanager
 def running_cloud(folder: Path, port: int | None = None) -> Iterator[RunningCloud]:
     """The local cloud on a thread of its own, stopped gracefully at the end."""
@@ -136,18 +133,6 @@ def cloud(tmp_path: Path) -> Iterator[RunningCloud]:
 
 
 @pytest.fixture
-def restart(tmp_path: Path) -> Iterator[StartCloud]:
-    """Each call stops the cloud that runs and starts it again over the same folder."""
-    with ExitStack() as stack:
-
-        def start() -> RunningCloud:
-            stack.close()
-            return stack.enter_context(running_cloud(tmp_path / "cloud"))
-
-        yield start
-
-
-@pytest.fixture
 def group(cloud: RunningCloud) -> str:
     """A resource group to work in."""
     cloud.resources().resource_groups.create_or_update("work", {"location": "eastus"})
@@ -164,3 +149,9 @@ def deploy(cloud: RunningCloud, group: str) -> Callable[..., Any]:
         return client.deployments.begin_create_or_update(group, name, {"properties": properties}).result()
 
     return run
+
+
+@pytest.fixture
+def cloud_at() -> Callable[..., AbstractContextManager[RunningCloud]]:
+    """Run a local cloud over a folder of the test's choice."""
+    return running_cloud
