@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-from tests.localcloud.apps.cloud import WEB, Cloud, until
+from tests.localcloud.apps.cloud import WEB, Cloud, until, web_template
 
 from remora.localcloud.apps.host import Limits
 from remora.localcloud.arm.resource import ArmError
@@ -76,6 +76,25 @@ async def test_the_share_is_at_its_mount_path(cloud: Cloud) -> None:
     assert await cloud.get(f"/file?path={path}/greeting") == {"content": "hello"}
     assert (await cloud.get("/env"))["REMORA_MOUNT"] == str(path)
     assert list(path.iterdir()) == []  # the rest of the machine sees nothing of it
+
+
+async def test_a_read_only_share_cannot_be_written_and_an_empty_volume_can(cloud: Cloud) -> None:
+    if not MUST_BIND:
+        pytest.skip("bind mounts need rights that this user may not have")
+    share, scratch = cloud.folder / "mount", cloud.folder / "scratch"
+    file = {"accountName": "account", "shareName": "data", "accessMode": "ReadOnly"}
+    storage = cloud.environment.child("storages", "files")
+    await cloud.put(storage, {"properties": {"azureFile": file}})
+    script = f"touch {scratch}/a && echo scratch is writable; touch {share}/b || echo share is not; sleep 60"
+        f"touch {scratch}/a && echo scratch is writable; touch {share}/b || echo share is not; exec sleep 60"
+    )
+    template = web_template(mount=str(share), command=["/bin/bash", "-c", script])
+    template["containers"][0]["volumeMounts"].append({"volumeName": "scratch", "mountPath": str(scratch)})
+    template["volumes"].append({"name": "scratch", "storageType": "EmptyDir"})
+    body = {"environmentId": str(cloud.environment), "template": template}
+    await cloud.put(cloud.app, {"location": "westus3", "properties": body})
+    await until(lambda: "share is not" in cloud.console(cloud.latest))
+    assert "scratch is writable" in cloud.console(cloud.latest)
 
 
 async def test_without_bind_mounts_the_path_is_mapped_in_texts(make_cloud: Callable[..., Cloud]) -> None:

@@ -87,8 +87,7 @@ class Container:
 
     async def terminate(self, grace_seconds: float) -> int:
         """SIGTERM to the group, SIGKILL after the grace."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGTERM)
+        self._signal_group(signal.SIGTERM)
         try:
             async with asyncio.timeout(grace_seconds):
                 return await self.wait()
@@ -100,17 +99,17 @@ class Container:
         """SIGKILL to all that the container runs, now."""
         with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_WR)  # the launcher knows what left the group, too
-        asyncio.get_running_loop().call_later(LAUNCHER_SECONDS, self._kill_group)
+        asyncio.get_running_loop().call_later(LAUNCHER_SECONDS, self._signal_group, signal.SIGKILL)
 
-    def _kill_group(self) -> None:
-        if self._process.returncode is None:
+    def _signal_group(self, number: signal.Signals) -> None:
+        if self._process.returncode is None:  # once the launcher is waited for, its number may be another's
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
+                os.killpg(self.pid, number)
 
     async def _watch(self, output: int, on_line: Callable[[str], None]) -> int:
         lines = asyncio.create_task(_read_lines(output, on_line))
         code = await self._report()
-        self._kill_group()  # what is left of the group where the launcher itself was killed
+        self._signal_group(signal.SIGKILL)  # what is left of the group where the launcher itself was killed
         await asyncio.to_thread(self._process.wait)
         # A daemon that left the group may hold the output open for ever.
         await asyncio.wait({lines}, timeout=OUTPUT_AFTER_EXIT_SECONDS)

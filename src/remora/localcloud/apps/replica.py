@@ -46,6 +46,7 @@ class ReplicaOrder:
     name: str
     container: str
     probes: tuple[Probe, ...]
+    grace_seconds: float  # for a container that a probe has condemned
     target_port: int | None  # None: no ingress, so no port to wait for
     log_path: Path
     prepare: Callable[[str, int], Awaitable[Launch]]
@@ -182,7 +183,7 @@ class Replica:
         self._started(self._container)
         problem = await self._until_end(self._container)
         reason = "ProbeFailure" if problem else "ProcessExited"
-        code = await self._container.terminate(self._host.limits.shutdown_seconds)
+        code = await self._container.terminate(self.order.grace_seconds)
         return self._ended(code, reason, problem)
 
     async def _until_end(self, container: Container) -> str:

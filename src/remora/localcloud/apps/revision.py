@@ -125,6 +125,7 @@ class Revision:
             name=name,
             container=self.template.container,
             probes=self.template.probes,
+            grace_seconds=self.template.grace_seconds,
             target_port=app.ingress["targetPort"] if app.ingress else None,
             log_path=host.log_folder(app.group, app.name) / f"{name}.log",
             prepare=self._prepare,

@@ -117,7 +117,7 @@ def _writer(request: Request, as_text: Callable[[Json], str]) -> Callable[[Json]
 
 
 def _json_line(document: Json) -> str:
-    return json.dumps(document).replace("'", "\\u0027")
+    return json.dumps(document, separators=(",", ":")).replace("'", "\\u0027")
 
 
 def _console_text(document: Json) -> str:
