@@ -48,6 +48,7 @@ def test_an_adapter_answers_and_the_page_says_so(chat: Page, tmp_path: Path) -> 
     expect(chat.locator(".answer-facts")).to_contain_text("pirate@0badcafe0bad · 19 tokens ·")
     expect(chat.locator(".answer-facts")).to_contain_text("· stop")
     expect(chat.locator("#chat")).to_contain_text("0badcafe0bad:hello")
+    expect(chat.locator(BOX)).to_have_value("")
     pick(chat, "base")
     send(chat, "again")
     expect(chat.locator(".answer-facts").nth(1)).to_contain_text("base · 6 tokens ·")

@@ -49,6 +49,14 @@ def turns(messages: Sequence[Mapping[str, Any]], system: str) -> list[dict[str, 
     return head + [turn for turn in answered if turn["content"]]
 
 
+def refused_text(messages: Sequence[Mapping[str, Any]]) -> str:
+    """The last question, if all it got was a problem."""
+    last_two = messages[-2:]
+    if len(last_two) == 2 and last_two[0]["role"] == "user" and _note(last_two[1]) == PROBLEM:
+        return plain(last_two[0])
+    return ""
+
+
 def plain(message: Mapping[str, Any]) -> str:
     """The text of a message; pages send it back as a list of parts."""
     content = message["content"]

@@ -55,26 +55,23 @@ def build_page(answerer: Answerer) -> gr.Blocks:
     turns = PageTurns()
 
     async def respond(
-        text: str, history: list[Message], model: str, request: gr.Request, *controls: Any
-    ) -> AsyncGenerator[tuple[Any, list[Message]]]:
-        if not text.strip():
-            yield gr.skip(), history
+        history: list[Message], model: str, request: gr.Request, *controls: Any
+    ) -> AsyncGenerator[list[Message]]:
+        if not history or history[-1]["role"] != "user":
             return
-        asked = [*history, conversation.user(text)]
         session = str(request.session_hash)
         try:
-            turn = turns.start(session, answerer.ask(_question(model, asked, *controls)))
+            turn = turns.start(session, answerer.ask(_question(model, history, *controls)))
         except RemoraError as error:
-            yield text, [*asked, conversation.problem(error)]
+            yield [*history, conversation.problem(error)]
             return
-        yield _BUSY, [*asked, conversation.assistant("")]
         async for so_far in turn.updates():
-            yield gr.skip(), [*asked, conversation.assistant(so_far)]
+            yield [*history, conversation.assistant(so_far)]
         turns.finish(session, turn)
-        shown = [*asked, conversation.assistant(turn.text), conversation.facts(turn.facts)]
+        shown = [*history, conversation.assistant(turn.text), conversation.facts(turn.facts)]
         if turn.error is not None:
             shown.append(conversation.problem(turn.error))
-        yield _IDLE, shown
+        yield shown
 
     def stop(request: gr.Request) -> None:
         turns.stop(str(request.session_hash))
@@ -85,9 +82,11 @@ def build_page(answerer: Answerer) -> gr.Blocks:
         box = gr.Textbox(
             **_IDLE_BOX, label="Message", elem_id="question", show_label=False, container=False, max_lines=8
         )
-        asking = {"inputs": [box, chatbot, model, *settings], "outputs": [box, chatbot]}
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
-        box.submit(respond, **asking, concurrency_limit=None, **quiet)
+        # Three events, since a page draws only the last of several changes that reach a component at once.
+        asked = box.submit(_take, [box, chatbot], [box, chatbot], queue=False, **quiet)
+        answered = asked.then(respond, [chatbot, model, *settings], chatbot, concurrency_limit=None, **quiet)
+        answered.then(_settle, [box, chatbot], box, queue=False, **quiet)
         box.stop(stop, queue=False, **quiet)
         page.unload(stop)
     return page
@@ -99,8 +98,19 @@ _IDLE_BOX: dict[str, Any] = {
     "stop_btn": False,
     "autofocus": True,
 }
-_IDLE = gr.update(submit_btn=True, stop_btn=False)
-_BUSY = gr.update(value="", submit_btn=False, stop_btn=True)
+
+
+def _take(text: str, history: list[Message]) -> tuple[Any, list[Message]]:
+    """The message moves from the box into the conversation."""
+    if not text.strip():
+        return gr.skip(), history
+    return gr.update(value="", submit_btn=False, stop_btn=True), [*history, conversation.user(text)]
+
+
+def _settle(draft: str, history: list[Message]) -> Any:
+    """Ready for the next message; one that could not be answered comes back, unless another was begun."""
+    refused = conversation.refused_text(history)
+    return gr.update(value=draft or refused, submit_btn=True, stop_btn=False)
 
 
 def _question(model: str, asked: list[Message], system: str, *sliders: float) -> Question:
