@@ -63,13 +63,13 @@ def test_a_damaged_checkpoint_is_refused(
 ) -> None:
     damage(folder)
     with pytest.raises(error, match=says):
-        load_model(folder, dtype="auto", device="cpu", cache_tokens=None)
+        load_model(folder, dtype="auto", device="cpu", max_running_requests=2)
 
 
 def test_a_model_whose_attention_we_do_not_compute_is_refused(tmp_path: Path) -> None:
     folder = write_model(tmp_path, "gemma2", head_dim=16, query_pre_attn_scalar=16)
     with pytest.raises(Refused, match=r"gemma2 .* softcap"):
-        load_model(folder, dtype="auto", device="cpu", cache_tokens=None)
+        load_model(folder, dtype="auto", device="cpu", max_running_requests=2)
 
 
 def test_a_model_that_computes_something_else_in_a_batch_is_refused(folder: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_model_that_computes_something_else_in_a_batch_is_refused(folder: Path
 )
 async def test_precision(tmp_path: Path, stored: str, asked: str, used: torch.dtype) -> None:
     folder = write_model(tmp_path, "llama", dtype=stored)
-    model = load_model(folder, dtype=asked, device="cpu", cache_tokens=64)
+    model = load_model(folder, dtype=asked, device="cpu", max_running_requests=2, cache_tokens=64)
     assert model.dtype == used
 
 
@@ -106,15 +106,20 @@ async def test_half_precision_answers(tmp_path: Path) -> None:
 
 def test_an_unknown_precision_is_named(folder: Path) -> None:
     with pytest.raises(InvalidInput, match="'int3'"):
-        load_model(folder, dtype="int3", device="cpu", cache_tokens=None)
+        load_model(folder, dtype="int3", device="cpu", max_running_requests=2)
 
 
-def test_the_context_is_the_models_and_no_more_than_the_cache(folder: Path, tmp_path: Path) -> None:
-    assert load_model(folder, dtype="auto", device="cpu", cache_tokens=None).context_length == 256
-    assert load_model(folder, dtype="auto", device="cpu", cache_tokens=100).context_length == 100
+def test_the_context_is_the_models_and_no_more_than_the_cache(folder: Path) -> None:
+    roomy = load_model(folder, dtype="auto", device="cpu", max_running_requests=3)
+    assert (roomy.context_length, roomy.cache_tokens) == (256, 3 * 256)
+    tight = load_model(folder, dtype="auto", device="cpu", max_running_requests=3, cache_tokens=100)
+    assert (tight.context_length, tight.cache_tokens) == (100, 100)
+
+
+def test_the_context_ends_where_one_long_text_would_change_the_others(tmp_path: Path) -> None:
     factors = [1.0] * 6
     switching = write_model(
-        tmp_path / "phi",
+        tmp_path,
         "phi3",
         original_max_position_embeddings=64,
         rope_parameters={
@@ -125,4 +130,4 @@ def test_the_context_is_the_models_and_no_more_than_the_cache(folder: Path, tmp_
         },
     )
     # Beyond 64 tokens this model counts positions in another way, for all that share the batch.
-    assert load_model(switching, dtype="auto", device="cpu", cache_tokens=None).context_length == 64
+    assert load_model(switching, dtype="auto", device="cpu", max_running_requests=2).context_length == 64

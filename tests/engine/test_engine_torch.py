@@ -13,6 +13,7 @@ from tests.engine.tiny_models import GatedModel, TinyModel, a_request, answer, r
 
 from remora.engine.base import FinishReason, GenerationRequest, TokenEvent, TokenStream
 from remora.engine.chat_template import HfTokenizer
+from remora.engine.echo import EchoTokenizer
 from remora.engine.text import generate_text
 from remora.engine.torch.engine import TorchEngine
 from remora.engine.torch.scheduler import Chunk
@@ -41,6 +42,21 @@ async def test_a_stop_token_is_delivered_and_is_the_last(engine: TorchEngine, ll
     events = await read(engine, a_request([3, 1, 4], stop_token_ids=frozenset({stop})))
     assert [event.token_id for event in events] == tokens[: tokens.index(stop) + 1]
     assert events[-1] == TokenEvent(stop, FinishReason.STOP)
+
+
+async def test_text_of_a_real_model_ends_before_a_stop_string(engine: TorchEngine, llama: TinyModel) -> None:
+    whole = engine.tokenizer.decode(llama.reference(None, [3, 1, 4], 40))
+    stop = whole[10:13]
+    pieces = [event async for event in generate_text(engine, a_request([3, 1, 4], max_tokens=40), [stop])]
+    assert "".join(piece.text for piece in pieces) == whole[: whole.index(stop)]
+    assert pieces[-1].finish_reason == FinishReason.STOP
+    assert pieces[-1].token_count < 40
+
+
+@pytest.mark.parametrize("limits", [{"max_running_requests": 0}, {"prefill_tokens_per_step": 0}])
+def test_limits_that_stop_all_work_are_refused(gated_model: GatedModel, limits: dict[str, int]) -> None:
+    with pytest.raises(InvalidInput, match="never answer"):
+        TorchEngine(gated_model, EchoTokenizer(), **limits)
 
 
 async def test_a_request_joins_others_half_way(gated: TorchEngine, gated_model: GatedModel) -> None:
@@ -241,6 +257,6 @@ def test_the_loop_of_a_stream_may_be_gone(engine: TorchEngine) -> None:
         return stream
 
     stream = asyncio.run(leave_early())
-    assert asyncio.run(answer(engine, a_request(max_tokens=3)))
-    assert engine.stats().running_requests <= 1
+    asyncio.run(until(lambda: engine.stats().cancelled_requests == 1))
+    assert engine.stats().running_requests == 0
     del stream

@@ -22,9 +22,12 @@ CONTEXT_TOKENS = 4096  # where the configuration does not say
 ROPE_SWITCHING_WITH_LENGTH = "longrope"  # one long text in a batch would change all others
 
 
-def load_model(path: Path, *, dtype: str, device: str, cache_tokens: int | None) -> SlotModel:
+def load_model(
+    path: Path, *, dtype: str, device: str, max_running_requests: int, cache_tokens: int | None = None
+) -> SlotModel:
     """Read a checkpoint (safetensors only, no code from it) and prove that it runs here as on its own.
 
+    Without `cache_tokens` the cache holds a full context for every running request, or what 2 GiB hold.
     Raises ProjectIncomplete, InvalidFile, InvalidInput or Refused.
     """
     register_slot_attention()
@@ -33,9 +36,9 @@ def load_model(path: Path, *, dtype: str, device: str, cache_tokens: int | None)
     model = _read_weights(path, _dtype(dtype, config, place)).to(place)
     check_forward(model, path)
     context_length = _context_length(config)
-    return SlotModel(
-        model, cache_tokens=cache_tokens or _affordable_tokens(model), context_length=context_length
-    )
+    if cache_tokens is None:
+        cache_tokens = min(max_running_requests * context_length, _affordable_tokens(model))
+    return SlotModel(model, cache_tokens=cache_tokens, context_length=context_length)
 
 
 def _read_config(path: Path) -> Any:

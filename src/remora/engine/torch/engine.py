@@ -67,6 +67,12 @@ class TorchEngine:
         max_queued_requests: int = 64,
         prefill_tokens_per_step: int = PREFILL_TOKENS_PER_STEP,
     ) -> None:
+        if max_running_requests < 1 or max_queued_requests < 0 or prefill_tokens_per_step < 1:
+            raise InvalidInput(
+                f"an engine with {max_running_requests} running requests, {max_queued_requests} queued and "
+                f"{prefill_tokens_per_step} prefill tokens a step would never answer",
+                param="serve.max_running_requests",
+            )
         self.tokenizer = tokenizer
         self.context_length = model.context_length
         self._model = model
@@ -102,8 +108,15 @@ class TorchEngine:
 
         Raises ProjectIncomplete, InvalidFile, InvalidInput or Refused.
         """
+        model = load_model(
+            base_path,
+            dtype=dtype,
+            device=device,
+            max_running_requests=max_running_requests,
+            cache_tokens=kv_cache_tokens,
+        )
         return cls(
-            load_model(base_path, dtype=dtype, device=device, cache_tokens=kv_cache_tokens),
+            model,
             HfTokenizer(base_path),
             max_running_requests=max_running_requests,
             max_queued_requests=max_queued_requests,

@@ -55,11 +55,6 @@ class KvCache:
         self._row_count = row_count
         self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
-    @property
-    def byte_count(self) -> int:
-        """Bytes of all layers written so far, whether touched or not."""
-        return sum(tensor.nbytes for pair in self._layers.values() for tensor in pair)
-
     def write(
         self, layer: int, rows: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
