@@ -73,7 +73,7 @@ def build_page(answerer: Answerer) -> gr.Blocks:
             shown.append(conversation.problem(turn.error))
         yield shown
 
-    def stop(request: gr.Request) -> None:
+    async def stop(request: gr.Request) -> None:  # async: a plain function would run in another thread
         turns.stop(str(request.session_hash))
 
     with gr.Blocks(title="Remora", analytics_enabled=False, fill_height=True, fill_width=True) as page:
