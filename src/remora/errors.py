@@ -5,6 +5,7 @@ RemoraError                      exit 1    HTTP 500   internal_error
 │   ├── UnsupportedParameter               HTTP 400   unsupported_parameter
 │   ├── ContextLengthExceeded              HTTP 400   context_length_exceeded
 │   ├── InvalidFile                        HTTP 400   invalid_file
+│   ├── BodyTooLarge                       HTTP 413   request_too_large
 │   └── PortInUse                          HTTP 409   port_in_use
 ├── NotFound                     exit 3    HTTP 404   not_found
 │   ├── ModelNotFound                      HTTP 404   model_not_found
@@ -13,7 +14,8 @@ RemoraError                      exit 1    HTTP 500   internal_error
 ├── SignInRequired               exit 4    HTTP 401   sign_in_required
 │   └── InvalidApiKey                      HTTP 401   invalid_api_key
 ├── Refused                      exit 5    HTTP 400   refused
-│   └── AdapterRejected                    HTTP 400   adapter_rejected
+│   ├── AdapterRejected                    HTTP 400   adapter_rejected
+│   └── ForeignHost                        HTTP 403   foreign_host
 ├── ProvisioningFailed           exit 6    HTTP 502   provisioning_failed
 │   └── SyncFailed                         HTTP 502   sync_failed
 ├── NotReady                     exit 7    HTTP 503   not_ready
@@ -70,6 +72,11 @@ class InvalidFile(InvalidInput):
     code = "invalid_file"
 
 
+class BodyTooLarge(InvalidInput):
+    code = "request_too_large"
+    http_status = 413
+
+
 class PortInUse(InvalidInput):
     code = "port_in_use"
     http_status = 409
@@ -115,6 +122,13 @@ class Refused(RemoraError):
 
 class AdapterRejected(Refused):
     code = "adapter_rejected"
+
+
+class ForeignHost(Refused):
+    """The request names a host that is not this machine: a web page elsewhere may be behind it."""
+
+    code = "foreign_host"
+    http_status = 403
 
 
 class ProvisioningFailed(RemoraError):

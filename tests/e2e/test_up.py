@@ -235,7 +235,7 @@ def test_a_killed_cloud_comes_back_with_its_app(user: User) -> None:
 
 def test_a_cloud_killed_in_the_middle_of_a_deploy_loses_nothing(user: User) -> None:
     settings = user.project / "remora.toml"
-    settings.write_text(settings.read_text().replace("max_queued_requests = 64", "max_queued_requests = 65"))
+    settings.write_text(settings.read_text() + "\n[serve]\nmax_queued_requests = 65\n")
     before = user.ok("status", str(user.project))["serving_revision"]
     deploying = user.start("deploy", str(user.project), "--output", "json")
     wait_until(lambda: newest_revision(user) != before)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from remora.cli.output import Output
 from remora.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from remora.adapters.model_set import ModelSet
-    from remora.engine.base import Engine
 
 GRACE_SECONDS = 3  # an open page must not hold up Ctrl+C for long
 
@@ -60,13 +56,15 @@ def serve(
         max_running_requests=settings.serve.max_running_requests,
         max_queued_requests=settings.serve.max_queued_requests,
     )
-
-    def load(models: ModelSet) -> Engine:
-        return load_engine(engine, models.base_path, engine_settings)
-
     server_settings = ServerSettings(api_keys=keys, graceful_shutdown_seconds=GRACE_SECONDS)
     with listener:
-        serve_models(listener, models_of_project(settings), load, server_settings, out.note)
+        serve_models(
+            listener,
+            models_of_project(settings),
+            lambda models: load_engine(engine, models.base_path, engine_settings),
+            server_settings,
+            out.note,
+        )
 
 
 def _api_keys(host: str, no_auth: bool, key_file: Path | None, out: Output) -> tuple[str, ...]:

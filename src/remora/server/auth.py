@@ -17,18 +17,12 @@ from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from remora.errors import InvalidApiKey, RemoraError, SignInRequired
+from remora.errors import ForeignHost, InvalidApiKey, SignInRequired
 from remora.server.problems import problem_response
 from remora.server.sessions import COOKIE, Sessions
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login"})
 API_PREFIX = "/v1"
-
-
-class ForeignHost(RemoraError):
-    code = "foreign_host"
-    exit_code = 5
-    http_status = 403
 
 
 class KeyRequired:

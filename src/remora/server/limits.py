@@ -6,13 +6,8 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from remora.errors import InvalidInput
+from remora.errors import BodyTooLarge
 from remora.server.problems import problem_response
-
-
-class BodyTooLarge(InvalidInput):
-    code = "request_too_large"
-    http_status = 413
 
 
 class BodyLimit:
