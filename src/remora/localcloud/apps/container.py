@@ -123,7 +123,8 @@ class Container:
             report = await reader.readline()
         except ConnectionError:
             report = b""
-        writer.close()
+        finally:
+            writer.close()
         return int(report.split()[1]) if report.startswith(b"exit ") else KILLED
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
@@ -157,8 +156,11 @@ async def _http_status(address: str, port: int, probe: Probe) -> int:
 
 async def _finish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Let the app write its answer to the end, within reason: no broken pipe in its log."""
-    with contextlib.suppress(TimeoutError, OSError):
+    try:
         async with asyncio.timeout(ANSWER_SECONDS):
             while await reader.read(64 * 1024):
                 pass
-    writer.close()
+    except (TimeoutError, OSError):
+        pass
+    finally:
+        writer.close()
