@@ -30,7 +30,8 @@ Report = Callable[[str], None]
 def bind(host: str, port: int) -> socket.socket:
     """Take the port, before anything slow happens. Raises PortInUse, or InvalidInput for a foreign host."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol spelt out asyncio sets TCP_NODELAY; without, tokens wait for Nagle's delay.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
