@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from playwright.sync_api import Browser, expect
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tone"
 SIX_KEYS = (
@@ -194,6 +195,35 @@ def test_status_chat_logs_and_open_say_what_is(user: User, first_up: dict[str, A
     assert process.returncode == 0
     assert "ready on" in printed
     assert user.ok("secrets", str(user.project))["api_key"] not in printed
+
+
+@pytest.mark.browser
+def test_the_deployed_chat_page_answers_streams_and_stops(
+    user: User, first_up: dict[str, Any], browser: Browser, tmp_path: Path
+) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto(user.ok("open", str(user.project), "--print")["url"])
+    page.fill("#key", user.ok("secrets", str(user.project))["api_key"])
+    page.click("button")
+    base = next(model for model, entry in answers_of(first_up).items() if entry["adapter_digest"] is None)
+    for count, model in enumerate((base, "tone"), start=1):
+        page.click("#model input")
+        page.get_by_role("option", name=model, exact=False).first.click()
+        page.fill("#question textarea", PHRASE)
+        page.press("#question textarea", "Enter")
+        expect(page.locator(".answer-facts")).to_have_count(count, timeout=30_000)
+    digest = answers_of(first_up)["tone"]["adapter_digest"]
+    expect(page.locator(".answer-facts").last).to_contain_text(f"tone@{digest[:12]}")
+    expect(page.locator("#chat .bot").last).to_contain_text("joy")
+    page.screenshot(path=tmp_path / "chat.png")
+    page.click("#model input")
+    page.get_by_role("option", name=base, exact=False).first.click()
+    page.fill("#question textarea", "Tell me a long story")
+    page.press("#question textarea", "Enter")
+    expect(page.locator("#chat .bot").last).to_contain_text("Once upon a time", timeout=30_000)
+    page.click("#question .stop-button")
+    expect(page.locator(".answer-facts").last).to_contain_text("· stopped")
+    page.close()
 
 
 def test_one_byte_of_one_adapter_uploads_that_adapter_only(user: User, first_up: dict[str, Any]) -> None:
