@@ -1,0 +1,1 @@
+"""How the tone example is made: text, tokenizer, training, scoring. `../train.py` wires it together."""
