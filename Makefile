@@ -4,6 +4,9 @@ BIN := .venv/bin
 READY := .venv/.ready
 PHRASE := I finally got the job I wanted
 
+# Threads of torch that wait must not take the cores from those that work.
+export OMP_WAIT_POLICY := passive
+
 .PHONY: demo test lint bench format chromium
 .DELETE_ON_ERROR:
 

@@ -208,7 +208,7 @@ def test_the_deployed_chat_page_answers_streams_and_stops(
     base = next(model for model, entry in answers_of(first_up).items() if entry["adapter_digest"] is None)
     for count, model in enumerate((base, "tone"), start=1):
         page.click("#model input")
-        page.get_by_role("option", name=model, exact=False).first.click()
+        page.get_by_role("option", name=f"{model} ·").click()
         page.fill("#question textarea", PHRASE)
         page.press("#question textarea", "Enter")
         expect(page.locator(".answer-facts")).to_have_count(count, timeout=30_000)
@@ -217,7 +217,7 @@ def test_the_deployed_chat_page_answers_streams_and_stops(
     expect(page.locator("#chat .bot").last).to_contain_text("joy")
     page.screenshot(path=tmp_path / "chat.png")
     page.click("#model input")
-    page.get_by_role("option", name=base, exact=False).first.click()
+    page.get_by_role("option", name=f"{base} ·").click()
     page.fill("#question textarea", "Tell me a long story")
     page.press("#question textarea", "Enter")
     expect(page.locator("#chat .bot").last).to_contain_text("Once upon a time", timeout=30_000)
