@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from remora.localcloud.arm.deployment_record import camel_case
 from remora.localcloud.arm.expressions import ExpressionError
-from remora.localcloud.arm.positions import locate
+from remora.localcloud.arm.lenient_json import locate
 from remora.localcloud.arm.scope import Scope, Surroundings
 
 _GROUP_ID = "/subscriptions/s/resourceGroups/MyGroup"

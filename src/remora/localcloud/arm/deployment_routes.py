@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from remora.localcloud.arm.deployment_record import DeploymentRecord
 from remora.localcloud.arm.deployments import Deployments, Locate
 from remora.localcloud.arm.http import AnyCaseRoute, own_url, read_json
-from remora.localcloud.arm.positions import Position, locate
+from remora.localcloud.arm.lenient_json import Position, locate
 from remora.localcloud.arm.resource import ArmError
 from remora.localcloud.arm.subscription import Subscription
 

@@ -22,9 +22,9 @@ from remora.localcloud.arm.deployment_record import (
 from remora.localcloud.arm.deployment_run import DeploymentRun
 from remora.localcloud.arm.expressions import ExpressionError
 from remora.localcloud.arm.groups import Groups
+from remora.localcloud.arm.lenient_json import Position
 from remora.localcloud.arm.operations import Operation, Operations
 from remora.localcloud.arm.plan import Plan, make_plan
-from remora.localcloud.arm.positions import Position
 from remora.localcloud.arm.registry import Registry
 from remora.localcloud.arm.resource import ArmError
 from remora.localcloud.arm.resources import Resources

@@ -9,7 +9,7 @@ from collections.abc import Callable, Set
 from typing import Any
 
 from remora.localcloud.arm.expressions import ExpressionError, type_name
-from remora.localcloud.arm.positions import Position
+from remora.localcloud.arm.lenient_json import Position
 from remora.localcloud.arm.resource import ArmError
 from remora.localcloud.arm.template import invalid_template
 from remora.localcloud.state import Json
