@@ -246,7 +246,7 @@ _NEEDS_NAME = {"parameters": {"n": {"type": "string"}}}
     ("body", "parameters", "reason"),
     [
         (template({**_ACCOUNT, "name": "[nosuch()]"}), {}, "function 'nosuch' is not valid"),
-        (template({**_ACCOUNT, "copy": {"count": 2}}), {}, "uses 'copy'"),
+        (template({**_ACCOUNT, "copy": {"count": 2}}), {}, "must be an object with 'name'"),
         (template({**_ACCOUNT, "name": "a/b"}), {}, "incorrect segment lengths"),
         (template({**_ACCOUNT, "dependsOn": ["nobody"]}), {}, "'nobody' is not defined"),
         (template(_ACCOUNT, _ACCOUNT), {}, "defined multiple times"),

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from remora.localcloud.arm.deployment_record import camel_case
 from remora.localcloud.arm.expressions import ExpressionError
 from remora.localcloud.arm.lenient_json import locate
-from remora.localcloud.arm.scope import Scope, Surroundings
+from remora.localcloud.arm.scope import Scope
+from remora.localcloud.arm.surroundings import Surroundings
 
 _GROUP_ID = "/subscriptions/s/resourceGroups/MyGroup"
 
@@ -23,7 +24,7 @@ def scope(**parameters: Any) -> Scope:
         subscription={"id": "/subscriptions/s", "subscriptionId": "s"},
         tenant_id="t",
         group={"id": _GROUP_ID, "name": "MyGroup", "location": "eastus"},
-        deployment_name="d",
+        deployment={"name": "d"},
     )
     variables = {"one": 1, "greeting": "[concat('hello ', parameters('who'))]", "loop": "[variables('loop')]"}
     return Scope(

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from starlette.routing import BaseRoute, Router
 
+from remora.localcloud.arm.deployed import Deployed
 from remora.localcloud.arm.deployment_record import DeploymentStore
 from remora.localcloud.arm.deployment_routes import DeploymentRoutes
 from remora.localcloud.arm.deployments import Deployments
 from remora.localcloud.arm.group_deletion import GroupDeletion
 from remora.localcloud.arm.groups import Groups
 from remora.localcloud.arm.operations import Operations
+from remora.localcloud.arm.preparation import Preparation
 from remora.localcloud.arm.registry import Registry
 from remora.localcloud.arm.resource import Service
 from remora.localcloud.arm.resource_routes import ResourceRoutes
@@ -20,6 +22,7 @@ from remora.localcloud.arm.resources import Resources
 from remora.localcloud.arm.store import ResourceStore
 from remora.localcloud.arm.subscription import Subscription
 from remora.localcloud.arm.subscription_routes import SubscriptionRoutes
+from remora.localcloud.arm.what_if import WhatIf
 from remora.localcloud.state import State
 
 
@@ -44,14 +47,17 @@ def create_arm_api(
     operations = Operations(state)
     deployment_store = DeploymentStore(state)
     resources = Resources(registry, store, operations, groups)
+    preparation = Preparation(subscription, groups, registry)
     deployments = Deployments(
-        subscription=subscription,
+        preparation=preparation,
         store=deployment_store,
         groups=groups,
         registry=registry,
         resources=resources,
         operations=operations,
     )
+    deployed = Deployed(resources, groups, deployment_store)
+    what_if = WhatIf(preparation, deployed, resources)
     subscription_routes = SubscriptionRoutes(
         subscription=subscription,
         registry=registry,
@@ -69,7 +75,7 @@ def create_arm_api(
     )
     routes = (
         *subscription_routes.routes,
-        *DeploymentRoutes(subscription, deployments).routes,
+        *DeploymentRoutes(subscription, deployments, what_if, operations).routes,
         *service_routes,
         *resource_routes.routes,
     )

@@ -48,6 +48,9 @@ class Groups:
         self._state.put(_KIND, name, group)
         return group
 
+    def exists(self, name: str) -> bool:
+        return self._state.get(_KIND, name) is not None
+
     def require(self, name: str) -> Json:
         """The group. Raises ArmError 404 ResourceGroupNotFound."""
         group = self._state.get(_KIND, name)

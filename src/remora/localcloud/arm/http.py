@@ -130,6 +130,12 @@ def own_url(request: Request, path: str, **query: str) -> str:
     return f"{base}{path}?" + "&".join(f"{key}={value}" for key, value in pairs.items())
 
 
+def operation_result_url(request: Request, operation_id: str) -> str:
+    """Where the end of an operation of Resource Manager itself is told."""
+    subscription = request.path_params["subscription"]
+    return own_url(request, f"/subscriptions/{subscription}/operationresults/{operation_id}")
+
+
 def _api_version(request: Request) -> str | None:
     return next((value for key, value in request.query_params.items() if key.lower() == "api-version"), None)
 

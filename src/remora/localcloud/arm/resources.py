@@ -61,6 +61,16 @@ class Resources:
         body = self._with_location(identity, body, existing)
         return await self._change(handler, identity, body, existing, handler.put_wire)
 
+    def preview(self, resource_id: ResourceId, body: Json) -> Json:
+        """What a PUT would make, as GET would return it; nothing is changed. Raises ArmError."""
+        handler = self._stored_handler(resource_id)
+        record = self._store.get(resource_id)
+        identity = record.id if record else resource_id
+        existing = copy.deepcopy(record.document) if record else None
+        located = self._with_location(identity, copy.deepcopy(body), record)
+        document = handler.accept(identity, located, existing)
+        return handler.show(identity, document) if record else document
+
     async def patch(self, resource_id: ResourceId, body: Json) -> Change:
         """Merge: null removes a property, an array replaces."""
         handler = self._stored_handler(resource_id)

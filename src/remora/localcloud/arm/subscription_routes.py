@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 from remora.localcloud.arm.group_deletion import GroupDeletion
 from remora.localcloud.arm.groups import Groups
-from remora.localcloud.arm.http import AnyCaseRoute, own_url, read_json
+from remora.localcloud.arm.http import AnyCaseRoute, operation_result_url, read_json
 from remora.localcloud.arm.locations import LOCATIONS
 from remora.localcloud.arm.operations import IN_PROGRESS, Operations
 from remora.localcloud.arm.registry import Registry
@@ -131,7 +131,7 @@ class SubscriptionRoutes:
         return JSONResponse({"value": self._resources.list_top(scope)})
 
     async def result(self, request: Request) -> Response:
-        """How the deletion of a group goes."""
+        """How the deletion of a group goes, or what a question with a late answer gave."""
         self._require(request)
         operation = self._operations.get(request.path_params["operation"])
         if operation is None:
@@ -140,11 +140,11 @@ class SubscriptionRoutes:
             return self._accepted(request, operation.id)
         if operation.error is not None:
             return JSONResponse({"error": operation.error}, status_code=operation.error_status)
-        return Response(status_code=200)
+        return Response(status_code=200) if operation.result is None else JSONResponse(operation.result)
 
     def _accepted(self, request: Request, operation_id: str) -> Response:
-        path = f"/subscriptions/{self._subscription.id}/operationresults/{operation_id}"
-        return Response(status_code=202, headers={"Location": own_url(request, path), "Retry-After": "0"})
+        headers = {"Location": operation_result_url(request, operation_id), "Retry-After": "0"}
+        return Response(status_code=202, headers=headers)
 
     def _require(self, request: Request) -> str:
         """The group's name in the path, if any, once the subscription is known to be ours."""
