@@ -115,7 +115,7 @@ def test_healthz_needs_no_token(cloud: RunningCloud) -> None:
         ),
         ("DELETE", f"/tenants{_VERSION}", 405, "MethodNotAllowed"),
         ("GET", f"/nowhere{_VERSION}", 404, "InvalidResourcePath"),
-        ("GET", f"/subscriptions/{{S}}/providers/Microsoft.App/a//b{_VERSION}", 404, "InvalidResourcePath"),
+        ("GET", f"/subscriptions/{{S}}/providers/Microsoft.App/a//b{_VERSION}", 404, "InvalidResourceType"),
     ],
 )
 def test_errors_as_azure_words_them(

@@ -27,9 +27,12 @@ class ResourcePath:
 
 
 def parse_resource_path(path: str) -> ResourcePath | None:
-    """`Namespace/type/name[/type/name…][/tail]`; None for an empty segment or a lone namespace."""
-    segments = path.strip("/").split("/")
-    if len(segments) < 2 or not all(segments):
+    """`Namespace/type/name[/type/name…][/tail]`; None for a lone namespace.
+
+    Double slashes count as one: Microsoft's generic client writes them where there is no parent.
+    """
+    segments = [segment for segment in path.split("/") if segment]
+    if len(segments) < 2:
         return None
     namespace, *rest = segments
     tail = rest.pop() if len(rest) % 2 else None

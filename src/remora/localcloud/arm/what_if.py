@@ -13,6 +13,7 @@ from typing import Any
 from remora.localcloud.arm.deployed import Deployed, View
 from remora.localcloud.arm.difference import differences
 from remora.localcloud.arm.expressions import ExpressionError, calls_in
+from remora.localcloud.arm.locations import normal_location
 from remora.localcloud.arm.place import Place
 from remora.localcloud.arm.plan import PlannedResource
 from remora.localcloud.arm.preparation import Locate, Preparation, Prepared, Request
@@ -74,26 +75,28 @@ class WhatIf:
             shown = self._deployed.show(item.id)
         except ArmError:
             self._check_new(item, body)
-            return {**change, "changeType": "Create", "after": _sorted({**envelope, **known})}
-        before = _sorted({**envelope, **_writable(shown)})
-        after = _sorted({**envelope, **self._after(item, shown, body, known)})
-        delta = differences(before, after)
+            return {**change, "changeType": "Create", "after": _payload({**envelope, **known})}
+        before = _payload({**envelope, **_writable(shown)})
+        after = _payload({**envelope, **self._after(item, shown, body, known)})
+        delta = [entry for entry in differences(before, after) if not _is_hidden(entry)]
         kind = "Modify" if delta else "NoChange"
         return {**change, "changeType": kind, "before": before, "after": after, "delta": delta}
 
     def _check_new(self, item: PlannedResource, body: Json) -> None:
-        """Refuse what the service would refuse. Only a body that is known whole can be judged."""
+        """Refuse what the service would refuse. Only what is known whole and stands alone can be judged."""
         is_child = len(item.id.names) > 1
-        if not (item.is_resource_group or is_child or _unknown(body)):
+        if not (item.is_resource_group or is_child or item.waits_for or _unknown(body)):
             self._resources.preview(item.id, body)
 
     def _after(self, item: PlannedResource, shown: Json, body: Json, known: Json) -> Json:
         """What the service would make of it; where the template cannot be known yet, what it says."""
-        before = _writable(shown)
-        if item.is_resource_group or _unknown(body):
-            merged: Json = _overlaid(before, known)
-        else:
-            merged = _writable(self._resources.preview(item.id, body))
+        merged: Json = _overlaid(_writable(shown), known)
+        if not (item.is_resource_group or _unknown(body)):
+            try:
+                merged = _writable(self._resources.preview(item.id, body))
+            except ArmError:
+                if not item.waits_for:  # else it may miss only what this deployment makes before it
+                    raise
         if item.is_resource_group and "tags" not in known:
             merged.pop("tags", None)
         return merged
@@ -105,7 +108,7 @@ class WhatIf:
             for record in self._resources.top_records(place.id) if place.group else ():
                 if record.id.key not in named:
                     shown = self._resources.show(record)
-                    payload = _sorted({"id": str(record.id), **_writable(shown), **_identity(shown)})
+                    payload = _payload({"id": str(record.id), **_writable(shown), **_identity(shown)})
                     change = {"resourceId": str(record.id), "changeType": "Ignore"}
                     yield {**change, "before": payload, "after": payload}
 
@@ -133,6 +136,11 @@ def _diagnostics(prepared: Prepared) -> Iterator[Json]:
 def _brief(change: Json) -> Json:
     kind = "Deploy" if change["changeType"] in ("Modify", "NoChange") else change["changeType"]
     return {"resourceId": change["resourceId"], "changeType": kind}
+
+
+def _is_hidden(entry: Json) -> bool:
+    """A value that is not known yet, of a property that the service does not show: a secret, most likely."""
+    return entry["propertyChangeType"] == "Create" and _unknown(entry["after"])
 
 
 def _as_far_as_known(value: Any, scope: Scope) -> Any:
@@ -180,6 +188,14 @@ def _overlaid(before: Any, after: Any) -> Any:
         keys = (*before, *(key for key in after if key not in before))
         return {key: _overlaid(before.get(key), after[key]) if key in after else before[key] for key in keys}
     return after
+
+
+def _payload(document: Json) -> Json:
+    """As it is shown and compared: regions by their short names, keys in order."""
+    given = document.get("location")
+    location = normal_location(given) if isinstance(given, str) else None
+    shown: Json = _sorted(document if location is None else {**document, "location": location})
+    return shown
 
 
 def _sorted(value: Any) -> Any:
