@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from remora.localcloud.state import State
 from remora.localcloud.storage.app import create_files_app
 from remora.localcloud.storage.keys import AccountKeys
 from remora.localcloud.storage.management import StorageService
+from remora.localcloud.storage.shares import Shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,13 @@ def create_cloud(
     shares_root = home / "shares"
     keys = AccountKeys(state)
     store = ResourceStore(state)
-    storage = StorageService(store=store, keys=keys, shares_root=shares_root, files_url=files_url)
+    storage = StorageService(
+        store=store,
+        keys=keys,
+        shares=Shares(shares_root, state, time.time),
+        shares_root=shares_root,
+        files_url=files_url,
+    )
     services: tuple[Service, ...] = (
         storage,
         LogsService(state),

@@ -15,6 +15,8 @@ from remora.localcloud.arm.group_deletion import GroupDeletion
 from remora.localcloud.arm.groups import Groups
 from remora.localcloud.arm.operations import Operations
 from remora.localcloud.arm.preparation import Preparation
+from remora.localcloud.arm.provider_routes import ProviderRoutes
+from remora.localcloud.arm.registrations import Registrations
 from remora.localcloud.arm.registry import Registry
 from remora.localcloud.arm.resource import Service
 from remora.localcloud.arm.resource_routes import ResourceRoutes
@@ -22,6 +24,7 @@ from remora.localcloud.arm.resources import Resources
 from remora.localcloud.arm.store import ResourceStore
 from remora.localcloud.arm.subscription import Subscription
 from remora.localcloud.arm.subscription_routes import SubscriptionRoutes
+from remora.localcloud.arm.tag_routes import TagRoutes
 from remora.localcloud.arm.what_if import WhatIf
 from remora.localcloud.state import State
 
@@ -46,7 +49,8 @@ def create_arm_api(
     groups = Groups(state, subscription.id)
     operations = Operations(state)
     deployment_store = DeploymentStore(state)
-    resources = Resources(registry, store, operations, groups)
+    registrations = Registrations(state, registry)
+    resources = Resources(registry, store, operations, groups, registrations)
     preparation = Preparation(subscription, groups, registry)
     deployments = Deployments(
         preparation=preparation,
@@ -60,7 +64,6 @@ def create_arm_api(
     what_if = WhatIf(preparation, deployed, resources)
     subscription_routes = SubscriptionRoutes(
         subscription=subscription,
-        registry=registry,
         resources=resources,
         operations=operations,
         groups=groups,
@@ -75,6 +78,8 @@ def create_arm_api(
     )
     routes = (
         *subscription_routes.routes,
+        *ProviderRoutes(subscription, registry, registrations).routes,
+        *TagRoutes(subscription, groups, resources, state).routes,
         *DeploymentRoutes(subscription, deployments, what_if, operations).routes,
         *service_routes,
         *resource_routes.routes,

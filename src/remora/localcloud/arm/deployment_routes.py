@@ -19,6 +19,7 @@ from remora.localcloud.arm.place import Place
 from remora.localcloud.arm.preparation import Locate, Request
 from remora.localcloud.arm.resource import ArmError
 from remora.localcloud.arm.subscription import Subscription
+from remora.localcloud.arm.tags import checked_tags
 from remora.localcloud.arm.template_hash import exported, minified, template_hash
 from remora.localcloud.arm.what_if import WhatIf
 from remora.localcloud.state import Json
@@ -152,7 +153,7 @@ class DeploymentRoutes:
             name=http.path_params["name"],
             properties=properties if isinstance(properties, dict) else {},
             location=_text(body, "location"),
-            tags=_tags(body),
+            tags=checked_tags(body),
         )
 
 
@@ -161,13 +162,6 @@ def _text(body: Json, key: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise ArmError(400, "InvalidRequestContent", f"The request content was invalid: '{key}' is no text.")
     return value
-
-
-def _tags(body: Json) -> Json | None:
-    tags = body.get("tags")
-    if tags is not None and not isinstance(tags, dict):
-        raise ArmError(400, "InvalidRequestContent", "The request content was invalid: 'tags' is no object.")
-    return tags
 
 
 async def _finder(http: HttpRequest) -> Locate:

@@ -5,10 +5,10 @@ ARM (routing, storing, long-running operations) knows no service; a service know
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from starlette.routing import BaseRoute
 
@@ -125,6 +125,14 @@ class ResourceHandler(Protocol):
 
     async def action(self, resource_id: ResourceId, stored: Json, name: str, body: Json) -> Json | str | None:
         """POST …/{name} (lower-cased), e.g. listkeys. Raises ArmError 404 for an unknown action."""
+
+
+@runtime_checkable
+class DiscoveringHandler(ResourceHandler, Protocol):
+    """A stored type whose resources also come and go without ARM, as shares do by the Files API."""
+
+    def discover(self, parent: ResourceId) -> Mapping[str, Json]:
+        """What is there at this moment below a parent: the document of each name that ARM may not know."""
 
 
 class VirtualHandler(Protocol):
