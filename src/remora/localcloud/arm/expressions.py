@@ -101,7 +101,12 @@ def evaluate_node(node: Node, call: CallFunction) -> Any:
 def evaluate_text(text: str, call: CallFunction) -> Any:
     """What a string stands for: the value of its expression, or itself without the escape."""
     if is_expression(text):
-        return evaluate_node(parse(text), call)
+        value = evaluate_node(parse(text), call)
+        if callable(value):
+            raise ExpressionError(
+                "A lambda is not expected at this location: it is for functions such as map."
+            )
+        return value
     return text[1:] if text.startswith("[[") else text
 
 

@@ -47,6 +47,8 @@ def call_function(name: str, arguments: list[Any]) -> Any:
             f"Unable to evaluate template language function '{name}': the number of arguments is"
             f" '{len(arguments)}', which it does not take."
         )
+    if name not in LAMBDA_FUNCTIONS and any(callable(argument) for argument in arguments):
+        raise ExpressionError(f"The template function '{name}' takes no lambda.")
     try:
         return function.apply(*arguments)
     except NotDeployedYetError:

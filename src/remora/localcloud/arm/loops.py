@@ -42,6 +42,8 @@ def value_loops(raw: Any) -> list[Loop] | None:
         return None
     if not all(isinstance(item, dict) and {"name", "count", "input"} <= item.keys() for item in raw):
         return None
+    if not all(isinstance(item["name"], str) for item in raw):
+        raise ExpressionError("The 'name' of every 'copy' inside an object must be a string.")
     return [Loop(item["name"], item["count"], item["input"]) for item in raw]
 
 

@@ -176,6 +176,8 @@ def _identity(resource: TemplateResource, scope: Scope, place: Place) -> Resourc
         subscription, group = scope.evaluate(resource.subscription), ""
     if resource.group is not None:
         group = scope.evaluate(resource.group)
+    if not isinstance(group, str) or not isinstance(subscription, str):
+        raise ExpressionError(f"The 'resourceGroup' and 'subscriptionId' of '{name}' must be strings.")
     is_group = resource.type.lower() == RESOURCE_GROUP.lower()
     found = resource_id(subscription, "" if is_group else group, resource.type, str(name))
     if found is None or not isinstance(name, str):

@@ -18,6 +18,7 @@ from remora.localcloud.arm.resource import ArmError, ResourceId
 from remora.localcloud.arm.scope import Scope
 from remora.localcloud.arm.subscription import Subscription
 from remora.localcloud.arm.surroundings import Surroundings
+from remora.localcloud.arm.tags import checked_tags
 from remora.localcloud.arm.template import Template, invalid_template, load_template
 from remora.localcloud.state import Json
 
@@ -87,7 +88,7 @@ class Prepared:
                 "parameters": given["parameters"],
             },
             location=given["location"],
-            tags=given["tags"],
+            tags=checked_tags(given),
             outer=None if is_inner(properties) else self._outer(item.scope),
         )
 

@@ -255,7 +255,10 @@ class _Lambda:
         inside = copy.copy(self._scope)
         given = dict(zip(self._names, values, strict=True))
         inside._lambda_variables = {**self._scope._lambda_variables, **given}
-        return evaluate_node(self._body, inside.call)
+        value = evaluate_node(self._body, inside.call)
+        if callable(value):
+            raise ExpressionError("A lambda cannot give another lambda.")
+        return value
 
 
 def _if(_: Scope, call: Call, evaluate_argument: Evaluator) -> Any:

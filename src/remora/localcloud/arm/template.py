@@ -107,14 +107,25 @@ def _with_type(name: str, item: Any, definitions: Json) -> Any:
 def _functions(raw: Any) -> Json:
     """User-defined functions: `[{"namespace": …, "members": {name: {parameters, output}}}]`."""
     found: Json = {}
+    if not isinstance(raw or [], list):
+        raise ExpressionError("The template section 'functions' must be an array.")
     for space in raw or ():
         if not isinstance(space, dict) or not isinstance(space.get("members"), dict):
             raise ExpressionError("Every item of the template section 'functions' must have 'members'.")
         for name, function in space["members"].items():
             if not isinstance(function, dict) or not isinstance(function.get("output"), dict):
                 raise ExpressionError(f"The template function '{name}' must have an 'output'.")
+            _check_names(name, function.get("parameters"))
             found[f"{space.get('namespace')}.{name}".lower()] = function
     return found
+
+
+def _check_names(function: str, parameters: Any) -> None:
+    listed = parameters or []
+    if not isinstance(listed, list) or not all(
+        isinstance(item, dict) and isinstance(item.get("name"), str) for item in listed
+    ):
+        raise ExpressionError(f"The parameters of the template function '{function}' must have names.")
 
 
 def _resources(raw: Any) -> Iterator[TemplateResource]:
@@ -135,7 +146,9 @@ def _resources(raw: Any) -> Iterator[TemplateResource]:
 def _with_children(raw: Any, symbol: str | None) -> Iterator[TemplateResource]:
     resource = _resource(raw, symbol)
     yield resource
-    children = raw.get("resources") or ()
+    children = raw.get("resources") or []
+    if not isinstance(children, list):
+        raise ExpressionError(f"The child resources of the resource '{resource.name}' must be an array.")
     if children and resource.loop is not None:
         raise ExpressionError(
             f"The template resource '{resource.name}' has both 'copy' and child resources, which a template"

@@ -31,6 +31,12 @@ _OF_THE_SERVICE = frozenset(
 _ENVELOPE = ("apiVersion", "id", "name", "type")
 
 
+class _Unknown(str):
+    """An expression that cannot be evaluated yet, as it stands in the template."""
+
+    __slots__ = ()
+
+
 class WhatIf:
     """Answers what `…/whatIf` asks."""
 
@@ -149,16 +155,18 @@ def _as_far_as_known(value: Any, scope: Scope) -> Any:
         return {key: _as_far_as_known(item, scope) for key, item in value.items()}
     if isinstance(value, list):
         return [_as_far_as_known(item, scope) for item in value]
-    if any(is_list_function(call.name) for call in calls_in(value)):
-        return value
+    if isinstance(value, str) and any(is_list_function(call.name) for call in calls_in(value)):
+        return _Unknown(value)
     try:
         return scope.evaluate(value)
     except ExpressionError:
-        return value
+        return _Unknown(value) if isinstance(value, str) else value
 
 
 def _unknown(value: Any) -> bool:
-    return any(True for _ in calls_in(value))
+    if isinstance(value, dict):
+        return any(_unknown(item) for item in value.values())
+    return isinstance(value, _Unknown) or (isinstance(value, list) and any(map(_unknown, value)))
 
 
 def _writable(shown: Json) -> Json:
