@@ -77,7 +77,8 @@ def scope(**parameters: Any) -> Scope:
         ),
         (
             "[map(createArray(1, 2), "
-            "lambda('x', map(createArray(10, 20), lambda('y', add(lambdaVariables('x'), lambdaVariables('y'))))))]",
+            "lambda('x', map(createArray(10, 20), "
+            "lambda('y', add(lambdaVariables('x'), lambdaVariables('y'))))))]",
             [[11, 21], [12, 22]],
         ),
         (
@@ -91,7 +92,8 @@ def scope(**parameters: Any) -> Scope:
         ),
         (
             "[reduce(createArray('a', 'b'), '', "
-            "lambda('s', 'x', 'i', concat(lambdaVariables('s'), lambdaVariables('x'), string(lambdaVariables('i')))))]",
+            "lambda('s', 'x', 'i', "
+            "concat(lambdaVariables('s'), lambdaVariables('x'), string(lambdaVariables('i')))))]",
             "a0b1",
         ),
         (
