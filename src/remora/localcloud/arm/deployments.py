@@ -7,6 +7,7 @@ already changes nothing, so it ends where it would have ended.
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from typing import Any
 
 from remora.localcloud.arm import parameters
@@ -18,6 +19,7 @@ from remora.localcloud.arm.deployment_record import (
     shown_deployment,
 )
 from remora.localcloud.arm.deployment_run import DeploymentRun
+from remora.localcloud.arm.fallback import fallback, fallback_of
 from remora.localcloud.arm.groups import Groups
 from remora.localcloud.arm.locations import normal_location
 from remora.localcloud.arm.operations import Operation, Operations
@@ -74,7 +76,7 @@ class Deployments:
             template=request.properties["template"],
             parameters=prepared.parameters,
             properties=self._shown(prepared, "Accepted"),
-            status_id=str(8_584_000_000_000_000_000 + uuid.uuid4().int % 10**18).zfill(20),
+            status_id=_new_status_id(),
             operations=(),
             location=request.location,
             outer=None if request.outer is None else request.outer.to_json(),
@@ -157,6 +159,7 @@ class Deployments:
             "duration": "PT0S",
             "correlationId": str(uuid.uuid4()),
             **prepared.plan.describe(self._registry.spelled),
+            **fallback(prepared.request, self._store),
         }
 
     def _running_inside(self, record: DeploymentRecord) -> list[DeploymentRecord]:
@@ -177,6 +180,7 @@ class Deployments:
             await self._deploy(record)
         except Exception as error:
             self._mark_failed(record, error)
+            self._fall_back(record)
             raise
 
     async def _deploy(self, record: DeploymentRecord) -> None:
@@ -210,6 +214,19 @@ class Deployments:
         if isinstance(error, ArmError):
             shown = error.to_json()
         self._store.put(latest.with_properties(provisioningState="Failed", error=shown))
+
+    def _fall_back(self, record: DeploymentRecord) -> None:
+        """Run the deployment again that this one named for the case that it fails."""
+        former = fallback_of(record, self._store)
+        if former is None or self._operations.active(former.id) is not None:
+            return
+        again = replace(former, status_id=_new_status_id()).with_properties(provisioningState="Accepted")
+        self._store.put(again)
+        self._operations.begin("deployment", again.id, operation_id=again.status_id)
+
+
+def _new_status_id() -> str:
+    return str(8_584_000_000_000_000_000 + uuid.uuid4().int % 10**18).zfill(20)
 
 
 def _check_location(request: Request, existing: DeploymentRecord | None) -> None:
