@@ -26,6 +26,7 @@ _OF_THE_SERVICE = frozenset(
     (
         *("provisioningState", "systemData", "etag", "creationTime", "createdDate", "modifiedDate"),
         *("lastModifiedTime", "keyCreationTime", "privateEndpointConnections"),
+        *("primaryEndpoints", "primaryLocation", "statusOfPrimary"),
     )
 )
 _ENVELOPE = ("apiVersion", "id", "name", "type")

@@ -301,6 +301,8 @@ def _old_sku(body: Json) -> Json | None:
 
 
 def _account_defaults(sku: str) -> dict[str, Any]:
+    created = now_text()
+    service = {"keyType": "Account", "enabled": True, "lastEnabledTime": created}
     return {
         "allowCrossTenantReplication": False,
         "privateEndpointConnections": [],
@@ -308,11 +310,16 @@ def _account_defaults(sku: str) -> dict[str, Any]:
         "allowBlobPublicAccess": False,
         "networkAcls": {
             "bypass": "AzureServices",
+            "ipv6Rules": [],
             "virtualNetworkRules": [],
             "ipRules": [],
             "defaultAction": "Allow",
         },
         "supportsHttpsTrafficOnly": True,
         "accessTier": "Premium" if sku.startswith("Premium") else "Hot",
-        "creationTime": now_text(),
+        "encryption": {
+            "services": {"file": service, "blob": service},
+            "keySource": "Microsoft.Storage",
+        },
+        "creationTime": created,
     }
