@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 
 from remora.localcloud.arm.lenient_json import locate, read
 from remora.localcloud.arm.template_hash import exported, minified, template_hash
+
+if TYPE_CHECKING:
+    from tests.localcloud.arm.conftest import RunningCloud
 
 _AZURE = Path(__file__).parents[4] / "shared" / "azure"
 _RECORDINGS = _AZURE / "recordings" / "azure_cli_resource"
@@ -133,3 +136,22 @@ def test_an_exported_template_is_in_order_and_capitalised() -> None:
     assert list(shown) == ["$schema", "parameters", "resources"]
     assert list(shown["parameters"]["p"].items())[:2] == [("defaultValue", ""), ("type", "SecureString")]
     assert list(shown["resources"][0]) == ["type", "apiVersion", "name", "properties", "copy"]
+
+
+def test_requests_of_the_azure_cli_are_answered_as_recorded(cloud: RunningCloud, group: str) -> None:
+    """Templates with comments, unquoted keys and line breaks in strings; the place of a violation in them."""
+    path = _RECORDINGS / "resource_group_deployment.json"
+    if not path.exists():
+        pytest.skip("the recordings of Azure are not here")
+    exchanges = json.loads(path.read_text())["exchanges"]
+    recorded_refusal = next(item for item in exchanges if item["response"]["status"] == 400)
+    lite = json.loads((_RECORDINGS / "group_deployment_lite.json").read_text())["exchanges"][0]
+    url = f"{cloud.groups_path}/{group}/providers/Microsoft.Resources/deployments/az/validate"
+    with cloud.http() as http:
+        refused, accepted = (
+            http.post(url, params={"api-version": "2022-09-01"}, content=item["request"]["body"].encode())
+            for item in (recorded_refusal, lite)
+        )
+    assert (refused.status_code, refused.json()) == (400, recorded_refusal["response"]["body"])
+    assert accepted.json()["properties"].keys() == lite["response"]["body"]["properties"].keys()
+    assert refused.headers["date"].endswith("GMT")
