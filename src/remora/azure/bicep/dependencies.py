@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from remora.azure.bicep import nodes
 from remora.azure.bicep.symbols import Mention, Module, Reference, Resource
@@ -39,6 +39,7 @@ def depends_on(translator: Translator, target: Resource | Module) -> list[Json]:
             if reference.target is target:
                 raise translator.program.source.refuse(target.at, f"{target.symbol!r} refers to itself")
             waits.setdefault(reference.target.symbol, []).append(reference)
+    translator.program.waits[target.symbol] = set(waits)
     found: list[Json] = []
     for _, references in sorted(waits.items()):
         every = [reference for reference in references if _is_all(reference)]
@@ -47,22 +48,20 @@ def depends_on(translator: Translator, target: Resource | Module) -> list[Json]:
     return found
 
 
-def check_order(
-    waits: dict[str, set[str]], refuse_at: dict[str, nodes.Expression | Resource | Module]
-) -> str | None:
+def first_circle(waits: Mapping[str, Iterable[str]]) -> str | None:
     """A symbol that waits for itself, by way of others; None where there is none."""
     done: set[str] = set()
 
-    def loops(symbol: str, path: Sequence[str]) -> bool:
+    def is_in_circle(symbol: str, path: tuple[str, ...]) -> bool:
         if symbol in path:
             return True
         if symbol in done:
             return False
-        found = any(loops(other, (*path, symbol)) for other in waits.get(symbol, ()))
+        found = any(is_in_circle(other, (*path, symbol)) for other in waits.get(symbol, ()))
         done.add(symbol)
         return found
 
-    return next((symbol for symbol in waits if loops(symbol, ())), None)
+    return next((symbol for symbol in waits if is_in_circle(symbol, ())), None)
 
 
 def _deployed_by(translator: Translator, mention: Mention, path: Sequence[Resource]) -> Iterator[Reference]:
@@ -82,13 +81,11 @@ def _deployed_by(translator: Translator, mention: Mention, path: Sequence[Resour
     mention_declared(inner, target)
     for behind in inner.mentions:
         index = behind.reference.index
-        if (
-            _is_all(reference)
-            and index is not None
-            and any(found.name == "copyIndex" for found in calls(index))
-        ):
-            behind = Mention(Reference(behind.reference.target), behind.weak)
-        yield from _deployed_by(translator, behind, (*path, target))
+        counts = index is not None and any(found.name == "copyIndex" for found in calls(index))
+        whole = Mention(Reference(behind.reference.target), behind.weak)
+        yield from _deployed_by(
+            translator, whole if counts and _is_all(reference) else behind, (*path, target)
+        )
 
 
 def _is_all(reference: Reference) -> bool:

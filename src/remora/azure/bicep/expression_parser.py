@@ -216,8 +216,14 @@ class ExpressionParser:
         at = cursor.expect("{").at
         entries: list[nodes.Property | nodes.Spread | nodes.Resource] = []
         self._skip_separators()
+        keys: set[str] = set()
         while not cursor.took("}"):
-            entries.append(self._entry())
+            entry = self._entry()
+            key = entry.key.literal if isinstance(entry, nodes.Property) else None
+            if key is not None and key in keys:
+                raise cursor.source.refuse(entry.at, f"the key {key!r} occurs twice")
+            keys |= {key} if key is not None else set()
+            entries.append(entry)
             self._end_of_item("}")
         return nodes.Object(at, tuple(entries))
 

@@ -14,12 +14,12 @@ SAME = {
     *"""
     array base64 base64ToJson base64ToString bool buildUri cidrHost cidrSubnet concat contains dataUri
     dataUriToString dateTimeAdd dateTimeFromEpoch dateTimeToEpoch deployer deployment distinct empty endsWith
-    environment extensionResourceId fail first flatten format guid indexOf int intersection items join json last
-    lastIndexOf length like managementGroupResourceId max min newGuid objectKeys padLeft parseCidr parseUri
-    pickZones providers range reference replace resourceId shallowMerge skip split startsWith string
+    environment extensionResourceId fail first flatten format guid indexOf int intersection items join json
+    last lastIndexOf length like managementGroupResourceId max min newGuid objectKeys padLeft parseCidr
+    parseUri pickZones providers range reference replace resourceId shallowMerge skip split startsWith string
     subscriptionResourceId substring take tenantResourceId toLogicalZone toLogicalZones toLower toPhysicalZone
     toPhysicalZones toUpper trim union uniqueString uri uriComponent uriComponentToString utcNow
-    """.split(),
+    """.split(),  # noqa: SIM905 - one name a line would be a page
 }
 
 OPERATORS: Mapping[tuple[str, int], str] = {

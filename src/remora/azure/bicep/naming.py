@@ -79,7 +79,7 @@ class Naming(ABC):
         return call("reference", self.handle(reference), version)
 
     def is_named(self, target: Resource | Module) -> bool:
-        """Whether the template knows it by its symbol: not where only its name at run time tells what it is."""
+        """Whether the template keeps its symbol: not if its name is only known at run time."""
         if not self.program.symbolic:
             return False
         if isinstance(target, Module) or not target.existing:

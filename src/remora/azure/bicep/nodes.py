@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +148,21 @@ class If:
 
 
 Expression = (
-    Name | Constant | String | Object | Array | Get | Inner | Invoke | Operation | Group | NotNull | Lambda
-) | (For | If)
+    Name
+    | Constant
+    | String
+    | Object
+    | Array
+    | Get
+    | Inner
+    | Invoke
+    | Operation
+    | Group
+    | NotNull
+    | Lambda
+    | For
+    | If
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,15 +228,53 @@ class Decorator:
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
-    """`targetScope = …`, `metadata name = …`, `param name type = …`, `var`, `output` and `type`."""
+class TargetScope:
+    at: int
+    value: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    at: int
+    name: str
+    value: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    at: int
+    name: str
+    decorators: tuple[Decorator, ...]
+    type: Type
+    default: Expression | None
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    at: int
+    name: str
+    decorators: tuple[Decorator, ...]
+    type: Type | None
+    value: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    at: int
+    name: str
+    decorators: tuple[Decorator, ...]
+    type: Type
+    value: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """`type name = type`"""
 
     at: int
-    kind: Literal["targetScope", "metadata", "param", "var", "output", "type"]
     name: str
-    decorators: tuple[Decorator, ...] = ()
-    type: Type | None = None
-    value: Expression | None = None
+    decorators: tuple[Decorator, ...]
+    type: Type
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,4 +298,4 @@ class Module:
     decorators: tuple[Decorator, ...]
 
 
-Declaration = Value | Resource | Module
+Declaration = TargetScope | Metadata | Parameter | Variable | Output | Alias | Resource | Module

@@ -14,6 +14,8 @@ from remora.azure.bicep.type_parser import TypeParser
 ELSEWHERE = ("func", "import", "extension", "provider", "using", "assert", "test")
 """Declarations that exist in Bicep and not here."""
 
+Decorators = tuple[nodes.Decorator, ...]
+
 
 def parse(source: Source) -> tuple[nodes.Declaration, ...]:
     """The declarations of a file, in order. Raises InvalidFile, with the place where it is not Bicep."""
@@ -25,13 +27,13 @@ class _Parser:
         self._cursor = cursor
         self._expressions = ExpressionParser(cursor, _nested_resource)
         self._types = TypeParser(cursor, self.decorators)
-        self._kinds: dict[str, Callable[[tuple[nodes.Decorator, ...]], nodes.Declaration]] = {
+        self._kinds: dict[str, Callable[[Decorators], nodes.Declaration]] = {
             "targetScope": self._target_scope,
             "metadata": self._metadata,
             "param": self._parameter,
             "var": self._variable,
             "output": self._output,
-            "type": self._type,
+            "type": self._alias,
             "resource": self.resource,
             "module": self._module,
         }
@@ -47,7 +49,7 @@ class _Parser:
             cursor.skip_newlines()
         return tuple(found)
 
-    def decorators(self) -> tuple[nodes.Decorator, ...]:
+    def decorators(self) -> Decorators:
         """The decorators here, one a line."""
         cursor = self._cursor
         found: list[nodes.Decorator] = []
@@ -60,7 +62,7 @@ class _Parser:
             cursor.skip_newlines()
         return tuple(found)
 
-    def resource(self, decorators: tuple[nodes.Decorator, ...]) -> nodes.Resource:
+    def resource(self, decorators: Decorators) -> nodes.Resource:
         """A resource, from the name after `resource`."""
         name = self._cursor.name("the name of the resource")
         kind = self._expressions.string()
@@ -79,37 +81,43 @@ class _Parser:
         cursor.take()
         return declare(decorators)
 
-    def _target_scope(self, decorators: tuple[nodes.Decorator, ...]) -> nodes.Value:
+    def _target_scope(self, decorators: Decorators) -> nodes.TargetScope:
         at = self._cursor.next.at
-        return nodes.Value(at, "targetScope", "", decorators, value=self._assigned())
+        self._refuse_any(decorators)
+        return nodes.TargetScope(at, self._assigned())
 
-    def _metadata(self, decorators: tuple[nodes.Decorator, ...]) -> nodes.Value:
+    def _metadata(self, decorators: Decorators) -> nodes.Metadata:
         name = self._cursor.name("a name")
-        return nodes.Value(name.at, "metadata", name.text, decorators, value=self._assigned())
+        self._refuse_any(decorators)
+        return nodes.Metadata(name.at, name.text, self._assigned())
 
-    def _parameter(self, decorators: tuple[nodes.Decorator, ...]) -> nodes.Value:
+    def _parameter(self, decorators: Decorators) -> nodes.Parameter:
         name = self._cursor.name("the name of the parameter")
         kind = self._types.type()
-        value = self._assigned() if self._cursor.sees("=") else None
-        return nodes.Value(name.at, "param", name.text, decorators, kind, value)
+        default = self._assigned() if self._cursor.sees("=") else None
+        return nodes.Parameter(name.at, name.text, decorators, kind, default)
 
-    def _variable(self, decorators: tuple[nodes.Decorator, ...]) -> nodes.Value:
+    def _variable(self, decorators: Decorators) -> nodes.Variable:
         name = self._cursor.name("the name of the variable")
         kind = None if self._cursor.sees("=") else self._types.type()
-        return nodes.Value(name.at, "var", name.text, decorators, kind, self._assigned())
+        return nodes.Variable(name.at, name.text, decorators, kind, self._assigned())
 
-    def _output(self, decorators: tuple[nodes.Decorator, ...]) -> nodes.Value:
+    def _output(self, decorators: Decorators) -> nodes.Output:
         name = self._cursor.name("the name of the output")
-        return nodes.Value(name.at, "output", name.text, decorators, self._types.type(), self._assigned())
+        return nodes.Output(name.at, name.text, decorators, self._types.type(), self._assigned())
 
-    def _type(self, decorators: tuple[nodes.Decorator, ...]) -> nodes.Value:
+    def _alias(self, decorators: Decorators) -> nodes.Alias:
         name = self._cursor.name("the name of the type")
         self._cursor.expect("=")
-        return nodes.Value(name.at, "type", name.text, decorators, self._types.type())
+        return nodes.Alias(name.at, name.text, decorators, self._types.type())
 
-    def _module(self, decorators: tuple[nodes.Decorator, ...]) -> nodes.Module:
+    def _module(self, decorators: Decorators) -> nodes.Module:
         name = self._cursor.name("the name of the module")
         return nodes.Module(name.at, name.text, self._expressions.string(), self._body(), decorators)
+
+    def _refuse_any(self, decorators: Decorators) -> None:
+        for decorator in decorators:
+            raise self._cursor.source.refuse(decorator.at, f"@{decorator.name}() is not supported here")
 
     def _assigned(self) -> nodes.Expression:
         self._cursor.expect("=")

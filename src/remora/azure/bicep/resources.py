@@ -7,7 +7,7 @@ from remora.azure.bicep.decorators import decorations, described
 from remora.azure.bicep.dependencies import depends_on, mention_declared
 from remora.azure.bicep.naming import DEPLOYMENTS, DEPLOYMENTS_VERSION
 from remora.azure.bicep.symbols import Module, Program, Reference, Resource
-from remora.azure.bicep.terms import Json, call, copy_document, to_json
+from remora.azure.bicep.terms import Json, call, copy_document, to_json, to_object
 from remora.azure.bicep.translator import Translator
 
 OUTSIDE_THE_BODY = ("name", "parent", "scope", "dependsOn")
@@ -75,9 +75,7 @@ def _resource(translator: Translator, target: Resource) -> dict[str, Json]:
         for entry in target.body.entries
         if isinstance(entry, nodes.Property) and entry.key.literal not in OUTSIDE_THE_BODY
     )
-    body = to_json(translator.value(nodes.Object(target.body.at, entries)))
-    assert isinstance(body, dict)
-    return document | body
+    return document | to_object(translator.properties(entries))
 
 
 def _scope(translator: Translator, target: Resource | Module) -> dict[str, Json]:

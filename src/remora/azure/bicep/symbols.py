@@ -1,4 +1,4 @@
-"""What the names of one Bicep file stand for. Filled by the compiler, read while expressions are translated."""
+"""What the names of one Bicep file stand for; expressions are translated by asking here."""
 
 from __future__ import annotations
 
@@ -65,18 +65,24 @@ class Resolved:
 
 @dataclass(slots=True)
 class Program:
-    """The declarations of one file. `symbolic`: resources are named, as languageVersion 2.0 has them."""
+    """The declarations of one file, and what is found out about them.
+
+    `symbolic`: the template keeps the symbols of resources, as languageVersion 2.0 has them.
+    """
 
     source: Source
     files: Files
-    symbolic: bool = False
-    parameters: dict[str, nodes.Value] = field(default_factory=dict)
-    variables: dict[str, nodes.Value] = field(default_factory=dict)
-    types: dict[str, nodes.Value] = field(default_factory=dict)
+    parameters: dict[str, nodes.Parameter] = field(default_factory=dict)
+    variables: dict[str, nodes.Variable] = field(default_factory=dict)
     deployed: dict[str, Resource | Module] = field(default_factory=dict)
+    outputs: dict[str, nodes.Output] = field(default_factory=dict)
+    types: dict[str, nodes.Alias] = field(default_factory=dict)
+    metadata: dict[str, nodes.Metadata] = field(default_factory=dict)
+    symbolic: bool = False
     resolved: dict[str, Resolved] = field(default_factory=dict)
     resolving: list[str] = field(default_factory=list)
     loaded: dict[str, Json] = field(default_factory=dict)
+    waits: dict[str, set[str]] = field(default_factory=dict)
 
     def all_deployed(self) -> list[Resource | Module]:
         """Every resource and module, each nested one after the one it is in."""

@@ -74,7 +74,7 @@ def term(value: Term | str | int) -> Term:
 def to_json(value: Term) -> Json:
     """A term as a template holds it: literal JSON where it is literal, else "[expression]"."""
     if isinstance(value, Properties):
-        return _object(value)
+        return to_object(value)
     if isinstance(value, Items):
         return [to_json(item) for item in value.items]
     if isinstance(value, Literal):
@@ -82,6 +82,18 @@ def to_json(value: Term) -> Json:
             return f"[{value.value}"
         return value.value
     return f"[{to_text(value)}]"
+
+
+def to_object(value: Properties) -> dict[str, Json]:
+    """An object as JSON; its loops become its `copy`."""
+    copies = [(key, child) for key, child in value.pairs if isinstance(child, Copy)]
+    document: dict[str, Json] = {}
+    if copies:
+        document["copy"] = [copy_document(child, str(to_json(key))) for key, child in copies]
+    for key, child in value.pairs:
+        if not isinstance(child, Copy):
+            document[str(to_json(key))] = to_json(child)
+    return document
 
 
 def to_text(value: Term) -> str:
@@ -133,17 +145,6 @@ def _parts(value: Term | Copy) -> tuple[Term | Copy, ...]:
     if isinstance(value, Properties):
         return tuple(part for pair in value.pairs for part in pair)
     return ()
-
-
-def _object(value: Properties) -> dict[str, Json]:
-    copies = [(key, child) for key, child in value.pairs if isinstance(child, Copy)]
-    document: dict[str, Json] = {}
-    if copies:
-        document["copy"] = [copy_document(child, str(to_json(key))) for key, child in copies]
-    for key, child in value.pairs:
-        if not isinstance(child, Copy):
-            document[str(to_json(key))] = to_json(child)
-    return document
 
 
 def _literal(value: bool | int | str | None) -> str:

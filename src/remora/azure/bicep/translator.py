@@ -6,8 +6,9 @@ a file: it knows the variables of the loops and lambdas around it, and whose nes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from remora.azure.bicep import nodes
 from remora.azure.bicep.functions import LAMBDAS, OPERATORS, SAME, SCOPES, is_list
@@ -42,10 +43,14 @@ class Translator(Naming):
         if isinstance(node, nodes.Object) and not any(
             isinstance(entry, nodes.Spread) for entry in node.entries
         ):
-            return Properties(tuple(self._pair(entry) for entry in node.entries))
+            return self.properties(node.entries)
         if isinstance(node, nodes.Array) and not any(isinstance(item, nodes.Spread) for item in node.items):
             return Items(tuple(self.value(item) for item in node.items if not isinstance(item, nodes.Spread)))
         return self.term(node)
+
+    def properties(self, entries: Sequence[nodes.Property | nodes.Spread | nodes.Resource]) -> Properties:
+        """An object's entries, none of them spread."""
+        return Properties(tuple(self._pair(entry) for entry in entries))
 
     def loop(self, node: nodes.For, name: str | None) -> Copy:
         """A loop that makes an array; `name` is what `copyIndex` needs to tell it from others."""
@@ -107,7 +112,6 @@ class Translator(Naming):
             raise program.source.refuse(at, f"the variable {name!r} is made of itself")
         program.resolving.append(name)
         node, own = program.variables[name].value, Translator(program)
-        assert node is not None  # the parser gives every variable one
         value = own.loop(node, name) if isinstance(node, nodes.For) else own.term(node)
         program.resolving.pop()
         program.resolved[name] = Resolved(value, tuple(own.mentions))
@@ -161,6 +165,12 @@ class Translator(Naming):
         self.mention(reference, weak=False)
         return self.read(reference, full=True)
 
+    def _inner(self, node: nodes.Inner) -> Term:
+        reference = self.reference(node)
+        if reference is None:
+            raise self.program.source.refuse(node.at, f"{node.name!r} is not nested there")
+        return self._whole(node, reference)
+
     def _one(self, node: nodes.Expression, reference: Reference) -> None:
         if reference.target.loop is not None and reference.index is None:
             symbol = reference.target.symbol
@@ -182,14 +192,12 @@ class Translator(Naming):
         return output or self._accessed(node, self.term(node.target), self.term(node.key))
 
     def _of_resource(self, node: nodes.Get, reference: Reference, key: str) -> Term:
-        """A property of a resource: what is known without asking, else from what is deployed."""
+        """A property of a resource or module: what is known without asking, else from what is deployed."""
         target = reference.target
         if isinstance(target, Module):
             return self._of_module(node, reference, key)
-        if key == "type":
-            return Literal(target.type)
-        if key == "apiVersion":
-            return Literal(target.api_version)
+        if key in ("type", "apiVersion"):
+            return Literal(target.type if key == "type" else target.api_version)
         if key in KNOWN_BEFORE:
             known = self.id_of(reference) if key == "id" else self.name_of(reference)
             return self._if_deployed(node, reference, known)
@@ -356,14 +364,14 @@ def _is_local(found: Call) -> bool:
     return found.name == "lambdaVariables" or (found.name == "copyIndex" and bool(found.arguments))
 
 
-TRANSLATIONS: Mapping[type, Callable[[Translator, nodes.Expression], Term]] = {  # type: ignore[assignment]
+TRANSLATIONS: Mapping[type, Callable[[Translator, Any], Term]] = {
     nodes.Name: Translator._name,
     nodes.Constant: lambda _, node: Literal(node.value),
     nodes.String: Translator._string,
     nodes.Object: Translator._object,
     nodes.Array: Translator._array,
     nodes.Get: Translator._get,
-    nodes.Inner: lambda translator, node: translator._whole(node, translator.reference(node)),
+    nodes.Inner: Translator._inner,
     nodes.Invoke: Translator._invoke,
     nodes.Operation: Translator._operation,
     nodes.Group: lambda translator, node: translator.term(node.value),

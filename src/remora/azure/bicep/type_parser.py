@@ -51,14 +51,8 @@ class TypeParser:
     def _primary(self) -> nodes.Type:
         cursor = self._cursor
         token = cursor.next
-        if token.kind == "string":
-            cursor.take()
-            if any(not isinstance(part, str) for part in token.parts):
-                raise cursor.source.refuse(token.at, "a type cannot be interpolated")
-            return nodes.LiteralType(token.at, "".join(str(part) for part in token.parts))
-        if token.kind == "number" or cursor.sees("-"):
-            sign = -1 if cursor.took("-") else 1
-            return nodes.LiteralType(token.at, sign * int(cursor.take().text))
+        if token.kind in ("string", "number") or cursor.sees("-"):
+            return self._literal()
         if token.kind == "name":
             cursor.take()
             if token.text in CONSTANTS:
@@ -72,9 +66,19 @@ class TypeParser:
             return inner
         if cursor.took("{"):
             return nodes.ObjectType(token.at, self._members("}"))
-        if cursor.took("["):
-            return nodes.TupleType(token.at, self._members("]"))
-        raise cursor.unexpected("a type")
+        if not cursor.took("["):
+            raise cursor.unexpected("a type")
+        return nodes.TupleType(token.at, self._members("]"))
+
+    def _literal(self) -> nodes.LiteralType:
+        cursor = self._cursor
+        sign = -1 if cursor.took("-") else 1
+        token = cursor.take()
+        if token.kind == "number":
+            return nodes.LiteralType(token.at, sign * int(token.text))
+        if any(not isinstance(part, str) for part in token.parts):
+            raise cursor.source.refuse(token.at, "a type cannot be interpolated")
+        return nodes.LiteralType(token.at, "".join(str(part) for part in token.parts))
 
     def _members(self, closing: str) -> tuple[nodes.TypeMember, ...]:
         cursor = self._cursor

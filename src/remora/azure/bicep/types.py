@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from remora.azure.bicep import nodes
 from remora.azure.bicep.decorators import LIMITS, decorations, described
@@ -31,10 +32,9 @@ def declared(program: Program, kind: nodes.Type, decorated: dict[str, Json], at:
     return document | {name: decorated[name] for name in LIMITS if name in decorated}
 
 
-def definition(program: Program, node: nodes.Value) -> dict[str, Json]:
+def definition(program: Program, node: nodes.Alias) -> dict[str, Json]:
     """The document of a `type` declaration."""
     decorated = decorations(program, node.decorators, allowed=DECORATORS)
-    assert node.type is not None  # the parser gives every type one
     return described(declared(program, node.type, decorated, node.at), decorated)
 
 
@@ -92,10 +92,11 @@ def _object(program: Program, kind: nodes.ObjectType) -> dict[str, Json]:
     members: dict[str, Json] = {
         member.name: _member(program, member) for member in kind.members if member.name != "*"
     }
-    others: dict[str, Json] = {
-        "additionalProperties": _member(program, member) for member in kind.members if member.name == "*"
-    }
-    return {"type": "object", "properties": members, **others}
+    document: dict[str, Json] = {"type": "object", "properties": members}
+    for member in kind.members:
+        if member.name == "*":
+            document["additionalProperties"] = _member(program, member)
+    return document
 
 
 def _member(program: Program, member: nodes.TypeMember) -> dict[str, Json]:
@@ -103,7 +104,7 @@ def _member(program: Program, member: nodes.TypeMember) -> dict[str, Json]:
     return described(declared(program, member.type, decorated, member.at), decorated)
 
 
-TYPES: Mapping[type, Callable[[Program, nodes.Type], dict[str, Json]]] = {  # type: ignore[assignment]
+TYPES: Mapping[type, Callable[[Program, Any], dict[str, Json]]] = {
     nodes.NamedType: _named,
     nodes.NullableType: _nullable,
     nodes.LiteralType: _literal,
