@@ -114,7 +114,9 @@ def _parameter(program: Program, node: nodes.Parameter) -> Json:
             raise program.source.refuse(node.default.at, "a default value cannot be taken from a resource")
     if "allowed" in decorated:
         found["allowedValues"] = decorated["allowed"]
-    return described(found, decorated)
+    # After the default, as the CLI has it.
+    limits = {name: found.pop(name) for name in LIMITS if name in found}
+    return described(found | limits, decorated)
 
 
 def _output(program: Program, node: nodes.Output) -> Json:

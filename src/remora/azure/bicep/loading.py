@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from remora.azure.bicep import nodes
 from remora.azure.bicep.files import Unreadable
 from remora.azure.bicep.symbols import Program
-from remora.azure.bicep.terms import Json, Literal, Term, call
+from remora.azure.bicep.terms import Json, Literal, Term, call, from_json, to_json
 
 Loader = Callable[[Program, nodes.Invoke, Sequence[Term]], Term]
 
@@ -46,7 +46,7 @@ def _literals(program: Program, node: nodes.Invoke, arguments: Sequence[Term], *
 
 def _keep(program: Program, content: Json) -> Term:
     name = f"$fxv#{len(program.loaded)}"
-    program.loaded[name] = content
+    program.loaded[name] = to_json(from_json(content))
     return call("variables", name)
 
 

@@ -71,6 +71,15 @@ def term(value: Term | str | int) -> Term:
     return Literal(value) if isinstance(value, str | int) else value
 
 
+def from_json(value: Json) -> Term:
+    """A JSON document as a term; what looks like an expression in it is none."""
+    if isinstance(value, dict):
+        return Properties(tuple((Literal(key), from_json(child)) for key, child in value.items()))
+    if isinstance(value, list):
+        return Items(tuple(from_json(child) for child in value))
+    return Literal(value)
+
+
 def to_json(value: Term) -> Json:
     """A term as a template holds it: literal JSON where it is literal, else "[expression]"."""
     if isinstance(value, Properties):
