@@ -207,3 +207,33 @@ def test_types_of_ones_own_make_a_template_of_the_newer_language() -> None:
         "maybe": {"type": "string", "nullable": True},
         "level": {"type": "int", "defaultValue": 1, "allowedValues": [1, 2]},
     }
+
+
+def test_functions_of_ones_own_go_with_the_template() -> None:
+    template = compiled(
+        """
+        @description('Makes a name.')
+        func named(prefix string, parts string[]) string => '${prefix}-${join(parts, '-')}'
+        output name string = named('a', ['b'])
+        """
+    )
+    assert template["languageVersion"] == "2.0"
+    assert template["functions"] == [
+        {
+            "namespace": "__bicep",
+            "members": {
+                "named": {
+                    "parameters": [
+                        {"type": "string", "name": "prefix"},
+                        {"type": "array", "items": {"type": "string"}, "name": "parts"},
+                    ],
+                    "output": {
+                        "type": "string",
+                        "value": "[format('{0}-{1}', parameters('prefix'), join(parameters('parts'), '-'))]",
+                    },
+                    "metadata": {"description": "Makes a name."},
+                }
+            },
+        }
+    ]
+    assert template["outputs"]["name"]["value"] == "[__bicep.named('a', createArray('b'))]"

@@ -158,13 +158,13 @@ def test_modules_may_lie_elsewhere_in_the_project(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "what"),
     [
-        ("module m 'none.bicep' = {\n  name: 'm'\n}", "main.bicep:1:10: the module 'none.bicep': 'none.bicep' does not"),
+        ("module m 'none.bicep' = {\n  name: 'm'\n}", "1:10: the module 'none.bicep': 'none.bicep' does not"),
         ("module m '../out.bicep' = {\n  name: 'm'\n}", "leads out of"),
         ("module m '/etc/passwd' = {\n  name: 'm'\n}", "is not a relative path"),
         ("module m 'br/public:avm/x:1.0' = {\n  name: 'm'\n}", "only modules in local files"),
         (M + "}", "main.bicep:1:8: the module needs the parameter 'name'"),
         (M + "  params: { name: 'a', nmae: 'b' }\n}", "main.bicep:3:30: the module has no parameter 'nmae'"),
-        (M + "  params: { name: 'a' }\n}\noutput o string = m.outputs.di", "main.bicep:5:29: 'm' has no output 'di'"),
+        (M + "  params: { name: 'a' }\n}\noutput o string = m.outputs.di", "5:29: 'm' has no output 'di'"),
         (M + "  params: { name: 'a' }\n}\noutput o string = m.id", "a module has no 'id'"),
         (M + "  scope: subscription()\n  params: { name: 'a' }\n}",
          "main.bicep:1:8: this can only be deployed into a resource group"),
@@ -219,4 +219,26 @@ def test_loaded_files_become_variables(folder: Path) -> None:
         "old": "[variables('$fxv#1')]",
         "a": "[variables('$fxv#2').a]",
         "bytes": "[variables('$fxv#3')]",
+    }
+
+
+def test_a_secret_of_a_key_vault_is_a_reference_that_only_a_parameter_can_be(folder: Path) -> None:
+    template = compiled_in(
+        folder,
+        """
+        resource vault 'Microsoft.KeyVault/vaults@2023-07-01' existing = {
+          name: 'v'
+        }
+        module m 'modules/part.bicep' = {
+          name: 'm'
+          params: { name: vault.getSecret('part', '7') }
+        }
+        """,
+    )
+    assert template["resources"][0]["properties"]["parameters"]["name"] == {
+        "reference": {
+            "keyVault": {"id": "[resourceId('Microsoft.KeyVault/vaults', 'v')]"},
+            "secretName": "part",
+            "secretVersion": "7",
+        }
     }

@@ -11,12 +11,13 @@ from remora.azure.bicep.declarations import declare
 from remora.azure.bicep.decorators import LIMITS, decorations, described
 from remora.azure.bicep.dependencies import first_circle
 from remora.azure.bicep.files import Files
+from remora.azure.bicep.functions import NAMESPACE
 from remora.azure.bicep.naming import is_runtime
 from remora.azure.bicep.parser import parse
 from remora.azure.bicep.resources import document
 from remora.azure.bicep.source import Source
 from remora.azure.bicep.symbols import Module, Program, Resource
-from remora.azure.bicep.terms import Copy, Json, copy_document, to_json
+from remora.azure.bicep.terms import Copy, Json, call, calls, copy_document, to_json
 from remora.azure.bicep.translator import Translator
 from remora.azure.bicep.types import declared, definition, is_plain
 from remora.errors import InvalidFile
@@ -57,6 +58,8 @@ def _compile(source: Source, files: Files) -> dict[str, Json]:
         }
     if program.types:
         template["definitions"] = {name: definition(program, node) for name, node in program.types.items()}
+    if program.functions:
+        template["functions"] = _functions(program)
     template["parameters"] = {name: _parameter(program, node) for name, node in program.parameters.items()}
     template["variables"] = {}  # here, but filled after the others: they say what it has to hold
     template["resources"] = _resources(program)
@@ -71,7 +74,7 @@ def _needs_symbols(program: Program) -> bool:
     kinds += [output.type for output in program.outputs.values()]
     marks = [mark.name for output in program.outputs.values() for mark in output.decorators]
     return (
-        bool(program.types)
+        bool(program.types or program.functions)
         or not all(is_plain(kind) for kind in kinds)
         or any(variable.type is not None for variable in program.variables.values())
         or "secure" in marks
@@ -102,6 +105,27 @@ def _is_kept(program: Program, found: Resource | Module) -> bool:
     if isinstance(found, Module) or not found.existing:
         return True
     return Translator(program).is_named(found)
+
+
+def _functions(program: Program) -> Json:
+    members: dict[str, Json] = {name: _function(program, node) for name, node in program.functions.items()}
+    return [{"namespace": NAMESPACE, "members": members}]
+
+
+def _function(program: Program, node: nodes.Function) -> Json:
+    """A function of the file's own. It knows its parameters and other functions, and nothing else."""
+    decorated = decorations(program, node.decorators, allowed=("description", "metadata"))
+    known = {name: call("parameters", name) for name, _ in node.parameters}
+    translator = Translator(program, known)
+    body = translator.term(node.body)
+    named = (found for found in calls(body) if found.name in ("parameters", "variables"))
+    if translator.mentions or any(found not in known.values() for found in named):
+        raise program.source.refuse(node.body.at, "a function can only use its own parameters")
+    parameters: list[Json] = [
+        {**declared(program, kind, {}, node.at), "name": name} for name, kind in node.parameters
+    ]
+    output = {**declared(program, node.returns, {}, node.at), "value": to_json(body)}
+    return described({"parameters": parameters, "output": output}, decorated)
 
 
 def _parameter(program: Program, node: nodes.Parameter) -> Json:

@@ -41,12 +41,15 @@ def declare(program: Program, node: nodes.Declaration, compile_module: CompileMo
         _declare_apart(program, node)
 
 
-def _declare_apart(program: Program, node: nodes.Output | nodes.Alias | nodes.Metadata) -> None:
-    """Outputs, types and metadata: no expression names them, so they may be called as others are."""
+def _declare_apart(
+    program: Program, node: nodes.Output | nodes.Alias | nodes.Metadata | nodes.Function
+) -> None:
+    """Outputs, types, metadata and functions: no value has their name, so others may have it too."""
     homes: dict[type, dict[str, Any]] = {
         nodes.Output: program.outputs,
         nodes.Alias: program.types,
         nodes.Metadata: program.metadata,
+        nodes.Function: program.functions,
     }
     home = homes[type(node)]
     if node.name in home:

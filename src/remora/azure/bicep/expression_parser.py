@@ -198,9 +198,11 @@ class ExpressionParser:
         """The names up to `) =>`; None, and nothing taken, where this is no lambda."""
         cursor, start = self._cursor, self._cursor.index
         names: list[str] = []
+        cursor.skip_newlines()
         while cursor.next.kind == "name":
             names.append(cursor.take().text)
             cursor.took(",")
+            cursor.skip_newlines()
         if cursor.took(")") and cursor.sees("=>"):
             return tuple(names)
         cursor.index = start

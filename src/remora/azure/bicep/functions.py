@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+NAMESPACE = "__bicep"
+"""Where the Bicep CLI keeps the functions that a file declares."""
+
 LAMBDAS = {"map", "filter", "reduce", "sort", "toObject", "groupBy", "mapValues"}
 SCOPES = {"resourceGroup", "subscription", "tenant", "managementGroup"}
 """With arguments these name another scope, which only `scope:` can take."""

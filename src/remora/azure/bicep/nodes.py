@@ -278,6 +278,18 @@ class Alias:
 
 
 @dataclass(frozen=True, slots=True)
+class Function:
+    """`func name(parameter type, …) type => body`"""
+
+    at: int
+    name: str
+    decorators: tuple[Decorator, ...]
+    parameters: tuple[tuple[str, Type], ...]
+    returns: Type
+    body: Expression
+
+
+@dataclass(frozen=True, slots=True)
 class Resource:
     """`resource name 'type' = body`, also nested in another's body."""
 
@@ -298,4 +310,4 @@ class Module:
     decorators: tuple[Decorator, ...]
 
 
-Declaration = TargetScope | Metadata | Parameter | Variable | Output | Alias | Resource | Module
+Declaration = TargetScope | Metadata | Parameter | Variable | Output | Alias | Function | Resource | Module

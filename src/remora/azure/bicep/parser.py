@@ -11,7 +11,7 @@ from remora.azure.bicep.source import Source
 from remora.azure.bicep.tokens import tokenize
 from remora.azure.bicep.type_parser import TypeParser
 
-ELSEWHERE = ("func", "import", "extension", "provider", "using", "assert", "test")
+ELSEWHERE = ("import", "extension", "provider", "using", "assert", "test")
 """Declarations that exist in Bicep and not here."""
 
 Decorators = tuple[nodes.Decorator, ...]
@@ -34,6 +34,7 @@ class _Parser:
             "var": self._variable,
             "output": self._output,
             "type": self._alias,
+            "func": self._function,
             "resource": self.resource,
             "module": self._module,
         }
@@ -110,6 +111,24 @@ class _Parser:
         name = self._cursor.name("the name of the type")
         self._cursor.expect("=")
         return nodes.Alias(name.at, name.text, decorators, self._types.type())
+
+    def _function(self, decorators: Decorators) -> nodes.Function:
+        cursor = self._cursor
+        name = cursor.name("the name of the function")
+        cursor.expect("(")
+        parameters: list[tuple[str, nodes.Type]] = []
+        cursor.skip_newlines()
+        while not cursor.took(")"):
+            parameters.append((cursor.name("a parameter").text, self._types.type()))
+            cursor.skip_newlines()
+            if not cursor.sees(")"):
+                cursor.expect(",")
+                cursor.skip_newlines()
+        returns = self._types.type()
+        cursor.expect("=>")
+        cursor.skip_newlines()
+        body = self._expressions.expression()
+        return nodes.Function(name.at, name.text, decorators, tuple(parameters), returns, body)
 
     def _module(self, decorators: Decorators) -> nodes.Module:
         name = self._cursor.name("the name of the module")

@@ -142,4 +142,19 @@ def _is_required(parameter: Json) -> bool:
 def _argument(translator: Translator, node: nodes.Expression) -> Json:
     if isinstance(node, nodes.For):
         return {"copy": [copy_document(translator.loop(node, "value"), "value")]}
-    return {"value": to_json(translator.value(node))}
+    return _secret(translator, node) or {"value": to_json(translator.value(node))}
+
+
+def _secret(translator: Translator, node: nodes.Expression) -> dict[str, Json] | None:
+    """`vault.getSecret(name, version)`, which only the parameter of a module can be."""
+    if not isinstance(node, nodes.Invoke) or not isinstance(node.function, nodes.Get):
+        return None
+    vault = translator.reference(node.function.target)
+    if vault is None or node.function.key != nodes.String(node.function.key.at, ("getSecret",)):
+        return None
+    if not 1 <= len(node.arguments) <= 2:
+        raise translator.program.source.refuse(node.at, "getSecret takes a name and perhaps a version")
+    translator.mention(vault, weak=True)
+    names = [to_json(translator.term(argument)) for argument in node.arguments]
+    found: dict[str, Json] = {"keyVault": {"id": to_json(translator.id_of(vault))}, "secretName": names[0]}
+    return {"reference": found | ({"secretVersion": names[1]} if len(names) > 1 else {})}

@@ -77,6 +77,7 @@ class Program:
     deployed: dict[str, Resource | Module] = field(default_factory=dict)
     outputs: dict[str, nodes.Output] = field(default_factory=dict)
     types: dict[str, nodes.Alias] = field(default_factory=dict)
+    functions: dict[str, nodes.Function] = field(default_factory=dict)
     metadata: dict[str, nodes.Metadata] = field(default_factory=dict)
     symbolic: bool = False
     resolved: dict[str, Resolved] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from remora.azure.bicep import nodes
-from remora.azure.bicep.functions import LAMBDAS, OPERATORS, SAME, SCOPES, is_list
+from remora.azure.bicep.functions import LAMBDAS, NAMESPACE, OPERATORS, SAME, SCOPES, is_list
 from remora.azure.bicep.loading import LOADERS
 from remora.azure.bicep.naming import Naming, is_runtime
 from remora.azure.bicep.symbols import Mention, Module, Program, Reference, Resolved, Resource
@@ -273,6 +273,8 @@ class Translator(Naming):
         raise self.program.source.refuse(node.at, "this is no function")
 
     def _function(self, node: nodes.Invoke, name: str) -> Term:
+        if name in self.program.functions and isinstance(node.function, nodes.Name):
+            return Call(f"{NAMESPACE}.{name}", tuple(self.term(argument) for argument in node.arguments))
         if name == "any" and len(node.arguments) == 1:
             return self.term(node.arguments[0])
         if name == "nameof" and len(node.arguments) == 1:
@@ -286,6 +288,8 @@ class Translator(Naming):
         return Call(name, tuple(self._argument(argument, name) for argument in node.arguments))
 
     def _argument(self, node: nodes.Expression, function: str) -> Term:
+        if isinstance(node, nodes.Group):
+            return self._argument(node.value, function)
         if not isinstance(node, nodes.Lambda) or function not in LAMBDAS:
             return self.term(node)
         names = {name: call("lambdaVariables", name) for name in node.parameters}
