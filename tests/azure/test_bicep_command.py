@@ -12,6 +12,8 @@ import pytest
 
 from remora.azure.bicep import build
 from remora.errors import InvalidFile
+from remora.project.config import load_inference_config
+from remora.project.scaffold import write_scaffold
 
 TEMPLATE = {"contentVersion": "9.9.9.9", "resources": [], "metadata": {"from": "the CLI"}}
 
@@ -99,23 +101,37 @@ def test_a_cli_that_fails_is_not_replaced_by_ours(source: Path, tools: Path, scr
     assert caught.value.hint == f"try: bicep build --stdout {source}"
 
 
-def test_provision_shows_what_the_cli_says(source: Path, tools: Path) -> None:
-    project = source.parent.parent
-    (project / "infra/provision").mkdir()
-    source.rename(project / "infra/provision/inference.bicep")
-    write_tool(tools, "bicep", "echo 'inference.bicep(1,1) : Error BCP007: no such thing' >&2\nexit 1")
-    environment = {
-        **os.environ,
-        "PATH": f"{tools}:{os.environ['PATH']}",
-        "REMORA_HOME": str(project / "home"),
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "remora", "provision", str(project), "--yes"],
+def provision(project: Path, tools: Path, home: Path) -> subprocess.CompletedProcess[str]:
+    """`remora provision` with the stand-ins before everything else on PATH."""
+    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "REMORA_HOME": str(home)}
+    return subprocess.run(
+        [sys.executable, "-m", "remora", "provision", str(project), "--yes", "-g", "cli-made"],
         env=environment,
         capture_output=True,
         check=False,
         text=True,
     )
+
+
+def test_provision_deploys_what_the_cli_writes(tmp_path: Path, tools: Path, home: Path) -> None:
+    project = tmp_path / "project"
+    write_scaffold(project, base="base", name="b", adapters={})
+    compiled = (project / "infra/provision/inference.json").read_text()
+    (tools / "template.json").write_text(compiled.replace("aiacaapp", "fromthecli"))
+    write_tool(tools, "bicep", f"cat {tools}/template.json\necho 'a warning' >&2")
+    done = provision(project, tools, home)
+    assert done.returncode == 0, done.stderr
+    assert "compiled by: bicep build --stdout" in done.stderr
+    assert "a warning" in done.stderr
+    assert (load_inference_config(project).app or "").startswith("fromthecli")
+
+
+def test_provision_shows_what_the_cli_refuses(source: Path, tools: Path, tmp_path: Path) -> None:
+    project = source.parent.parent
+    (project / "infra/provision").mkdir()
+    source.rename(project / "infra/provision/inference.bicep")
+    write_tool(tools, "bicep", "echo 'inference.bicep(1,1) : Error BCP007: no such thing' >&2\nexit 1")
+    done = provision(project, tools, tmp_path / "home")
     assert done.returncode == InvalidFile.exit_code
     assert "Error BCP007: no such thing" in done.stderr
     assert "Traceback" not in done.stderr

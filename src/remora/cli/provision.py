@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from remora.azure.bicep import build
+from remora.azure.bicep import OUR_COMPILER, build
 from remora.azure.profile import Clients
 from remora.azure.provision import create_group, group_location, list_subscriptions
 from remora.azure.provision import provision as provision_template
@@ -107,6 +107,8 @@ def _read_template(folder: Path, out: Output) -> dict[str, Any]:
         built = build(path, root=folder)
     except FileNotFoundError as error:
         raise ProjectIncomplete(f"{path} does not exist", hint=f"run: remora init {folder}") from error
+    if built.compiler != OUR_COMPILER:
+        out.note(f"compiled by: {built.compiler}")
     for line in built.diagnostics:
         out.note(line)
     return built.template

@@ -18,6 +18,7 @@ from remora.errors import InvalidFile
 
 BUILD_SECONDS = 180
 VERSION_SECONDS = 30
+OUR_COMPILER = "remora"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def build(path: Path, root: Path | None = None, search_path: str | None = None) 
         text = source.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidFile(f"{path} is not UTF-8: {error}", hint="save it as UTF-8") from None
-    return Built(compile_bicep(text, path, root), "remora")
+    return Built(compile_bicep(text, path, root), OUR_COMPILER)
 
 
 def find_cli(search_path: str | None = None) -> tuple[str, ...] | None:

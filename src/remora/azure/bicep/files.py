@@ -35,10 +35,14 @@ class Files:
         """The file of that relative path. Raises Unreadable."""
         if name.startswith("/") or "\\" in name:
             raise Unreadable(f"{name!r} is not a relative path with forward slashes")
-        path = (self.folder / name).resolve()
+        try:
+            path = (self.folder / name).resolve()
+            is_file = path.is_file()
+        except (OSError, ValueError) as error:  # a name that is too long, a NUL in it
+            raise Unreadable(f"{name!r} is no path: {error}") from None
         if not path.is_relative_to(self.root.resolve()):
             raise Unreadable(f"{name!r} leads out of {self.root}, and nothing is read from there")
-        if not path.is_file():
+        if not is_file:
             raise Unreadable(f"{name!r} does not exist")
         return path
 
@@ -47,7 +51,10 @@ class Files:
         path = self.find(name)
         if path.stat().st_size > LARGEST_FILE:
             raise Unreadable(f"{name!r} has more than {LARGEST_FILE} bytes")
-        return path.read_bytes()
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise Unreadable(f"{name!r} cannot be read: {error.strerror}") from None
 
     def text(self, name: str, encoding: str = "utf-8") -> str:
         """A text file's content. Raises Unreadable."""
