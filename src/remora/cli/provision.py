@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from remora.azure.bicep import compile_bicep
+from remora.azure.bicep import OUR_COMPILER, build
 from remora.azure.profile import Clients
 from remora.azure.provision import create_group, group_location, list_subscriptions
 from remora.azure.provision import provision as provision_template
@@ -80,7 +80,7 @@ def provision(
 def provision_project(folder: Path, wishes: Wishes, out: Output) -> tuple[InferenceConfig, bool]:
     """Deploy the project's template; returns the config as written, and whether anything changed."""
     settings = read_settings(folder)
-    template = _read_template(folder)
+    template = _read_template(folder, out)
     parameters = load_parameters(folder)
     config, finetuning = load_inference_config(folder), load_finetuning_config(folder)
     clients = connect(settings, out)
@@ -101,14 +101,17 @@ def provision_project(folder: Path, wishes: Wishes, out: Output) -> tuple[Infere
     return written, provisioned.changed
 
 
-def _read_template(folder: Path) -> dict[str, Any]:
+def _read_template(folder: Path, out: Output) -> dict[str, Any]:
     path = folder / TEMPLATE_FILE
     try:
-        source = path.read_text(encoding="utf-8")
+        built = build(path, root=folder)
     except FileNotFoundError as error:
         raise ProjectIncomplete(f"{path} does not exist", hint=f"run: remora init {folder}") from error
-    template: dict[str, Any] = compile_bicep(source, path)
-    return template
+    if built.compiler != OUR_COMPILER:
+        out.note(f"compiled by: {built.compiler}")
+    for line in built.diagnostics:
+        out.note(line)
+    return built.template
 
 
 def _subscription(
