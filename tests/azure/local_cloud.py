@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from remora.azure.apps import ContainerApp
+from remora.azure.groups import create_group, list_subscriptions
 from remora.azure.profile import Clients, load_profile
-from remora.azure.provision import create_group, list_subscriptions
 
 START_SECONDS = 60
 PRINTER = Path(__file__).with_name("printer.py")

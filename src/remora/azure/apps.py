@@ -117,12 +117,16 @@ class ContainerApp:
             document: Json = self._apps.get_auth_token(self.group, self.name).as_dict()
         return str(document["properties"]["token"])
 
-    def roll_out(self, environment: Mapping[str, str], *, min_replicas: int, max_replicas: int) -> str:
-        """Change environment and scale, which makes a new revision, and return its name."""
+    def roll_out(self, environment: Mapping[str, str | None], *, min_replicas: int, max_replicas: int) -> str:
+        """Change environment and scale, which makes a new revision, and return its name.
+
+        A variable whose value is None is taken away.
+        """
         template = self.read().template
         container = template["containers"][0]
         kept = [variable for variable in container.get("env") or () if variable["name"] not in environment]
-        container["env"] = kept + [{"name": name, "value": value} for name, value in environment.items()]
+        given = {name: value for name, value in environment.items() if value is not None}
+        container["env"] = kept + [{"name": name, "value": value} for name, value in given.items()]
         template["scale"] = {
             **(template.get("scale") or {}),
             "minReplicas": min_replicas,

@@ -53,7 +53,7 @@ def _settled(app_now: ContainerApp, name: str, out: Output) -> Revision:
         return revision
     with out.step(f"waiting for revision {name}") as say:
         try:
-            app_now.wait_until_ready(name, timeout_seconds=START_SECONDS, progress=say)
+            app_now.wait_until_ready(name, timeout_seconds=START_SECONDS, progress=say.now)
             say(f"revision {name} is ready")
         except RemoraError as error:
             say(error.message)
