@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from azure.core.credentials import AccessToken, AccessTokenInfo
 
+from remora.errors import SignInRequired
+
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
@@ -43,7 +45,12 @@ def azure_credential() -> TokenCredential:
 
     # The SDK logs each failed attempt as a warning, and without any handler Python prints those.
     logging.getLogger("azure").addHandler(logging.NullHandler())
-    credential: TokenCredential = DefaultAzureCredential()
+    try:
+        credential: TokenCredential = DefaultAzureCredential()
+    except ValueError as error:  # a variable holds what can be no tenant, authority or chain
+        raise SignInRequired(
+            f"the AZURE_* variables are wrong: {error}", hint="mend or unset them, then: az login"
+        ) from error
     return credential
 
 
