@@ -102,9 +102,7 @@ def provision_project(folder: Path, wishes: Wishes, out: Output) -> tuple[Infere
     clients, group = target.clients, target.wanted.group
     prepared = prepare_target(target) if target.exists else None
     if prepared is None or not (prepared.outputs is not None or prepared.running):
-        _preflight(
-            clients, replace(target.wanted, resource_ids=prepared.resource_ids if prepared else ()), out
-        )
+        _preflight(clients, with_resources(target.wanted, prepared), out)
     if prepared is None:
         with out.step(f"creating resource group {group!r} in {target.location}"):
             create_group(clients, group, target.location)
@@ -153,6 +151,11 @@ def prepare_target(target: Target) -> Prepared:
     return prepare(target.clients, wanted.group, wanted.template, wanted.parameters)
 
 
+def with_resources(wanted: Wanted, prepared: Prepared | None) -> Wanted:
+    """The same, with the resources that it is about, where they are known."""
+    return replace(wanted, resource_ids=prepared.resource_ids if prepared else ())
+
+
 def _preflight(clients: Clients, wanted: Wanted, out: Output) -> None:
     """Refuse what would fail; register providers, once the user agrees."""
     for namespace in check(clients, wanted, out):
@@ -163,11 +166,6 @@ def _preflight(clients: Clients, wanted: Wanted, out: Output) -> None:
             )
         with out.step(f"registering provider {namespace}") as say:
             register_provider(clients, namespace, say.now)
-
-
-def with_resources(wanted: Wanted, prepared: Prepared | None) -> Wanted:
-    """The same, with the resources that it is about, where they are known."""
-    return replace(wanted, resource_ids=prepared.resource_ids if prepared else ())
 
 
 def _provision(target: Target, prepared: Prepared, out: Output) -> Provisioned:
