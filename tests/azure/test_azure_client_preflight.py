@@ -111,6 +111,9 @@ def test_gpus_that_the_environment_has_already_need_no_new_quota(arm: ArmStandIn
     arm.answers["GET", USAGES] = usages(SubscriptionConsumptionT4Gpus=(4, 4))
     again = Wanted("g", "westus3", TEMPLATE, {"profile": T4}, ids)
     assert check_gpus(arm.clients(), again) == []
+    more = Wanted("g", "westus3", TEMPLATE, {"profile": T4, "maximumInstanceCount": 5}, ids)
+    with pytest.raises(Refused, match="need 5 GPUs"):
+        check_gpus(arm.clients(), more)
 
 
 def test_a_profile_cannot_change_its_kind(arm: ArmStandIn) -> None:

@@ -48,8 +48,8 @@ def check_gpus(clients: Clients, wanted: Wanted) -> list[str]:
     for profile in types:
         _check_unchanged(profile, existing)
         warnings += _check_offered(clients, profile, wanted.location)
-        if not any(item.get("workloadProfileType") == profile for item in existing):
-            warnings += _check_quota(clients, profile, wanted)
+        ours = any(item.get("workloadProfileType") == profile for item in existing)
+        warnings += _check_quota(clients, profile, wanted, used_by_us=ours)
     return warnings
 
 
@@ -85,7 +85,8 @@ def _check_offered(clients: Clients, profile: str, location: str) -> list[str]:
     return []
 
 
-def _check_quota(clients: Clients, profile: str, wanted: Wanted) -> list[str]:
+def _check_quota(clients: Clients, profile: str, wanted: Wanted, *, used_by_us: bool) -> list[str]:
+    """Against what is left; where the environment has the profile already, what is in use may be its own."""
     gpu = GPUS.get(profile)
     if gpu is None:
         return [f"the quota for {profile} is not known here"]
@@ -98,7 +99,8 @@ def _check_quota(clients: Clients, profile: str, wanted: Wanted) -> list[str]:
     if usage is None:
         return [f"{wanted.location!r} does not tell the quota {gpu.quota}"]
     replicas = int(wanted.parameters.get("maximumInstanceCount", 1))
-    needed, left = replicas * gpu.per_replica, int(usage["limit"] - usage["currentValue"])
+    in_use = 0 if used_by_us else usage["currentValue"]
+    needed, left = replicas * gpu.per_replica, int(usage["limit"] - in_use)
     if needed > left:
         raise Refused(
             f"{replicas} replicas of {profile} need {needed} GPUs; in {wanted.location!r} quota {gpu.quota}"

@@ -13,7 +13,14 @@ from threading import Thread
 
 from remora.azure.apps import AppState, ContainerApp
 from remora.azure.log_stream import MAX_TAIL_LINES, LogLine, Seen, Source, read_stream
-from remora.errors import CloudUnavailable, DeploymentNotFound, NotReady, RemoraError, SignInRequired
+from remora.errors import (
+    CloudUnavailable,
+    DeploymentNotFound,
+    NotReady,
+    ProvisioningFailed,
+    RemoraError,
+    SignInRequired,
+)
 
 LOOK_SECONDS = 2.0
 """How often it is asked which replicas there are."""
@@ -95,7 +102,7 @@ class Follower:
         try:
             sources = self._sources()
             self._token = self._token or self._app.log_token()
-        except CloudUnavailable as error:
+        except (CloudUnavailable, ProvisioningFailed) as error:  # gone, overloaded, or in trouble itself
             if not self._unreachable:
                 self._note(f"the cloud does not answer, trying again: {error.message}")
             self._unreachable = True

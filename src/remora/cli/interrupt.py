@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from remora.cli.output import Output
-from remora.errors import Interrupted
+from remora.errors import Interrupted, RemoraError
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def interruptible(out: Output, work: Work) -> Iterator[None]:
 
 
 def _interrupted(out: Output, work: Work) -> Interrupted:
-    if not work.begun():
+    if not _begun(work):
         return Interrupted("interrupted; nothing that serves was changed", hint=f"go on with: {work.again}")
     if out.agrees(f"Leave {work.what} running in the cloud? No cancels it", default=True):
         return Interrupted(
@@ -43,3 +43,11 @@ def _interrupted(out: Output, work: Work) -> Interrupted:
     with out.step(f"cancelling {work.what}"):
         work.cancel()
     return Interrupted(f"cancelled: {work.cancelled}", hint=f"begin anew with: {work.again}")
+
+
+def _begun(work: Work) -> bool:
+    """A cloud that cannot be asked any more may well be at work."""
+    try:
+        return work.begun()
+    except RemoraError:
+        return True

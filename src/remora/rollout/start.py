@@ -28,6 +28,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from socket import AF_INET, AF_INET6
+from socketserver import TCPServer
 from threading import Event, Thread
 
 ALL_INTERFACES = "0.0.0.0"  # noqa: S104 - in a container, only the ingress can reach it
@@ -93,7 +94,14 @@ def open_door(host: str, port: int, reason: str) -> Iterator[None]:
     class Door(ThreadingHTTPServer):
         address_family = AF_INET6 if ":" in host else AF_INET
 
-    with Door((host, port), Doorkeeper) as door:
+        def server_bind(self) -> None:
+            TCPServer.server_bind(self)  # HTTPServer's would ask DNS for a name that nobody reads
+
+    try:
+        door = Door((host, port), Doorkeeper)
+    except OSError as error:
+        sys.exit(f"cannot listen on {host}:{port}: {error}")
+    with door:
         waiting = Thread(target=door.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
         waiting.start()
         try:
