@@ -142,6 +142,31 @@ def test_at_a_terminal_a_rollout_can_be_cancelled(project: Project) -> None:
     assert after.latest_revision != before.latest_revision
 
 
+def test_the_logs_say_what_the_platform_did(project: Project) -> None:
+    process = project.user.start("logs", str(project.root), "--system", "--tail", "300")
+    printed, said = process.communicate(timeout=WAIT_SECONDS)
+    assert process.returncode == 0, said
+    events = [json.loads(line) for line in printed.splitlines()]
+    assert {event["schema"] for event in events} == {"remora.log/v1"}
+    assert any("ContainerStarted" in event["text"] for event in events)
+
+
+def test_following_logs_ends_with_ctrl_c_and_no_error(project: Project) -> None:
+    process = project.user.start("logs", str(project.root), "-f", "--system")
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["text"]
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=WAIT_SECONDS)
+    assert process.returncode == 130
+    assert "Error" not in said
+
+
+def test_a_revision_that_is_not_there_is_not_waited_for(project: Project) -> None:
+    ran = project.user.run("logs", str(project.root), "-f", "--revision", "nope")
+    assert ran.code == 3
+    assert "'nope'" in ran.message
+
+
 DEPLOYMENT = "resourcegroups/g/providers/microsoft.resources/deployments/remora-inference"
 
 

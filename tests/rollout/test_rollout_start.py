@@ -226,6 +226,14 @@ def test_while_packages_are_installed_the_port_is_open_and_says_why(
     assert not answers(url)
 
 
+def test_a_port_that_is_taken_is_named(container: Container) -> None:
+    with socket.create_server(("127.0.0.1", container.port)):
+        code, _, said = container.run()
+    assert code == 1
+    assert f"127.0.0.1:{container.port}" in said
+    assert "Traceback" not in said
+
+
 def test_a_container_that_is_stopped_does_not_wait_for_the_download(
     container: Container, slow_index: SlowIndex
 ) -> None:

@@ -15,7 +15,7 @@ from remora.azure.log_stream import MAX_TAIL_LINES, LogLine
 from remora.azure.logs import Follower, read_logs, read_system_logs
 from remora.cli.context import FolderArgument, open_deployment
 from remora.cli.output import Mode, Output, OutputOption
-from remora.errors import InvalidInput
+from remora.errors import Interrupted, InvalidInput
 
 app = typer.Typer(add_completion=False)
 
@@ -46,11 +46,17 @@ def logs(
     app_now = open_deployment(folder, out).app
     if revision is not None:
         app_now.revision(revision)  # or a misspelt one would be waited for
-    for line in _lines(app_now, out, follow=follow, tail=tail, revision=revision, system=system):
-        if out.mode is Mode.JSON:
-            out.line(json.dumps({"schema": "remora.log/v1", **asdict(line)}))
-        else:
-            out.line(f"{line.time} {line.text}" if system else line.text)
+    try:
+        for line in _lines(app_now, out, follow=follow, tail=tail, revision=revision, system=system):
+            out.line(_shown(line, out.mode, system))
+    except KeyboardInterrupt:  # how following ends: nothing to report
+        raise typer.Exit(Interrupted.exit_code) from None
+
+
+def _shown(line: LogLine, mode: Mode, system: bool) -> str:
+    if mode is Mode.JSON:
+        return json.dumps({"schema": "remora.log/v1", **asdict(line)})
+    return f"{line.time} {line.text}" if system else line.text
 
 
 def _lines(
