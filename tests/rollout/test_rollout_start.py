@@ -244,3 +244,4 @@ def test_a_container_that_is_stopped_does_not_wait_for_the_download(
     process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 128 + signal.SIGTERM
     assert container.kept() == {}
+    assert list(container.share.parent.glob("remora-deps-*")) == []

@@ -125,7 +125,14 @@ class Installer:
         self._stop.set()
 
     def install(self) -> None:
-        """Exits where pip fails."""
+        """Exits where pip fails, and leaves nothing behind in this container then."""
+        try:
+            self._install_or_exit()
+        except BaseException:
+            shutil.rmtree(self.target, ignore_errors=True)
+            raise
+
+    def _install_or_exit(self) -> None:
         started = time.monotonic()
         if self._wheels.is_dir():
             say(f"installing {len(self._missing)} packages from {self._wheels}")
