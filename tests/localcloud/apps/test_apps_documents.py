@@ -64,7 +64,10 @@ def test_what_makes_one(other: Json) -> None:
 
 REFUSED: dict[str, tuple[Json, str]] = {
     "no environment": ({"environmentId": None}, "environmentId is required"),
-    "weights": ({"configuration": {"ingress": {"traffic": [{"weight": 90}]}}}, "add up to 90"),
+    "weights": (
+        {"configuration": {"ingress": {"traffic": [{"latestRevision": True, "weight": 90}]}}},
+        "add up to 90",
+    ),
     "tcp": ({"configuration": {"ingress": {"transport": "tcp"}}}, "does not emulate TCP ingress"),
     "mode": ({"configuration": {"activeRevisionsMode": "Many"}}, "'Many' is not one of"),
     "no container": ({"template": {"containers": []}}, "has 0 containers"),

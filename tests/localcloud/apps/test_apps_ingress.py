@@ -9,7 +9,6 @@ import pytest
 from tests.localcloud.apps.cloud import Cloud, until
 
 from remora.localcloud.apps.host import Limits
-from remora.localcloud.apps.traffic import WeightedTurns
 
 
 @pytest.fixture
@@ -84,10 +83,3 @@ async def test_the_address_survives_a_restart(make_cloud: Callable[..., Cloud]) 
     assert second.url == url
     await until(lambda: second.revision(second.latest)["healthState"] == "Healthy")
     assert (await second.get())["pid"]
-
-
-def test_turns_follow_the_weights_and_mix() -> None:
-    turns = WeightedTurns()
-    assert [turns.next({"a": 75, "b": 25}) for _ in range(4)].count("a") == 3
-    assert turns.next({"a": 0}) is None
-    assert {turns.next({"a": 1, "b": 1}) for _ in range(2)} == {"a", "b"}

@@ -219,13 +219,6 @@ async def test_revision_names(cloud: Cloud) -> None:
     assert len(cloud.revisions()) == 3
 
 
-async def test_no_replicas_run_nothing(cloud: Cloud) -> None:
-    await cloud.deploy(replicas=0)
-    assert cloud.properties["latestReadyRevisionName"] == cloud.latest
-    assert cloud.revision(cloud.latest)["runningState"] == "ScaledToZero"
-    assert cloud.replicas(cloud.latest) == []
-
-
 async def test_replicas_take_turns(cloud: Cloud) -> None:
     await cloud.deploy(replicas=2)
     await until(lambda: cloud.revision(cloud.latest)["healthState"] == "Healthy")

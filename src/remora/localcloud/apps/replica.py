@@ -11,8 +11,8 @@ import secrets
 import shutil
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -91,8 +91,8 @@ class Replica:
         self._ready_since: float | None = None
         self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
 
-    def start(self, after: Awaitable[object] | None = None) -> None:
-        """Run, once `after` (the end of the replica that this one takes over from) is done."""
+    def start(self, after: Callable[[], Awaitable[None]]) -> None:
+        """Run, once `after` (its predecessor ended, there is room) is done."""
         self._normal("AssigningReplica", f"Replica '{self.name}' has been scheduled to run on this machine.")
         self._supervisor = asyncio.create_task(self._supervise(after))
 
@@ -117,8 +117,8 @@ class Replica:
         if self._container is not None:
             self._container.kill()
 
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[int]:
+    @contextmanager
+    def serving(self) -> Iterator[int]:
         """Holds the replica up while a request is in flight to the port that this gives."""
         self._in_flight += 1
         self._idle.clear()
@@ -147,9 +147,13 @@ class Replica:
         if not self.status.ready:
             self._update(details=message)
 
-    async def _supervise(self, after: Awaitable[object] | None) -> None:
-        if after is not None:
-            await after
+    def on_no_room(self, why: str) -> None:
+        message = f"Replica '{self.name}' waits to be assigned: {why}."
+        self._warning("AssigningReplicaFailed", message)
+        self._update(details=f"AssigningReplica: {why}")
+
+    async def _supervise(self, after: Callable[[], Awaitable[None]]) -> None:
+        await after()
         attempts = 0
         while True:
             problem = await self._run_once()
