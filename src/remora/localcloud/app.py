@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -58,13 +59,14 @@ def create_cloud(
     keys = AccountKeys(state)
     store = ResourceStore(state)
     storage = StorageService(store=store, keys=keys, shares_root=shares_root, files_url=files_url)
-    services: tuple[Service, ...] = (
-        storage,
-        LogsService(state),
-        AppsService(state, home, shares_root, arm_url=arm_url),
-    )
-    api = create_arm_api(LOCAL_SUBSCRIPTION, services, store, state, storage.arm_routes)
+    apps = AppsService(state, home, shares_root, arm_url=arm_url)
     token = _token(state)
+    logs = LogsService(
+        state, apps.logs, accepts=lambda sent: hmac.compare_digest(sent.encode(), token.encode())
+    )
+    services: tuple[Service, ...] = (storage, logs, apps)
+    service_routes = (*storage.arm_routes, *apps.arm_routes)
+    api = create_arm_api(LOCAL_SUBSCRIPTION, services, store, state, service_routes)
     routes = [
         Route("/healthz", _healthz),
         *(route for service in services for route in service.routes),

@@ -142,7 +142,7 @@ async def test_ids_are_spelled_as_recorded(cloud: Cloud) -> None:
     assert token["type"] == "Microsoft.App/containerApps/accesstoken"
     (replica,) = cloud.replicas(cloud.latest)
     short = cloud.app.child("revisions", cloud.latest).child("replicas", replica["name"][:-3])
-    assert cloud.virtual("revisions/replicas").get(short) == cloud.replicas(cloud.latest)[0]
+    assert cloud.virtual("containerApps/revisions/replicas").get(short) == cloud.replicas(cloud.latest)[0]
 
 
 @pytest.mark.parametrize(

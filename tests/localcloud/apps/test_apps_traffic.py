@@ -116,7 +116,7 @@ async def test_a_canary_gets_exactly_its_share_then_all(cloud: Cloud) -> None:
     )
     assert await answers(cloud.url, 100) == {"a": 90, "b": 10}
     weights = {item["name"]: item["properties"]["trafficWeight"] for item in cloud.revisions()}
-    assert weights == shares
+    assert weights == {"web--a": 90, "web--b": 10}
     await deploy_b(cloud, {"latestRevision": True, "weight": 100})
     assert await answers(cloud.url, 10) == {"b": 10}
     assert [item["properties"]["active"] for item in cloud.revisions()] == [True, True]

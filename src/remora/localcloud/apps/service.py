@@ -12,6 +12,7 @@ from remora.localcloud.apps.clock import Clock, SystemClock
 from remora.localcloud.apps.container_apps import ContainerApps
 from remora.localcloud.apps.fleet import Fleet
 from remora.localcloud.apps.host import Host, Limits
+from remora.localcloud.apps.log_tables import LogTables
 from remora.localcloud.apps.managed_environments import EnvironmentStorages, ManagedEnvironments
 from remora.localcloud.apps.mounts import Mounter
 from remora.localcloud.apps.placement import Placement
@@ -21,6 +22,7 @@ from remora.localcloud.apps.revisions import Replicas, Revisions
 from remora.localcloud.apps.runtime import Runtime
 from remora.localcloud.apps.streams import LogStreams
 from remora.localcloud.apps.tokens import Tokens
+from remora.localcloud.apps.usages import EnvironmentUsages, LocationUsages, WorkloadProfileStates
 from remora.localcloud.arm.resource import ResourceHandler, VirtualHandler
 from remora.localcloud.state import State
 
@@ -47,19 +49,23 @@ class AppsService:
         records = Records(state)
         tokens = Tokens(state, clock)
         capacity = Capacity()
-        self._quotas = Quotas(records, capacity, quotas)
-        placement = Placement(records, self._quotas)
+        self.quotas = counted = Quotas(records, capacity, quotas)
+        placement = Placement(records, counted)
         mounter = Mounter(machine.shares_root, bind_mounts)
         self._fleet = Fleet(Runtime(machine, state, records, mounter, capacity, placement))
         self.handlers: Sequence[ResourceHandler] = (
-            ManagedEnvironments(machine, records, tokens, capacity, self._quotas),
+            ManagedEnvironments(machine, records, tokens, capacity, counted),
             EnvironmentStorages(records),
             ContainerApps(machine, records, tokens, self._fleet, placement),
         )
         self.virtual_handlers: Sequence[VirtualHandler] = (
             Revisions(machine, self._fleet),
             Replicas(machine, self._fleet),
+            EnvironmentUsages(records, counted, self._fleet),
+            WorkloadProfileStates(records, capacity),
         )
+        self.arm_routes: Sequence[BaseRoute] = LocationUsages(counted).routes
+        self.logs = LogTables(machine, records)
         self.routes: Sequence[BaseRoute] = LogStreams(self._fleet, tokens, clock).routes()
 
     async def start(self) -> None:
