@@ -6,6 +6,7 @@ import hmac
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -21,6 +22,7 @@ from remora.localcloud.arm.operations import Operations
 from remora.localcloud.arm.resource import Service
 from remora.localcloud.arm.store import ResourceStore
 from remora.localcloud.arm.subscription import LOCAL_SUBSCRIPTION
+from remora.localcloud.faults import FaultRoutes, Faults
 from remora.localcloud.logs.service import LogsService
 from remora.localcloud.state import State
 from remora.localcloud.storage.app import create_files_app
@@ -59,16 +61,17 @@ def create_cloud(
     keys = AccountKeys(state)
     store = ResourceStore(state)
     storage = StorageService(store=store, keys=keys, shares_root=shares_root, files_url=files_url)
-    apps = AppsService(state, home, shares_root, arm_url=arm_url)
+    faults = Faults()
+    apps = AppsService(state, home, shares_root, arm_url=arm_url, faults=faults)
     token = _token(state)
-    logs = LogsService(
-        state, apps.logs, accepts=lambda sent: hmac.compare_digest(sent.encode(), token.encode())
-    )
+    accepts = partial(_is_token, token)
+    logs = LogsService(state, apps.logs, accepts=accepts)
     services: tuple[Service, ...] = (storage, logs, apps)
     service_routes = (*storage.arm_routes, *apps.arm_routes)
     api = create_arm_api(LOCAL_SUBSCRIPTION, services, store, state, service_routes)
     routes = [
         Route("/healthz", _healthz),
+        *FaultRoutes(faults, accepts).routes,
         *(route for service in services for route in service.routes),
         Mount("", app=Guard(api.router, token=token, tenant_id=LOCAL_SUBSCRIPTION.tenant_id)),
     ]
@@ -83,6 +86,10 @@ def create_cloud(
 
 async def _healthz(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
+
+
+def _is_token(token: str, sent: str) -> bool:
+    return hmac.compare_digest(sent.encode(), token.encode())
 
 
 def _token(state: State) -> str:

@@ -62,6 +62,14 @@ def test_what_makes_one(other: Json) -> None:
     assert essence({"containers": [], **other}) != essence({"containers": []})
 
 
+def probe(kind: str, **numbers: int) -> Json:
+    return {"type": kind, "tcpSocket": {"port": 1}, **numbers}
+
+
+def http_rule(concurrent: str) -> Json:
+    return {"name": "http", "http": {"metadata": {"concurrentRequests": concurrent}}}
+
+
 REFUSED: dict[str, tuple[Json, str]] = {
     "no environment": ({"environmentId": None}, "environmentId is required"),
     "weights": (
@@ -76,12 +84,36 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "secret ref": ({"template": web_template(variables=[{"name": "A", "secretRef": "b"}])}, "SecretRef 'b'"),
     "probe": ({"template": web_template(probes=[{"type": "Liveness"}])}, "Probe 'Liveness' needs"),
     "probe range": (
-        {
-            "template": web_template(
-                probes=[{"type": "Liveness", "periodSeconds": 0, "tcpSocket": {"port": 1}}]
-            )
-        },
-        "periodSeconds is 0, must be between 1 and 240",
+        {"template": web_template(probes=[probe("Liveness", periodSeconds=0)])},
+        "Liveness probe: periodSeconds is 0, must be between 1 and 240",
+    ),
+    "probe delay": (
+        {"template": web_template(probes=[probe("Readiness", initialDelaySeconds=61)])},
+        "initialDelaySeconds is 61, must be between 1 and 60",
+    ),
+    "probe attempts": (
+        {"template": web_template(probes=[probe("Startup", failureThreshold=11)])},
+        "failureThreshold is 11, must be between 1 and 10",
+    ),
+    "probe successes": (
+        {"template": web_template(probes=[probe("Startup", successThreshold=2)])},
+        "Startup probe: successThreshold is 2, must be between 1 and 1",
+    ),
+    "probe port": (
+        {"template": web_template(probes=[{"type": "Startup", "tcpSocket": {"port": "http"}}])},
+        "Startup probe: port is http",
+    ),
+    "probes": (
+        {"template": web_template(probes=[probe("Startup"), probe("startup")])},
+        "2 probes of type Startup; one of each type",
+    ),
+    "grace": ({"template": web_template(terminationGracePeriodSeconds=601)}, "is 601, must be between 0"),
+    "inactive": ({"configuration": {"maxInactiveRevisions": 101}}, "maxInactiveRevisions is 101"),
+    "memory": ({"template": web_template(resources={"memory": "2GB"})}, "memory '2GB'"),
+    "rule": ({"template": web_template(scale={"rules": [{"name": "x"}]})}, "'x' needs a name and one of"),
+    "concurrency": (
+        {"template": web_template(scale={"rules": [http_rule("0")]})},
+        "concurrentRequests is '0', must be at least 1",
     ),
     "mount": ({"template": web_template(mount="relative")}, "'relative' of volume 'share' is not absolute"),
     "escape": ({"template": web_template(mount="/mount/../etc")}, "'/mount/../etc' of volume"),

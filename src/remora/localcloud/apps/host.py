@@ -24,6 +24,8 @@ class Limits:
     """A revision whose replica ended this often in a row without getting ready has failed."""
     port_poll_seconds: float = 0.1
     """How often a port is tried where the template has no readiness probe."""
+    open_seconds: float = 240
+    """Azure's own startup probe, where the template has none and no GPU: the port must be open by then."""
     shutdown_seconds: float = 5
     """How long the control plane waits for its replicas when it goes down itself."""
     scale_period_seconds: float = 15

@@ -26,6 +26,10 @@ class Placement:
         location = str(body.get("location") or "")
         return find_profile(body.get("workloadProfiles") or [], name, location), location
 
+    def has_gpu(self, app: AppRecord) -> bool:
+        profile, _ = self.profile(app.environment, app.profile)
+        return profile is not None and profile.type.gpus > 0
+
     def pool(self, app: AppRecord, template: RevisionTemplate) -> Pool | None:
         """None where nothing bounds the number of replicas: on CPU, serverless."""
         profile, location = self.profile(app.environment, app.profile)

@@ -16,6 +16,7 @@ from remora.localcloud.apps.scale import read_scale
 from remora.localcloud.apps.wire import display_location
 from remora.localcloud.arm.locations import normal_location
 from remora.localcloud.arm.resource import ArmError
+from remora.localcloud.faults import Fault, Faults
 from remora.localcloud.state import Json
 
 LIMITS: Final = {
@@ -37,13 +38,18 @@ CORES_OF: Final = {
 
 
 class Quotas:
-    def __init__(self, records: Records, capacity: Capacity, limits: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, records: Records, capacity: Capacity, faults: Faults, limits: Mapping[str, int] | None = None
+    ) -> None:
         self._records = records
         self._capacity = capacity
+        self._faults = faults
         self._limits = {**LIMITS, **(limits or {})}
 
     def limit(self, name: str, location: str) -> int:
         """None of a kind of GPU that the region does not have."""
+        if name in ENVIRONMENT_LIMITS:
+            return ENVIRONMENT_LIMITS[name]
         kinds = [kind for kind in TYPES.values() if kind.gpu_quota == name]
         if kinds and not any(kind.is_offered(location) for kind in kinds):
             return 0
@@ -80,9 +86,13 @@ class Quotas:
         wanted = sum(profile.most_gpus for profile in profiles)
         if wanted and held + wanted > self.limit("SubscriptionNCA100Gpus", location):
             raise self._exceeded("SubscriptionNCA100Gpus", location)
+        if self._faults.take(Fault.QUOTA):
+            raise self._exceeded("SubscriptionNCA100Gpus", location)
 
     def check_app(self, template: Json, profile: Profile, location: str) -> None:
         """Refuse an app whose least number of replicas has more GPUs than the region gives."""
+        if self._faults.take(Fault.QUOTA):
+            raise self._exceeded(profile.type.gpu_quota or "ManagedEnvironmentConsumptionCores", location)
         if not profile.type.gpus or not profile.type.serverless:
             return
         name = profile.type.gpu_quota

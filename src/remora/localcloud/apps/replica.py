@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import secrets
 import shutil
 import socket
@@ -48,6 +49,7 @@ class ReplicaOrder:
     probes: tuple[Probe, ...]
     grace_seconds: float  # for a container that a probe has condemned
     target_port: int | None  # None: no ingress, so no port to wait for
+    open_seconds: float  # by when that port must be open; infinity: whenever
     log_path: Path
     prepare: Callable[[str, int], Awaitable[Launch]]
     """(replica, port) → what to launch. Raises CannotStart."""
@@ -214,7 +216,10 @@ class Replica:
     def _port_probe(self) -> Probe | None:
         if self.order.target_port is None:
             return None
-        return Probe("Readiness", None, self.port, (), 0, self._host.limits.port_poll_seconds, 1, 1, 1)
+        period, most_seconds = self._host.limits.port_poll_seconds, self.order.open_seconds
+        if math.isinf(most_seconds):
+            return Probe("Readiness", None, self.port, (), 0, period, 1, 1, 1)
+        return Probe("Startup", None, self.port, (), 0, period, 1, 1, math.ceil(most_seconds / period))
 
     async def _check(self, probe: Probe) -> str | None:
         return await check_port(self._host.address, probe.port, probe)

@@ -18,6 +18,7 @@ from remora.localcloud.apps.replica import CannotStart, Replica, ReplicaOrder
 from remora.localcloud.apps.runtime import Runtime
 from remora.localcloud.apps.scaler import Scaler
 from remora.localcloud.apps.template import read_template
+from remora.localcloud.faults import Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,9 @@ class Revision:
         self._waking = False
         self._changed = asyncio.Event()
         self._turn = 0
+        self._denied = self._runtime.faults.take(Fault.IMAGE_PULL_DENIED) is not None
+        self._stuck = self._runtime.faults.take(Fault.STUCK_REPLICA) is not None
+        self._late = self._runtime.faults.take(Fault.SLOW_START)
         limits = parts.runtime.host.limits
         self._scaler = Scaler(
             self.template.scale,
@@ -189,6 +193,11 @@ class Revision:
         """Return when the replica may start: the one it replaces has ended, and there is room for it."""
         if former is not None:
             await asyncio.shield(former)
+        if self._late:
+            await self._runtime.host.clock.sleep(self._late.seconds)
+        if self._stuck:
+            replica.on_no_room("no node is free")
+            await asyncio.get_running_loop().create_future()
         await self._runtime.capacity.take(
             replica.name,
             lambda: self._runtime.placement.pool(self._parts.app(), self.template),
@@ -218,6 +227,7 @@ class Revision:
             probes=self.template.probes,
             grace_seconds=self.template.grace_seconds,
             target_port=app.ingress["targetPort"] if app.ingress else None,
+            open_seconds=float("inf") if self._runtime.placement.has_gpu(app) else host.limits.open_seconds,
             log_path=host.log_folder(app.group, app.name) / f"{name}.log",
             prepare=self._prepare,
         )
@@ -225,6 +235,8 @@ class Revision:
 
     async def _prepare(self, replica: str, port: int) -> Launch:
         app, host = self._parts.app(), self._runtime.host
+        if self._denied:
+            raise CannotStart("ImagePullUnauthorized", f"pulling image '{self.template.image}' was denied")
         if not self.template.command:
             raise CannotStart(
                 "ContainerCreateFailure",

@@ -9,6 +9,7 @@ from remora.localcloud.apps.host import Host
 from remora.localcloud.apps.mounts import Mounter
 from remora.localcloud.apps.placement import Placement
 from remora.localcloud.apps.records import Records
+from remora.localcloud.faults import Faults
 from remora.localcloud.state import State
 
 
@@ -20,3 +21,4 @@ class Runtime:
     mounter: Mounter
     capacity: Capacity
     placement: Placement
+    faults: Faults

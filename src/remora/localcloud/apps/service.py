@@ -24,6 +24,7 @@ from remora.localcloud.apps.streams import LogStreams
 from remora.localcloud.apps.tokens import Tokens
 from remora.localcloud.apps.usages import EnvironmentUsages, LocationUsages, WorkloadProfileStates
 from remora.localcloud.arm.resource import ResourceHandler, VirtualHandler
+from remora.localcloud.faults import Faults
 from remora.localcloud.state import State
 
 
@@ -42,17 +43,19 @@ class AppsService:
         limits: Limits | None = None,
         bind_mounts: bool = True,
         quotas: Mapping[str, int] | None = None,
+        faults: Faults | None = None,
     ) -> None:
         clock = clock or SystemClock()
+        faults = faults or Faults()
         limits = limits or Limits()
         machine = Host(home.resolve(), shares_root.resolve(), host, arm_url, clock, limits)
         records = Records(state)
         tokens = Tokens(state, clock)
         capacity = Capacity()
-        self.quotas = counted = Quotas(records, capacity, quotas)
+        self.quotas = counted = Quotas(records, capacity, faults, quotas)
         placement = Placement(records, counted)
         mounter = Mounter(machine.shares_root, bind_mounts)
-        self._fleet = Fleet(Runtime(machine, state, records, mounter, capacity, placement))
+        self._fleet = Fleet(Runtime(machine, state, records, mounter, capacity, placement, faults))
         self.handlers: Sequence[ResourceHandler] = (
             ManagedEnvironments(machine, records, tokens, capacity, counted),
             EnvironmentStorages(records),
