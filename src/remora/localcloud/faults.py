@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -18,6 +19,8 @@ from starlette.routing import Route
 
 from remora.localcloud.arm.http import error_response, read_json
 from remora.localcloud.arm.resource import ArmError
+
+MOST_SECONDS: Final = 86_400
 
 
 class Fault(StrEnum):
@@ -83,6 +86,6 @@ def _read(body: dict[str, object]) -> Armed:
         raise ArmError(400, "InvalidFault", message)
     if not isinstance(times, int) or times < 0:
         raise ArmError(400, "InvalidFault", f"times is {times}; it is a number from 0.")
-    if not isinstance(seconds, int | float) or seconds < 0:
-        raise ArmError(400, "InvalidFault", f"seconds is {seconds}; it is a number from 0.")
+    if not isinstance(seconds, int | float) or not 0 <= seconds <= MOST_SECONDS:
+        raise ArmError(400, "InvalidFault", f"seconds is {seconds}; it is a number from 0 to {MOST_SECONDS}.")
     return Armed(Fault(str(name)), times, float(seconds))

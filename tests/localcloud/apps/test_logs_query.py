@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -11,6 +12,8 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.applications import Starlette
 from tests.localcloud.apps.cloud import SUBSCRIPTION, Cloud, until
 
@@ -84,6 +87,24 @@ def test_what_is_not_known_is_refused_by_name(text: str, code: str, message: str
     with pytest.raises(KqlError, match=re.escape(message)) as refused:
         query(text)
     assert refused.value.code == code
+
+
+KEYWORDS = "where project order by take top count and or not in contains ago now datetime Logs"
+LITERALS = "( ) , = == > 1h 9d 'a' App Count TimeGenerated 1 99999999999d"
+WORDS = f"{KEYWORDS} | {LITERALS}".split(" ")
+
+
+@given(st.lists(st.sampled_from(WORDS) | st.text(max_size=3), max_size=12))
+def test_any_query_is_answered_or_refused(words: list[str]) -> None:
+    with contextlib.suppress(KqlError):
+        query("Logs | where " + " ".join(words))
+
+
+def test_what_is_out_of_bounds_is_refused() -> None:
+    with pytest.raises(KqlError, match="out of range"):
+        query("Logs | where TimeGenerated > ago(99999999999d)")
+    with pytest.raises(KqlError, match="nested too deeply"):
+        query("Logs | where " + "(" * 5000 + "App == 'a'")
 
 
 @pytest.fixture
@@ -161,5 +182,8 @@ async def test_refusals(client: httpx.AsyncClient) -> None:
     assert (await client.post("query", content=b"[")).status_code == 400
     soon = await client.post("query", json={"query": "ContainerAppSystemLogs_CL", "timespan": "soon"})
     assert "'soon' is not a duration" in soon.text
+    table = {"query": "ContainerAppSystemLogs_CL"}
+    for timespan in ("P1.1.1D", "P99999999999D", "2026-01-01/P99999999999D", "2026-13-01/P1D"):
+        assert (await client.post("query", json={**table, "timespan": timespan})).status_code == 400
     nowhere = str(client.base_url.copy_with(path="/v1/workspaces/other/query"))
     assert (await client.post(nowhere, json={"query": "Logs"})).status_code == 404

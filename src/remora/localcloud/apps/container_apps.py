@@ -12,6 +12,7 @@ from remora.localcloud.apps.fleet import Fleet
 from remora.localcloud.apps.host import Host
 from remora.localcloud.apps.placement import Placement, check_size
 from remora.localcloud.apps.records import AppRecord, Records
+from remora.localcloud.apps.shapes import CONTAINER_APP, checked_properties
 from remora.localcloud.apps.template import read_template
 from remora.localcloud.apps.tokens import Tokens
 from remora.localcloud.apps.wire import auth_token, display_location, unknown_action
@@ -37,7 +38,7 @@ class ContainerApps:
     def accept(self, resource_id: ResourceId, body: Json, existing: Json | None) -> Json:
         check_name(resource_id.name)
         former = (existing or {}).get("properties", {}).get("configuration", {}).get("secrets") or ()
-        properties = with_defaults(body.get("properties") or {}, former)
+        properties = with_defaults(checked_properties(body, CONTAINER_APP), former)
         if self._records.environment(properties["environmentId"]) is None:
             raise ArmError(
                 400,

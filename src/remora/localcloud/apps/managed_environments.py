@@ -14,6 +14,7 @@ from remora.localcloud.apps.mounts import Share
 from remora.localcloud.apps.profiles import read_profiles
 from remora.localcloud.apps.quotas import Quotas
 from remora.localcloud.apps.records import AppRecord, Records
+from remora.localcloud.apps.shapes import ENVIRONMENT, STORAGE, checked_properties
 from remora.localcloud.apps.tokens import Tokens
 from remora.localcloud.apps.wire import auth_token, display_location, unknown_action
 from remora.localcloud.arm.resource import ArmError, ResourceId, Wire
@@ -49,7 +50,7 @@ class ManagedEnvironments:
     def accept(self, resource_id: ResourceId, body: Json, existing: Json | None) -> Json:
         if not body.get("location") and not existing:
             raise ArmError(400, "LocationRequired", "The location property is required for this definition.")
-        sent = body.get("properties") or {}
+        sent = checked_properties(body, ENVIRONMENT)
         location = str(body.get("location") or (existing or {}).get("location"))
         profiles = [_profile(item) for item in sent.get("workloadProfiles") or ()] or [CONSUMPTION]
         self._quotas.check_environment(resource_id.key, read_profiles(profiles, location), location)
@@ -136,7 +137,7 @@ class EnvironmentStorages:
         self._records = records
 
     def accept(self, resource_id: ResourceId, body: Json, existing: Json | None) -> Json:
-        sent = (body.get("properties") or {}).get("azureFile")
+        sent = checked_properties(body, STORAGE).get("azureFile")
         if not sent:
             message = (
                 "Field 'properties.azureFile' is required; the local cloud mounts Azure Files over SMB only."

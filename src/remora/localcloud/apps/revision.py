@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -52,9 +53,7 @@ class Revision:
         self._parts = parts
         self._runtime = parts.runtime
         self._replica_set = replica_set_name(record.name)
-        self._former: set[asyncio.Task[None]] = (
-            set()
-        )  # the ends of replicas that were replaced or scaled down
+        self._former: dict[asyncio.Task[None], Replica] = {}  # replicas on their way out, and their ends
         self._stopping = False
         self._waking = False
         self._changed = asyncio.Event()
@@ -94,11 +93,15 @@ class Revision:
         await self._scaler.stop()
         grace = min(self.template.grace_seconds, most_seconds)
         stops = (self._end(replica, grace, grace if drain else 0) for replica in self.replicas)
-        await asyncio.gather(*stops, *self._former)
+        await asyncio.gather(*stops)
+        if self._former:
+            await asyncio.wait(self._former, timeout=None if math.isinf(most_seconds) else most_seconds)
+        self.kill()
+        await asyncio.gather(*self._former)
 
     def kill(self) -> None:
         """End a `stop` that takes too long."""
-        for replica in self.replicas:
+        for replica in (*self.replicas, *self._former.values()):
             replica.kill()
 
     def restart(self) -> None:
@@ -181,8 +184,8 @@ class Revision:
     def _dismiss(self, replica: Replica) -> asyncio.Task[None]:
         grace = self.template.grace_seconds
         ending = asyncio.create_task(self._end(replica, grace, grace))
-        self._former.add(ending)
-        ending.add_done_callback(self._former.discard)
+        self._former[ending] = replica
+        ending.add_done_callback(self._former.pop)
         return ending
 
     async def _end(self, replica: Replica, grace_seconds: float, drain_seconds: float) -> None:

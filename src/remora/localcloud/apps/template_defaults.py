@@ -5,6 +5,7 @@ Pure: documents in, documents out. The names of the checks' errors are Azure's w
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, Final
 
@@ -36,6 +37,7 @@ def template_with_defaults(sent: Json) -> Json:
             f" {len(sent.get('initContainers') or [])} init containers; the local cloud runs one container."
         )  # fmt: skip
     volumes = sent.get("volumes") or None
+    _require("template.volumes", volumes, "name")
     for volume in volumes or ():
         if (kind := volume.get("storageType") or "EmptyDir") not in ("AzureFile", "EmptyDir"):
             raise not_emulated(f"volumes of storageType {kind}")
@@ -75,6 +77,7 @@ def _container(sent: Json, volumes: set[str]) -> Json:
         if not sent.get(name):
             raise ArmError(400, INVALID, f"Field 'template.containers[0].{name}' is required.")
     container = {name: value for name, value in sent.items() if value is not None}
+    _require("template.containers[0].env", container.get("env"), "name")
     for mount in container.get("volumeMounts", ()):
         _check_mount(mount, volumes)
     kinds = [_checked_probe(probe) for probe in container.get("probes", ())]
@@ -105,6 +108,7 @@ def _checked_probe(probe: Json) -> str:
         message = f"Probe '{probe.get('type')}' needs a type and an httpGet or tcpSocket with a port."
         raise ArmError(400, INVALID, message)
     _check_range(f"{kind} probe: port", target["port"], 1, 65535)
+    _require(f"{kind} probe: httpHeaders", (http or {}).get("httpHeaders"), "name", "value")
     if http and (http.get("scheme") or "HTTP").upper() == "HTTPS":
         raise not_emulated("HTTPS probes")
     for name, (least, most) in PROBE_RANGES.items():
@@ -119,7 +123,7 @@ def _resources(sent: Json) -> Json:
         cores, gib = float(cpu), memory_gib(memory)
     except ValueError:
         cores, gib = 0.0, 0.0
-    if cores <= 0 or gib <= 0:
+    if not (0 < cores < math.inf and 0 < gib < math.inf):
         message = f"Container resources are invalid: cpu '{cpu}', memory '{memory}'."
         raise ArmError(400, "ContainerAppInvalidResourceTotal", message)
     return {**sent, "cpu": cpu, "memory": memory.replace(".0Gi", "Gi"), "ephemeralStorage": "2Gi"}
@@ -151,6 +155,13 @@ def _check_rule(rule: Json) -> None:
     if not value.isdecimal() or int(value) < 1:
         message = f"Scale rule '{rule['name']}': concurrentRequests is '{value}', must be at least 1."
         raise ArmError(400, INVALID, message)
+
+
+def _require(field: str, items: list[Json] | None, *names: str) -> None:
+    for number, item in enumerate(items or ()):
+        for name in names:
+            if not item.get(name):
+                raise ArmError(400, INVALID, f"Field '{field}[{number}].{name}' is required.")
 
 
 def _check_range(name: str, value: Any, least: int, most: int) -> None:

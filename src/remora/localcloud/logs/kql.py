@@ -35,19 +35,12 @@ class Table:
 
 def run_query(text: str, tables: Callable[[str], Table | None], now: datetime) -> Table:
     """The result of a query. Raises KqlError."""
-    tokens = _Tokens(text)
-    name = tokens.name()
-    table = tables(name)
-    if table is None:
-        message = f"'{name}': Failed to resolve table or column expression named '{name}'"
-        raise KqlError("SemanticError", message)
-    while not tokens.at_end:
-        tokens.expect("|")
-        operator = tokens.name()
-        if operator not in OPERATORS:
-            raise KqlError("SyntaxError", f"The operator '{operator}' is not known to the local cloud.")
-        table = OPERATORS[operator](_Step(tokens, table, now))
-    return table
+    try:
+        return _run(_Tokens(text), tables, now)
+    except RecursionError:
+        raise KqlError("SyntaxError", "The query is nested too deeply.") from None
+    except OverflowError:
+        raise KqlError("SemanticError", "A time in the query is out of range.") from None
 
 
 TOKEN: Final = re.compile(
@@ -86,6 +79,21 @@ COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {
 NEGATIONS: Final = frozenset(
     f"!{name}" for name in ("contains", "contains_cs", "has", "startswith", "endswith")
 )
+
+
+def _run(tokens: _Tokens, tables: Callable[[str], Table | None], now: datetime) -> Table:
+    name = tokens.name()
+    table = tables(name)
+    if table is None:
+        message = f"'{name}': Failed to resolve table or column expression named '{name}'"
+        raise KqlError("SemanticError", message)
+    while not tokens.at_end:
+        tokens.expect("|")
+        operator = tokens.name()
+        if operator not in OPERATORS:
+            raise KqlError("SyntaxError", f"The operator '{operator}' is not known to the local cloud.")
+        table = OPERATORS[operator](_Step(tokens, table, now))
+    return table
 
 
 class _Tokens:

@@ -17,7 +17,9 @@ from remora.localcloud.arm.resource import ArmError
 from remora.localcloud.logs.kql import KqlError, Table, as_json, parse_time, run_query
 
 DURATION: Final = re.compile(
-    r"P(?:(?P<days>[\d.]+)D)?(?:T(?:(?P<hours>[\d.]+)H)?(?:(?P<minutes>[\d.]+)M)?(?:(?P<seconds>[\d.]+)S)?)?"
+    r"P(?:(?P<days>N)D)?(?:T(?:(?P<hours>N)H)?(?:(?P<minutes>N)M)?(?:(?P<seconds>N)S)?)?".replace(
+        "N", r"\d+(?:\.\d+)?"
+    )
 )
 
 
@@ -53,6 +55,8 @@ class LogQuery:
             inner = {"code": error.code, "message": str(error)}
             message = "The request had some invalid properties"
             return _error(400, "BadArgumentError", message, innererror=inner)
+        except OverflowError:
+            return _error(400, "BadArgumentError", f"The timespan '{body.get('timespan')}' is out of range.")
         except ArmError as error:
             return _error(400, "BadArgumentError", error.message)
         return JSONResponse({"tables": [as_json(table)]})

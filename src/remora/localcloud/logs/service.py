@@ -61,7 +61,11 @@ class WorkspaceHandler:
                 " not at the ends.",
             )
         former = (existing or {}).get("properties") or _defaults()
-        given = {key: value for key, value in (body.get("properties") or {}).items() if value is not None}
+        sent = body.get("properties") or {}
+        if not isinstance(sent, dict):
+            message = "The request content was invalid and could not be deserialized: 'properties' must be"
+            raise ArmError(400, "InvalidRequestContent", f"{message} an object.")
+        given = {key: value for key, value in sent.items() if value is not None}
         fixed = {"customerId": former["customerId"], "createdDate": former["createdDate"]}
         return {
             "location": body.get("location") or (existing or {}).get("location"),
