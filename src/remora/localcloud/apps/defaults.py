@@ -108,6 +108,10 @@ def _ingress(sent: Json) -> Json:
     transport = (sent.get("transport") or "auto").capitalize()
     if transport == "Tcp":
         raise not_emulated("TCP ingress")
+    affinity = (sent.get("stickySessions") or {}).get("affinity") or "none"
+    if affinity not in ("none", "sticky"):
+        message = f"stickySessions.affinity '{affinity}' is not one of none, sticky."
+        raise ArmError(400, "InvalidRequestContent", message)
     return {
         **sent,
         **{name: sent.get(name) for name in INGRESS_NULLS},

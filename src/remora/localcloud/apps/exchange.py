@@ -21,6 +21,7 @@ HOP_BY_HOP: Final = frozenset(
 )  # fmt: skip
 FORWARDED: Final = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"))
 DROPPED: Final = HOP_BY_HOP | FORWARDED
+AFFINITY_COOKIE: Final = "remora-affinity"
 CHUNKED: Final = (b"transfer-encoding", b"chunked")
 BODY_CHUNKS: Final = 4
 
@@ -40,12 +41,24 @@ class Exchange:
         self._send = send
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(BODY_CHUNKS)
         self._answered = False
+        self._stick_to = ""
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
 
     @property
     def host(self) -> str:
         """What the client wrote into its Host header."""
         return self._headers.get(b"host", b"").decode("latin-1")
+
+    @property
+    def affinity(self) -> str:
+        """Which replica the client had, as the cookie tells; "" where it had none."""
+        cookies = self._headers.get(b"cookie", b"").decode("latin-1").split(";")
+        pairs = (cookie.strip().partition("=") for cookie in cookies)
+        return next((value for name, _, value in pairs if name == AFFINITY_COOKIE), "")
+
+    def stick_to(self, affinity: str) -> None:
+        """Tell the client with the answer which replica it has, if it does not know."""
+        self._stick_to = "" if affinity == self.affinity else affinity
 
     async def pump(self) -> None:
         """Take the body in, a few chunks ahead; returns when the client has gone."""
@@ -73,7 +86,11 @@ class Exchange:
     async def answer(self, upstream: Upstream) -> None:
         """Pass the answer back, each part as it comes."""
         status, headers = await upstream.head()
-        await self._start(status, _end_to_end(headers))
+        headers = _end_to_end(headers)
+        if self._stick_to:
+            cookie = f"{AFFINITY_COOKIE}={self._stick_to}; Path=/; HttpOnly; SameSite=Lax"
+            headers.append((b"set-cookie", cookie.encode()))
+        await self._start(status, headers)
         async for chunk in upstream.chunks():
             await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
         await self._send({"type": "http.response.body", "body": b""})

@@ -20,6 +20,9 @@ class Fleet:
     def find(self, resource_id: ResourceId) -> App | None:
         return self._apps.get(resource_id.key)
 
+    def in_environment(self, environment: str) -> list[App]:
+        return [app for app in self._apps.values() if app.record.environment.lower() == environment.lower()]
+
     def ensure(self, resource_id: ResourceId, properties: Json) -> App:
         """The app of that id, made where there is none."""
         app = self._apps.get(resource_id.key)

@@ -36,9 +36,13 @@ class Backend(Protocol):
     def serving(self) -> AbstractContextManager[None]:
         """Counts one request for as long as it is entered, also while it waits."""
 
-    async def ready(self, refused: Collection[Replica]) -> Replica | None:
-        """A ready replica that is none of `refused`, waited for while the revision wakes up; None: there
-        is none."""
+    async def ready(self, refused: Collection[Replica], affinity: str) -> Replica | None:
+        """A ready replica that is none of `refused`, that of `affinity` where it can be; waited for while
+        the revision wakes up. None: there is none."""
+
+    @property
+    def sticky(self) -> bool:
+        """Whether a client is to come back to the replica that it had."""
 
 
 Route = Callable[[str], Backend | Failure]
@@ -110,7 +114,10 @@ class Ingress:
             return
         refused: set[Replica] = set()
         with backend.serving():
-            while (replica := await backend.ready(refused)) is not None:
+            affinity = exchange.affinity if backend.sticky else ""
+            while (replica := await backend.ready(refused, affinity)) is not None:
+                if backend.sticky:
+                    exchange.stick_to(replica.affinity)
                 with replica.serving() as port:
                     try:
                         await self._exchange(exchange, port)

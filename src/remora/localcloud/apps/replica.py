@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import math
 import secrets
 import shutil
@@ -79,6 +80,7 @@ class Replica:
         self.status = ReplicaStatus()
         self.created_at: datetime = host.clock.utc_now()
         self.container_id = ""
+        self.affinity = hashlib.sha256(self.name.encode()).hexdigest()[:16]
         self.log = LineLog(order.log_path, host.clock)
         self._host = host
         self._state = state

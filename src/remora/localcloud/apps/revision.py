@@ -115,19 +115,18 @@ class Revision:
         """Counts one request for as long as it is entered; the first wakes a revision without replicas."""
         return self._scaler.request()
 
-    async def ready(self, refused: Collection[Replica] = ()) -> Replica | None:
-        """The ready replica whose turn it is; while the revision wakes up, one is waited for."""
-        while (replica := self.choose(refused)) is None and self._waking:
+    async def ready(self, refused: Collection[Replica], affinity: str) -> Replica | None:
+        """The ready replica of that affinity, else whose turn it is; while it wakes up, one is waited for."""
+        while (replica := self._choose(refused, affinity)) is None and self._waking:
             await self._changed.wait()
         return replica
 
-    def choose(self, excluded: Collection[Replica] = ()) -> Replica | None:
-        """The ready replica whose turn it is."""
-        ready = [replica for replica in self.replicas if replica.status.ready and replica not in excluded]
-        if not ready:
-            return None
-        self._turn += 1
-        return ready[self._turn % len(ready)]
+    @property
+    def sticky(self) -> bool:
+        """As on Azure, only in Single mode."""
+        app = self._parts.app()
+        sessions = (app.ingress or {}).get("stickySessions") or {}
+        return not app.multiple and sessions.get("affinity") == "sticky"
 
     @property
     def is_ready(self) -> bool:
@@ -160,6 +159,14 @@ class Revision:
     def _has_failed(self) -> bool:
         limit = self._runtime.host.limits.exits_until_failed
         return not self.is_ready and any(item.status.exits_in_a_row >= limit for item in self.replicas)
+
+    def _choose(self, refused: Collection[Replica], affinity: str) -> Replica | None:
+        ready = [replica for replica in self.replicas if replica.status.ready and replica not in refused]
+        if not ready:
+            return None
+        self._turn += 1
+        turn = ready[self._turn % len(ready)]
+        return next((replica for replica in ready if replica.affinity == affinity), turn)
 
     def _scale_to(self, count: int, why: str) -> None:
         former = len(self.replicas)

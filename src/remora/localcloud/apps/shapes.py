@@ -52,6 +52,7 @@ CONTAINER_APP: Final = {
         "ingress": {
             "transport": str,
             "targetPort": int,
+            "stickySessions": {"affinity": str},
             "traffic": [{"weight": COUNT, "revisionName": str, "label": str, "latestRevision": bool}],
         },
     },
