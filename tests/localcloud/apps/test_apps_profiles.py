@@ -62,7 +62,7 @@ def test_the_regions_offer_what_microsoft_lists() -> None:
     ("profiles", "location", "message"),
     [
         ([dedicated(1, "NC24-H100")], "westus3", "type 'NC24-H100' is not supported in region 'West US 3'"),
-        ([dedicated(1)], "eastus", "type 'NC24-A100' is not supported in region 'East US'"),
+        ([dedicated(1)], "eastus", "'East US'. It is offered in northeurope, uksouth, westus3."),
         ([dedicated(0)], "westus3", "they are 0 and 0"),
         ([{**dedicated(1), "maximumCount": None}], "westus3", "they are 0 and None"),
         ([{**serverless(), "maximumCount": 1}], "westus3", "has no minimumCount and maximumCount"),

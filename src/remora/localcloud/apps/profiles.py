@@ -123,13 +123,7 @@ def _read(item: Json, location: str) -> Profile:
     name = str(item.get("name") or "")
     kind = next((known for known in TYPES.values() if known.name.lower() == _type_of(item).lower()), None)
     if kind is None or not kind.is_offered(location):
-        names = ", ".join(offered.name for offered in offered_in(location))
-        raise ArmError(
-            400,
-            NOT_SUPPORTED,
-            f"Workload profile type '{_type_of(item)}' is not supported in region"
-            f" '{display_location(location)}'. Supported are: {names}.",
-        )
+        raise _not_offered(_type_of(item), kind, location)
     if not name:
         raise ArmError(400, INVALID, f"A workload profile of type '{kind.name}' has no name.")
     least, most = item.get("minimumCount"), item.get("maximumCount")
@@ -145,6 +139,17 @@ def _read(item: Json, location: str) -> Profile:
         )
         raise ArmError(400, INVALID, message)
     return Profile(name, kind, least, most)
+
+
+def _not_offered(name: str, kind: ProfileType | None, location: str) -> ArmError:
+    elsewhere = f" It is offered in {', '.join(kind.regions.split())}." if kind else ""
+    supported = ", ".join(offered.name for offered in offered_in(location))
+    return ArmError(
+        400,
+        NOT_SUPPORTED,
+        f"Workload profile type '{name}' is not supported in region '{display_location(location)}'."
+        f"{elsewhere} Supported are: {supported}.",
+    )
 
 
 def _type_of(item: Json) -> str:
