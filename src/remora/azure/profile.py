@@ -102,7 +102,7 @@ def load_profile(name: str, home: Path) -> CloudProfile:
         endpoint_scheme="http",
         poll_seconds=0.1,
         retries=1,
-        default_location="eastus",
+        default_location="westus3",
         token=connection["token"],
     )
 

@@ -171,7 +171,11 @@ def test_what_would_be_refused_is_told(shared: RunningCloud) -> None:
 @pytest.mark.skipif(not _STOCK.exists(), reason=f"{_STOCK} is not there")
 def test_the_stock_template_says_no_change_when_it_is_deployed_again(shared: RunningCloud) -> None:
     body = json.loads(_STOCK.read_text())
-    values: Json = {"defaultCommands": ["python3 -m http.server $PORT"], "maximumInstanceCount": 1}
+    values: Json = {
+        "defaultCommands": ["python3 -m http.server $PORT"],
+        "maximumInstanceCount": 1,
+        "location": "westus3",  # where its GPU is offered
+    }
     assert set(kinds(ask(shared, body, **values)).values()) == {"Create"}
     run(shared, body, **values)
     result = ask(shared, body, **values)
