@@ -22,6 +22,7 @@ from remora.localcloud.arm.operations import Operations
 from remora.localcloud.arm.resource import Service
 from remora.localcloud.arm.store import ResourceStore
 from remora.localcloud.arm.subscription import LOCAL_SUBSCRIPTION
+from remora.localcloud.faults import FaultRoutes, Faults
 from remora.localcloud.logs.service import LogsService
 from remora.localcloud.state import State
 from remora.localcloud.storage.app import create_files_app
@@ -67,17 +68,18 @@ def create_cloud(
         shares_root=shares_root,
         files_url=files_url,
     )
-    services: tuple[Service, ...] = (
-        storage,
-        LogsService(state),
-        AppsService(state, home, shares_root, arm_url=arm_url),
-    )
-    api = create_arm_api(LOCAL_SUBSCRIPTION, services, store, state, storage.arm_routes)
     identity = Identity(state, LOCAL_SUBSCRIPTION)
+    faults = Faults()
+    apps = AppsService(state, home, shares_root, arm_url=arm_url, faults=faults)
+    logs = LogsService(state, apps.logs, accepts=identity.accepts)
+    services: tuple[Service, ...] = (storage, logs, apps)
+    service_routes = (*storage.arm_routes, *apps.arm_routes)
+    api = create_arm_api(LOCAL_SUBSCRIPTION, services, store, state, service_routes)
     routes = [
         Route("/healthz", _healthz),
         *Metadata(LOCAL_SUBSCRIPTION).routes,
         *identity.routes,
+        *FaultRoutes(faults, identity.accepts).routes,
         *(route for service in services for route in service.routes),
         Mount("", app=Guard(api.router, accepts=identity.accepts, tenant_id=LOCAL_SUBSCRIPTION.tenant_id)),
     ]
