@@ -48,11 +48,13 @@ def port_of(listener: socket.socket) -> int:
 class Listener:
     """One HTTP server on a bound socket."""
 
-    def __init__(self, app: ASGIApp, bound: socket.socket) -> None:
+    def __init__(self, app: ASGIApp, bound: socket.socket, *, http: str = "auto") -> None:
         config = uvicorn.Config(
             app,
+            http=http,
             log_level="warning",
             access_log=False,
+            proxy_headers=False,  # nothing stands before us
             lifespan="off",
             timeout_graceful_shutdown=_CLOSING_SECONDS,
         )

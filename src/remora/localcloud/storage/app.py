@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from anyio import to_thread
-from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from remora.localcloud.state import State
 from remora.localcloud.storage import directory_operations as directories
@@ -26,8 +25,8 @@ from remora.localcloud.storage import file_operations as files
 from remora.localcloud.storage import lease_operations as lease
 from remora.localcloud.storage import share_operations as shares
 from remora.localcloud.storage import xml
+from remora.localcloud.storage.body import Body
 from remora.localcloud.storage.call import Call
-from remora.localcloud.storage.content import MAX_WRITE_BYTES
 from remora.localcloud.storage.errors import FilesError
 from remora.localcloud.storage.headers import flag
 from remora.localcloud.storage.names import Target, parse_target
@@ -73,7 +72,9 @@ OPERATIONS: Final[Mapping[tuple[str, str, str], Operation]] = {
 }
 """(what the request is about, method, comp) to operation."""
 
-_METHODS: Final = ("GET", "HEAD", "PUT", "DELETE", "POST", "PATCH", "OPTIONS")
+PROTOCOL: Final = "remora.localcloud.storage.http_protocol:BulkProtocol"
+"""How this app wants uvicorn to speak HTTP."""
+
 _UNSUPPORTED_QUERY: Final = ("sharesnapshot", "prevsharesnapshot", "copyid")
 _UNSUPPORTED_HEADERS: Final = ("x-ms-copy-source", "x-ms-structured-body", "x-ms-file-file-type", "x-ms-mode")
 _CONDITIONS: Final = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
@@ -99,10 +100,9 @@ def create_files_app(
     account_keys: Callable[[str], Sequence[str]],
     state: State,
     now: Callable[[], float] = time.time,
-) -> Starlette:
+) -> ASGIApp:
     """`account_keys` gives an account's valid base64 keys, none for an unknown account."""
-    service = _Service(Shares(shares_root, state, now), account_keys, now)
-    return Starlette(routes=[Route("/{path:path}", service.answer, methods=_METHODS)])
+    return _Service(Shares(shares_root, state, now), account_keys, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +111,24 @@ class _Service:
     account_keys: Callable[[str], Sequence[str]]
     now: Callable[[], float]
 
-    async def answer(self, request: Request) -> Response:
-        request_id = str(uuid.uuid4())
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        response = await self._answer(request)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        request_id, body = str(uuid.uuid4()), Body(request)
         try:
-            response = await self._operate(request)
+            response = await self._operate(request, body)
         except FilesError as error:
-            await _drain(request)
+            await body.drain()
             response = self._refusal(error, request, request_id)
         except ClientDisconnect:  # in the middle of its upload: nothing was changed and nobody reads this
             return Response(status_code=400)
         response.headers.update(_common_headers(request, request_id))
         return response
 
-    async def _operate(self, request: Request) -> Response:
+    async def _operate(self, request: Request, body: Body) -> Response:
         headers, raw_path = dict(request.headers), _raw_path(request)
         target = parse_target(raw_path, keep_trailing_dots=flag(headers, "x-ms-allow-trailing-dot"))
         verify(
@@ -141,7 +146,7 @@ class _Service:
             target=target,
             query=request.query_params,
             headers=headers,
-            body=await _body(request),
+            body=await body.read(),
             shares=self.shares,
             now=self.now,
         )
@@ -200,29 +205,6 @@ def _refuse_unsupported(request: Request) -> None:
     for name in _CONDITIONS:
         if name in request.headers:
             raise FilesError("ConditionHeadersNotSupported", name)
-
-
-async def _body(request: Request) -> bytes:
-    length = request.headers.get("content-length")
-    if length is None:
-        if "transfer-encoding" in request.headers:
-            raise FilesError("MissingContentLengthHeader")
-        return b""
-    if int(length) > MAX_WRITE_BYTES:
-        raise FilesError("RequestBodyTooLarge", f"At most {MAX_WRITE_BYTES} bytes, not {length}.")
-    return await request.body()
-
-
-async def _drain(request: Request) -> None:
-    """Read what the client still sends, within limits: it reads our refusal only when it is done."""
-    received_bytes = 0
-    try:
-        async for chunk in request.stream():
-            received_bytes += len(chunk)
-            if received_bytes > 4 * MAX_WRITE_BYTES:
-                return
-    except (ClientDisconnect, RuntimeError):  # gone, or read already
-        return
 
 
 def _common_headers(request: Request, request_id: str) -> dict[str, str]:

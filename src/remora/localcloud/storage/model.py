@@ -103,10 +103,11 @@ class Share:
             return self._register(names, place, "directory", changes)
 
     def create_file(
-        self, names: Names, size_bytes: int, body: bytes, changes: Changes, lease: str | None
+        self, names: Names, size_bytes: int, body: content.Data, changes: Changes, lease: str | None
     ) -> Entry:
         """Appears whole: of the full size, beginning with `body`. An existing file is replaced."""
-        locate(self._root, names)  # refuse before the disk is written to
+        if locate(self._root, names[:-1]).kind != "directory":  # refuse before the disk is written to
+            raise FilesError("ParentNotFound")
         self._staging.mkdir(exist_ok=True)
         staged = self._staging / uuid.uuid4().hex
         try:
@@ -126,14 +127,14 @@ class Share:
                 raise FilesError("CannotDeleteFileOrDirectory", "It is the root of the share.")
             require_writable(entry.properties)
             entry.path.rmdir()
-            self._forget(names, entry.path.parent)
+            self._forget(names)
 
     def delete_file(self, names: Names, lease: str | None) -> None:
         with self._lock:
             entry = self._require_unleased(names, lease)
             require_writable(entry.properties)
             entry.path.unlink()
-            self._forget(names, entry.path.parent)
+            self._forget(names)
 
     def update(self, names: Names, kind: Kind, changes: Changes, lease: str | None) -> Entry:
         """Set metadata, attributes, content headers, times or the size."""
@@ -149,7 +150,7 @@ class Share:
             return self._save(names, entry, properties.vouching_for(stat) if vouched else properties)
 
     def write(
-        self, names: Names, start: int, data: bytes | int, lease: str | None, *, keep_write_time: bool
+        self, names: Names, start: int, data: content.Data | int, lease: str | None, *, keep_write_time: bool
     ) -> Entry:
         """Write `data` (or so many zeros) into an existing file, never beyond its end."""
         length = data if isinstance(data, int) else len(data)
@@ -213,12 +214,11 @@ class Share:
     def _register(
         self, names: Names, place: Place, kind: Kind, changes: Changes, lease: Lease | None = None
     ) -> Entry:
-        """Bind a row to what has just been put at `place`, then make both durable."""
+        """Bind a row to what has just been put at `place`, as the last step."""
         stat = self._clock.settle(place.path)
         properties = Properties(stat.st_ino, created_ns=stat.st_mtime_ns, lease=lease)
         properties = properties.changed(changes).vouching_for(stat)
         self._rows.save(self._row(names), properties)
-        content.sync_directory(place.path.parent)
         return Entry(place.path, kind, stat, place.parent_id, properties)
 
     def _allow_replacing(self, names: Names, place: Place, lease: str | None) -> Lease | None:
@@ -255,8 +255,6 @@ class Share:
         if wanted != place.path:
             place.path.replace(wanted)
         self._touch(wanted, rename.changes.written_ns)
-        for parent in {source.path.parent, wanted.parent}:
-            content.sync_directory(parent)
         if fold(self._row(rename.source)) != fold(self._row(rename.target)):
             self._rows.drop(self._row(rename.source))
             self._rows.drop_below(self._row(rename.source))
@@ -303,8 +301,7 @@ class Share:
         self._rows.save(self._row(names), properties)
         return replace(entry, stat=entry.path.lstat(), properties=properties)
 
-    def _forget(self, names: Names, parent: Path) -> None:
-        content.sync_directory(parent)
+    def _forget(self, names: Names) -> None:
         self._rows.drop(self._row(names))
         self._rows.drop_below(self._row(names))
 
