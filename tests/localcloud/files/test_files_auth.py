@@ -142,9 +142,11 @@ def test_a_request_without_signature_is_told_what_is_missing(server: Any, share:
 @pytest.mark.parametrize(
     ("method", "path", "headers", "code"),
     [
-        ("GET", "/models/a?comp=copy", {}, "UnsupportedQueryParameter"),
+        ("GET", "/models/a?comp=copy", {}, "UnsupportedHttpVerb"),
+        ("PUT", "/models/a?comp=range", {"x-ms-copy-source": "x"}, "UnsupportedHeader"),
+        ("PUT", "/models?restype=share&comp=snapshot", {}, "UnsupportedQueryParameter"),
         ("POST", "/models/a", {}, "UnsupportedHttpVerb"),
-        ("PUT", "/models/a", {"x-ms-copy-source": "x"}, "UnsupportedHeader"),
+        ("PUT", "/models/a", {"x-ms-copy-source": "x"}, "InvalidUri"),
         ("GET", "/models/a?sharesnapshot=x", {}, "UnsupportedQueryParameter"),
         ("PUT", "/models/a", {"x-ms-type": "file"}, "MissingRequiredHeader"),
         ("PUT", "/models/a", {"x-ms-type": "file", "x-ms-content-length": "-1"}, "OutOfRangeInput"),
@@ -169,12 +171,15 @@ def test_what_is_wrong_with_a_request_is_named(  # noqa: PLR0917 - two fixtures 
     assert 400 <= answer.status_code < 500
 
 
-def send(server: Any, method: str, path_and_query: str, headers: dict[str, str]) -> httpx.Response:
+def send(
+    server: Any, method: str, path_and_query: str, headers: dict[str, str], body: bytes = b""
+) -> httpx.Response:
     """A request that no SDK would make, signed."""
     request = httpx.Request(
         method,
         server.url + path_and_query,
         headers=headers | {"x-ms-date": formatdate(time.time(), usegmt=True)},
+        content=body,
     )
     text = string_to_sign(
         method=method,

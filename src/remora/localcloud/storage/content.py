@@ -14,6 +14,7 @@ from remora.localcloud.storage.errors import FilesError
 
 MAX_WRITE_BYTES: Final = 4 * 1024 * 1024
 Data = bytes | memoryview
+_COPIED_BYTES: Final = 4 * 1024 * 1024
 _ZEROS: Final = bytes(1024 * 1024)
 
 
@@ -35,6 +36,18 @@ def create(path: Path, size_bytes: int, body: Data, written_ns: int | None) -> N
             os.utime(descriptor, ns=(written_ns, written_ns))
     finally:
         os.close(descriptor)
+
+
+def copy(source: int, path: Path) -> None:
+    """A new file with the bytes of an open one."""
+    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        position = 0
+        while part := read(source, position, _COPIED_BYTES):
+            _write_all(target, position, part)
+            position += len(part)
+    finally:
+        os.close(target)
 
 
 def write(descriptor: int, start: int, data: Data) -> None:

@@ -12,7 +12,7 @@ from anyio import to_thread
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from remora.localcloud.storage import content, leases, xml
+from remora.localcloud.storage import content, copy_operations, leases, xml
 from remora.localcloud.storage import headers as wire
 from remora.localcloud.storage.call import Call
 from remora.localcloud.storage.content import MAX_WRITE_BYTES
@@ -26,6 +26,8 @@ _UNASKED_MD5_BYTES: Final = 1024 * 1024
 
 
 def create(call: Call) -> Response:
+    if "x-ms-copy-source" in call.headers:
+        return copy_operations.start(call)
     if call.headers.get("x-ms-type", "").lower() != "file":
         raise FilesError("MissingRequiredHeader", "x-ms-type: file")
     size_bytes = wire.new_file_size(call.headers)
@@ -51,6 +53,8 @@ def read(call: Call) -> Response:
         _check_read_lease(call, entry)
         first, last = _readable_range(call, entry.stat.st_size)
         headers = wire.file_headers(entry, call.now()) | {"accept-ranges": "bytes"}
+        if "sig" in call.query:
+            headers |= wire.overriding(call.query)
         if call.range() is not None:
             headers |= {"content-range": f"bytes {first}-{last}/{entry.stat.st_size}"}
             headers |= _range_md5(call, descriptor, first, last, headers.pop(MD5, None))

@@ -10,7 +10,7 @@ import os
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,14 @@ from remora.localcloud.storage import content, leases
 from remora.localcloud.storage.errors import FilesError
 from remora.localcloud.storage.leases import Lease
 from remora.localcloud.storage.names import fold
-from remora.localcloud.storage.properties import MD5, Changes, Properties, PropertyStore, require_writable
+from remora.localcloud.storage.properties import (
+    MD5,
+    Changes,
+    Copied,
+    Properties,
+    PropertyStore,
+    require_writable,
+)
 from remora.localcloud.storage.stamps import ChangeClock
 from remora.localcloud.storage.tree import Kind, Place, children, locate
 
@@ -106,17 +113,67 @@ class Share:
         self, names: Names, size_bytes: int, body: content.Data, changes: Changes, lease: str | None
     ) -> Entry:
         """Appears whole: of the full size, beginning with `body`. An existing file is replaced."""
+
+        def write(staged: Path) -> None:
+            content.create(staged, size_bytes, body, changes.written_ns)
+
+        return self._put_file(names, write, changes, lease)
+
+    def copy_file(
+        self,
+        source: Share,
+        source_names: Names,
+        names: Names,
+        *,
+        metadata: Mapping[str, str] | None,
+        copied: Copied,
+        lease: str | None,
+        ignore_read_only: bool,
+    ) -> Entry:
+        """Appears whole, like create_file. Content headers come along, metadata unless others are given."""
+        descriptor, original = source.open(source_names)
+        properties = original.properties
+        changes = Changes(
+            metadata=properties.metadata if metadata is None else metadata,
+            content=properties.content
+            if properties.vouches_for(original.stat)
+            else properties.without_md5().content,
+            attributes=properties.attributes,
+        )
+        try:
+            return self._put_file(
+                names,
+                lambda staged: content.copy(descriptor, staged),
+                changes,
+                lease,
+                copied=copied,
+                ignore_read_only=ignore_read_only,
+            )
+        finally:
+            os.close(descriptor)
+
+    def _put_file(
+        self,
+        names: Names,
+        write: Callable[[Path], None],
+        changes: Changes,
+        lease: str | None,
+        *,
+        copied: Copied | None = None,
+        ignore_read_only: bool = False,
+    ) -> Entry:
+        """Let `write` make a new file aside, then put it in its place."""
         if locate(self._root, names[:-1]).kind != "directory":  # refuse before the disk is written to
             raise FilesError("ParentNotFound")
         self._staging.mkdir(exist_ok=True)
         staged = self._staging / uuid.uuid4().hex
         try:
-            content.create(staged, size_bytes, body, changes.written_ns)
+            write(staged)
             with self._lock:
                 place = locate(self._root, names)
-                kept = self._allow_replacing(names, place, lease)
+                kept = self._allow_replacing(names, place, lease, ignore_read_only=ignore_read_only)
                 staged.replace(place.path)
-                return self._register(names, place, "file", changes, kept)
+                return self._register(names, place, "file", changes, kept, copied)
         finally:
             staged.unlink(missing_ok=True)
 
@@ -211,24 +268,33 @@ class Share:
             path, place.kind, place.stat, parent_id, self._rows.load(self._row((*names, name)), place.stat)
         )
 
-    def _register(
-        self, names: Names, place: Place, kind: Kind, changes: Changes, lease: Lease | None = None
+    def _register(  # noqa: PLR0917
+        self,
+        names: Names,
+        place: Place,
+        kind: Kind,
+        changes: Changes,
+        lease: Lease | None = None,
+        copied: Copied | None = None,
     ) -> Entry:
         """Bind a row to what has just been put at `place`, as the last step."""
         stat = self._clock.settle(place.path)
-        properties = Properties(stat.st_ino, created_ns=stat.st_mtime_ns, lease=lease)
+        properties = Properties(stat.st_ino, created_ns=stat.st_mtime_ns, lease=lease, copied=copied)
         properties = properties.changed(changes).vouching_for(stat)
         self._rows.save(self._row(names), properties)
         return Entry(place.path, kind, stat, place.parent_id, properties)
 
-    def _allow_replacing(self, names: Names, place: Place, lease: str | None) -> Lease | None:
+    def _allow_replacing(
+        self, names: Names, place: Place, lease: str | None, *, ignore_read_only: bool
+    ) -> Lease | None:
         """The lease that a new file at `place` inherits from the file it replaces."""
         if place.stat is None:
             return None
         if place.kind != "file":
             raise FilesError("ResourceTypeMismatch")
         existing = self._require_unleased(names, lease)
-        require_writable(existing.properties)
+        if not ignore_read_only:
+            require_writable(existing.properties)
         return existing.properties.lease
 
     def _allow_target(self, rename: Rename, source: Entry, place: Place) -> None:
