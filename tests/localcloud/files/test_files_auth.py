@@ -174,7 +174,14 @@ def test_what_is_wrong_with_a_request_is_named(  # noqa: PLR0917 - two fixtures 
 def send(
     server: Any, method: str, path_and_query: str, headers: dict[str, str], body: bytes = b""
 ) -> httpx.Response:
-    """A request that no SDK would make, signed."""
+    """The answer to a request that no SDK would make, signed."""
+    with httpx.Client() as client:
+        return client.send(signed_by_hand(server, method, path_and_query, headers, body))
+
+
+def signed_by_hand(
+    server: Any, method: str, path_and_query: str, headers: dict[str, str], body: bytes = b""
+) -> httpx.Request:
     request = httpx.Request(
         method,
         server.url + path_and_query,
@@ -190,5 +197,4 @@ def send(
     )
     digest = hmac.new(base64.b64decode(server.key), text.encode(), hashlib.sha256).digest()
     request.headers["authorization"] = f"SharedKey {server.account}:{base64.b64encode(digest).decode()}"
-    with httpx.Client() as client:
-        return client.send(request)
+    return request
