@@ -32,8 +32,7 @@ HEAVY: dict[str, tuple[str, ...]] = {
     "peft": (),
     "gradio": ("server/ui/",),
     "azure": ("azure/",),
-    "tree_sitter": ("azure/bicep",),
-    "tree_sitter_bicep": ("azure/bicep",),
+    "cryptography": ("localcloud/tls.py",),
 }
 
 MAX_FILE_LINES = 400

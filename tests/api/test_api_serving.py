@@ -106,6 +106,12 @@ def test_a_port_in_use_is_refused_before_the_model_is_looked_for(
     assert f"--port {port + 1}" in said
 
 
+def test_connections_wait_as_soon_as_the_port_is_taken() -> None:
+    """A model takes minutes to load, and a port that is closed for so long is a dead container's."""
+    with bind("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname(), timeout=5):
+        pass
+
+
 def test_no_auth_needs_a_loopback_host(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(str(tmp_path), "--no-auth", "--host", EVERY_INTERFACE, "--port", "0") == 2
     assert EVERY_INTERFACE in capsys.readouterr().err

@@ -2,44 +2,33 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.azure.local_cloud import LocalCloud
 
-from remora.azure.profile import Clients, load_profile
-from remora.azure.provision import create_group, list_subscriptions
+from remora.azure.profile import Clients
 
-START_SECONDS = 60
 GROUP = "Client-Tests"
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The Remora home of a running local cloud."""
-    folder = tmp_path_factory.mktemp("home")
-    process = subprocess.Popen([sys.executable, "-m", "remora.localcloud", "--home", str(folder)])
-    deadline = time.monotonic() + START_SECONDS
-    while not (folder / "cloud" / "connection.json").exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    yield folder
-    process.terminate()
-    assert process.wait(timeout=START_SECONDS) == 0
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    """A running local cloud."""
+    cloud = LocalCloud(tmp_path_factory.mktemp("home"))
+    cloud.start()
+    yield cloud
+    cloud.stop()
 
 
 @pytest.fixture(scope="module")
-def clients(home: Path) -> Clients:
+def home(cloud: LocalCloud) -> Path:
+    """The Remora home of the running local cloud."""
+    return cloud.home
+
+
+@pytest.fixture(scope="module")
+def clients(cloud: LocalCloud) -> Clients:
     """Our clients for its one subscription, with a resource group called GROUP."""
-    clients = Clients(load_profile("local", home))
-    (subscription_id, _), *others = list_subscriptions(clients)
-    assert not others
-    assert subscription_id == json.loads((home / "cloud" / "connection.json").read_text())["subscription_id"]
-    clients = clients.for_subscription(subscription_id)
-    create_group(clients, GROUP, "westeurope")
-    return clients
+    return cloud.clients(GROUP)

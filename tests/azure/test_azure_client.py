@@ -16,8 +16,9 @@ from azure.core.exceptions import (
 from remora.azure.apps import ContainerApp
 from remora.azure.failures import explained
 from remora.azure.files import Share
+from remora.azure.groups import group_location
 from remora.azure.profile import AZURE, Clients, CloudProfile, load_profile
-from remora.azure.provision import group_location, provision
+from remora.azure.provision import Provisioned, prepare, provision
 from remora.errors import (
     CloudUnavailable,
     DeploymentNotFound,
@@ -59,15 +60,19 @@ def template(**more: Any) -> dict[str, Any]:
     }
 
 
+def deploy(clients: Clients, document: dict[str, Any], **parameters: Any) -> Provisioned:
+    return provision(clients, GROUP, prepare(clients, GROUP, document, parameters), lambda _: None)
+
+
 @pytest.fixture(scope="module")
 def share(clients: Clients) -> Share:
-    done = provision(clients, GROUP, template(), {}, lambda _: None)
+    done = deploy(clients, template())
     assert done.changed
     return Share(clients, GROUP, ACCOUNT, SHARE)
 
 
 def test_outputs_keep_the_names_of_the_template(clients: Clients, share: Share) -> None:
-    again = provision(clients, GROUP, template(), {}, lambda _: None)
+    again = deploy(clients, template())
     assert again.outputs == {"STORAGE_ACCOUNT_NAME": ACCOUNT}
 
 
@@ -80,18 +85,18 @@ def test_an_undeclared_parameter_is_refused_before_any_change(
     clients: Clients,
 ) -> None:
     with pytest.raises(InvalidInput, match="wrongName"):
-        provision(clients, GROUP, template(), {"wrongName": 1}, lambda _: None)
+        prepare(clients, GROUP, template(), {"wrongName": 1})
 
 
 def test_a_template_that_azure_refuses_says_why(clients: Clients) -> None:
     broken = template(outputs={"X": {"type": "string", "value": "[noSuchFunction()]"}})
     with pytest.raises(ProvisioningFailed, match="'nosuchfunction' is not valid"):
-        provision(clients, GROUP, broken, {}, lambda _: None)
+        deploy(clients, broken)
 
 
 def test_a_resource_that_azure_refuses_is_named(clients: Clients) -> None:
     with pytest.raises(ProvisioningFailed, match="Not a name"):
-        provision(clients, GROUP, template(), {"account": "Not a name"}, lambda _: None)
+        deploy(clients, template(), account="Not a name")
 
 
 def test_files_are_written_whole_and_read_back(share: Share, tmp_path: Path) -> None:

@@ -9,45 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from tests.cli.trained_folder import make_adapter, make_base
 
 from remora.cli.init import document_of, init_project
 from remora.errors import ProjectIncomplete
 
 RUN = "from remora.cli.main import main; main()"
-HIDDEN = 8
-MODULE = "model.layers.0.self_attn.q_proj"
-
-
-def make_base(root: Path, folder: str = "base") -> None:
-    path = root / folder
-    path.mkdir(parents=True)
-    config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 4}
-    (path / "config.json").write_text(json.dumps(config))
-    (path / "tokenizer.json").write_text("{}")
-    save_file({f"{MODULE}.weight": np.zeros((HIDDEN, HIDDEN), np.float32)}, path / "model.safetensors")
-
-
-def make_adapter(root: Path, name: str, *, base: str = "tone-base", width: int = HIDDEN) -> None:
-    path = root / "adapters" / name
-    path.mkdir(parents=True)
-    config = {
-        "peft_type": "LORA",
-        "r": 2,
-        "lora_alpha": 4,
-        "target_modules": ["q_proj"],
-        "base_model_name_or_path": base,
-    }
-    (path / "adapter_config.json").write_text(json.dumps(config))
-    save_file(
-        {
-            f"base_model.model.{MODULE}.lora_A.weight": np.ones((2, width), np.float32),
-            f"base_model.model.{MODULE}.lora_B.weight": np.ones((width, 2), np.float32),
-        },
-        path / "adapter_model.safetensors",
-    )
 
 
 def init(root: Path, *, force: bool = False) -> dict[str, Any]:

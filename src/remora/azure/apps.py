@@ -52,11 +52,15 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class AppState:
-    """What the app's document says. `environment` holds plain values only, never secrets."""
+    """What the app's document says. `environment` holds plain values only, never secrets.
+
+    `provisioning` is ARM's state of its last change, with ARM's errors where it has any.
+    """
 
     fqdn: str
     latest_revision: str
     latest_ready_revision: str
+    provisioning: str
     environment: Mapping[str, str]
     min_replicas: int
     max_replicas: int
@@ -95,6 +99,7 @@ class ContainerApp:
             fqdn=((properties.get("configuration") or {}).get("ingress") or {}).get("fqdn") or "",
             latest_revision=properties.get("latestRevisionName") or "",
             latest_ready_revision=properties.get("latestReadyRevisionName") or "",
+            provisioning=_told(properties, "provisioningState", "deploymentErrors"),
             environment={
                 v["name"]: v["value"] for v in container.get("env") or () if v.get("value") is not None
             },
@@ -117,12 +122,16 @@ class ContainerApp:
             document: Json = self._apps.get_auth_token(self.group, self.name).as_dict()
         return str(document["properties"]["token"])
 
-    def roll_out(self, environment: Mapping[str, str], *, min_replicas: int, max_replicas: int) -> str:
-        """Change environment and scale, which makes a new revision, and return its name."""
+    def roll_out(self, environment: Mapping[str, str | None], *, min_replicas: int, max_replicas: int) -> str:
+        """Change environment and scale, which makes a new revision, and return its name.
+
+        A variable whose value is None is taken away.
+        """
         template = self.read().template
         container = template["containers"][0]
         kept = [variable for variable in container.get("env") or () if variable["name"] not in environment]
-        container["env"] = kept + [{"name": name, "value": value} for name, value in environment.items()]
+        given = {name: value for name, value in environment.items() if value is not None}
+        container["env"] = kept + [{"name": name, "value": value} for name, value in given.items()]
         template["scale"] = {
             **(template.get("scale") or {}),
             "minReplicas": min_replicas,
@@ -196,10 +205,15 @@ def _revision(document: Json) -> Revision:
         active=bool(properties.get("active")),
         state=properties.get("runningState") or "",
         health=properties.get("healthState") or "",
-        details=properties.get("runningStateDetails") or properties.get("provisioningError") or "",
+        details=_told(properties, "runningStateDetails", "provisioningError"),
         replicas=properties.get("replicas") or 0,
         created=str(properties.get("createdTime") or ""),
     )
+
+
+def _told(properties: Json, *keys: str) -> str:
+    """Everything that the cloud says under these keys, once."""
+    return "; ".join(dict.fromkeys(str(properties[key]) for key in keys if properties.get(key)))
 
 
 def _replica(document: Json) -> Replica:

@@ -1,9 +1,10 @@
-"""What the Azure SDKs raise, in Remora's words. One table, most specific first."""
+"""What the Azure SDKs raise, in Remora's words. Two tables: ARM's own codes first, then exception types."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from azure.core.exceptions import (
     AzureError,
@@ -14,15 +15,34 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
+from remora.azure.credentials import attempts_of
 from remora.errors import (
     CloudUnavailable,
     DeploymentNotFound,
+    Locked,
     ProvisioningFailed,
+    Refused,
     RemoraError,
     SignInRequired,
 )
 
-_TABLE: tuple[tuple[type[AzureError], type[RemoraError], str], ...] = (
+_OTHER_ACCOUNT = (
+    "sign in with an account that sees it: az login --tenant TENANT, or correct infra/inference.config.json"
+)
+_CODES: Mapping[str, tuple[type[RemoraError], str]] = {
+    "SubscriptionNotFound": (SignInRequired, _OTHER_ACCOUNT),
+    "InvalidSubscriptionId": (SignInRequired, _OTHER_ACCOUNT),
+    "InvalidAuthenticationTokenTenant": (SignInRequired, _OTHER_ACCOUNT),
+    "AuthorizationFailed": (Refused, "ask for the role Contributor there, or use another account: az login"),
+    "LinkedAuthorizationFailed": (Refused, "ask for the role Contributor there, or use another account"),
+    "RequestDisallowedByPolicy": (Refused, "a policy of the subscription forbids it: ask whoever manages it"),
+    "KeyBasedAuthenticationNotPermitted": (
+        Refused,
+        "Container Apps mounts a share with the account's key: allow shared keys, or use another account",
+    ),
+    "DeploymentActive": (Locked, "wait for it, or run the command again later"),
+}
+_TYPES: tuple[tuple[type[AzureError], type[RemoraError], str], ...] = (
     (ClientAuthenticationError, SignInRequired, "sign in with: az login"),
     (ResourceNotFoundError, DeploymentNotFound, "run: remora provision"),
     (
@@ -41,6 +61,7 @@ _TABLE: tuple[tuple[type[AzureError], type[RemoraError], str], ...] = (
         "what the cloud says is above; run the command again after mending it",
     ),
 )
+_TEXT_CHARACTERS = 400
 
 
 @contextmanager
@@ -49,17 +70,57 @@ def explained(what: str) -> Iterator[None]:
     try:
         yield
     except AzureError as error:
-        for sdk_error, ours, hint in _TABLE:
-            if isinstance(error, sdk_error):
-                raise ours(f"{what}: {_reason(error)}", hint=hint) from error
-        raise ProvisioningFailed(f"{what}: {_reason(error)}") from error
+        ours, hint = _CODES.get(_code(error)) or _by_type(error)
+        raise ours(f"{what}: {_reason(error)}", hint=hint) from error
+
+
+def described(error: Mapping[str, Any]) -> str:
+    """An error document of ARM on one line: the code and message of every level that says something."""
+    details = [described(item) for item in error.get("details") or () if isinstance(item, dict)]
+    own = f"{error.get('code') or 'Error'}: {error.get('message') or 'no message'}"
+    # The outermost levels of a failed deployment only say that one failed.
+    if details and str(error.get("code")) in ("DeploymentFailed", "ResourceDeploymentFailure"):
+        return "; ".join(details)
+    return " ".join("; ".join([own, *details]).split())
+
+
+def _code(error: AzureError) -> str:
+    document = error.error if isinstance(error, HttpResponseError) else None
+    return str(getattr(document, "code", None) or "")
+
+
+def _by_type(error: AzureError) -> tuple[type[RemoraError], str]:
+    return next(
+        ((ours, hint) for sdk_error, ours, hint in _TYPES if isinstance(error, sdk_error)),
+        (ProvisioningFailed, ""),
+    )
 
 
 def _reason(error: AzureError) -> str:
     """Azure's own code and message, on one line, without the SDK's decoration."""
-    if isinstance(error, HttpResponseError):
-        body = error.error
-        if body is not None and getattr(body, "code", None):
-            details = "; ".join(f"{item.code}: {item.message}" for item in body.details or ())
-            return " ".join(f"{body.code}: {body.message} {details}".split())
-    return str(error.message).split("\n", 1)[0]
+    if attempts := attempts_of(str(error.message)):
+        return f"nobody is signed in ({attempts})"
+    if isinstance(error, HttpResponseError) and _code(error):
+        return described(_document(error.error))
+    first_line = str(error.message).split("\n", 1)[0]
+    body = _body(error)
+    return f"{first_line}: {body}" if body and body not in first_line else first_line
+
+
+def _document(error: Any) -> dict[str, Any]:
+    """The SDK's object of an error, as ARM sent it."""
+    return {
+        "code": error.code,
+        "message": error.message,
+        "details": [_document(item) for item in error.details or ()],
+    }
+
+
+def _body(error: AzureError) -> str:
+    """What the answer said where it was no error document of ARM: a proxy's page, plain text."""
+    response = error.response if isinstance(error, HttpResponseError) else None
+    try:
+        text = response.text() if response is not None else ""
+    except Exception:
+        return ""  # a streamed body that was never read says nothing
+    return " ".join(str(text).split())[:_TEXT_CHARACTERS]

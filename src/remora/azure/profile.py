@@ -48,8 +48,8 @@ class CloudProfile:
     default_location: str | None
     token: str = ""
 
-    @property
-    def credential(self) -> TokenCredential:
+    def new_credential(self) -> TokenCredential:
+        """Who we are there; it keeps its tokens, so make one and share it."""
         return StaticToken(self.token) if self.token else azure_credential()
 
     def client_options(self) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def load_profile(name: str, home: Path) -> CloudProfile:
         endpoint_scheme="http",
         poll_seconds=0.1,
         retries=1,
-        default_location="eastus",
+        default_location="westus3",
         token=connection["token"],
     )
 
@@ -110,19 +110,22 @@ def load_profile(name: str, home: Path) -> CloudProfile:
 class Clients:
     """Microsoft's management clients for one subscription, each made when first used."""
 
-    def __init__(self, profile: CloudProfile, subscription_id: str = "") -> None:
+    def __init__(
+        self, profile: CloudProfile, subscription_id: str = "", credential: TokenCredential | None = None
+    ) -> None:
         self.profile = profile
         self.subscription_id = subscription_id
+        self._credential = credential or profile.new_credential()
 
     def for_subscription(self, subscription_id: str) -> Clients:
-        """The same cloud, another subscription."""
-        return Clients(self.profile, subscription_id)
+        """The same cloud and account, another subscription."""
+        return Clients(self.profile, subscription_id, self._credential)
 
     @cached_property
     def subscriptions(self) -> SubscriptionClient:
         from azure.mgmt.resource.subscriptions import SubscriptionClient
 
-        return SubscriptionClient(self.profile.credential, **self.profile.client_options())
+        return SubscriptionClient(self._credential, **self.profile.client_options())
 
     @cached_property
     def resources(self) -> ResourceManagementClient:
@@ -151,7 +154,7 @@ class Clients:
 
     @property
     def _arguments(self) -> tuple[TokenCredential, str]:
-        return self.profile.credential, self.subscription_id
+        return self._credential, self.subscription_id
 
 
 class _AllowPlainHttp(SansIOHTTPPolicy):  # type: ignore[misc]  # the SDK is untyped for us

@@ -1,4 +1,4 @@
-"""Subscriptions, resource groups and the deployment of the project's template.
+"""The deployment of the project's template: what it would be, whether it is needed, carrying it out.
 
 A deployment whose template and parameters are those of the last one is skipped: its fingerprint is a
 tag on the deployment itself, so any machine can tell.
@@ -8,21 +8,41 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from remora.azure.apps import API_KEY_SECRET, API_KEY_VARIABLE, ContainerApp
-from remora.azure.failures import explained
+from remora.azure.apps import ContainerApp
+from remora.azure.deployment import (
+    DEPLOYMENT_NAME,
+    Progress,
+    follow_deployment,
+    is_running,
+    read_deployment,
+    start_deployment,
+)
+from remora.azure.existing import with_existing
+from remora.azure.failures import described, explained
 from remora.azure.profile import Clients
-from remora.errors import DeploymentNotFound, InvalidInput, ProvisioningFailed
+from remora.errors import DeploymentNotFound, InvalidInput, Locked, ProvisioningFailed, Refused
 
-DEPLOYMENT_NAME = "remora-inference"
 _FINGERPRINT_TAG = "remora-fingerprint"
-_API_KEY_BYTES = 32
 
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A deployment that is ready to start, or one that is not needed because `outputs` are there already.
+
+    `resource_ids` are the resources it is about, where the group exists. `running`: the cloud is at work on
+    this very deployment.
+    """
+
+    body: Json
+    outputs: Mapping[str, str] | None
+    resource_ids: tuple[str, ...]
+    running: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,68 +53,41 @@ class Provisioned:
     changed: bool
 
 
-def list_subscriptions(clients: Clients) -> list[tuple[str, str]]:
-    """(id, display name) of every enabled subscription we can see."""
-    with explained("listing subscriptions"):
-        found = [item.as_dict() for item in clients.subscriptions.subscriptions.list()]
-    return [
-        (item["subscriptionId"], item.get("displayName") or "")
-        for item in found
-        if item.get("state") == "Enabled"
-    ]
-
-
-def group_location(clients: Clients, group: str) -> str | None:
-    """Where a resource group is, or None where there is no such group."""
-    try:
-        with explained(f"reading resource group {group!r}"):
-            return str(clients.resources.resource_groups.get(group).location)
-    except DeploymentNotFound:
-        return None
-
-
-def create_group(clients: Clients, group: str, location: str) -> None:
-    """Create the resource group; an existing one keeps what is in it."""
-    with explained(f"creating resource group {group!r}"):
-        clients.resources.resource_groups.create_or_update(group, {"location": location})
-
-
-def provision(
-    clients: Clients,
-    group: str,
-    template: Json,
-    parameters: Mapping[str, Any],
-    progress: Callable[[str], None],
-) -> Provisioned:
-    """Deploy the template into the group (incremental) and return its outputs.
+def prepare(clients: Clients, group: str, template: Json, parameters: Mapping[str, Any]) -> Prepared:
+    """What deploying the template into the group means. Changes nothing; the group may not exist yet.
 
     `parameters` are the user's (name → value, without nulls). An app that exists keeps its API key,
-    environment and scale. Raises ProvisioningFailed with the resource that failed and Azure's reason.
+    environment and scale, an environment its other workload profiles. Raises InvalidInput, Refused (ARM
+    does not accept it) or Locked (another deployment is at work).
     """
     _check_parameters(template, parameters)
     fingerprint = _fingerprint(template, parameters)
-    previous = _previous_deployment(clients, group)
-    existing = _existing_app(clients, group, previous, parameters)
-    if existing is not None and previous is not None and _is_current(previous, fingerprint):
-        return Provisioned(_outputs(previous), changed=False)
-    carried = _carried_over(existing)
+    previous = read_deployment(clients, group)
+    same = previous is not None and (previous.get("tags") or {}).get(_FINGERPRINT_TAG) == fingerprint
+    if is_running(previous):
+        if not same:
+            raise Locked(
+                f"another deployment is at work in {group!r}", hint="run the command again when it has ended"
+            )
+        return Prepared({}, None, (), running=True)
+    if previous is not None and same and _still_stands(clients, group, previous):
+        return Prepared({}, _outputs(previous), (), running=False)
+    resource_ids = _validated(clients, group, _body(template, parameters, fingerprint))
     declared = template.get("parameters", {})
-    values = {**{key: value for key, value in carried.items() if key in declared}, **parameters}
-    body = {
-        "properties": {
-            "mode": "Incremental",
-            "template": template,
-            "parameters": {name: {"value": value} for name, value in values.items()},
-        },
-        "tags": {_FINGERPRINT_TAG: fingerprint},
-    }
-    return Provisioned(_outputs(_deploy(clients, group, body, progress)), changed=True)
+    values = with_existing(clients, group, resource_ids, parameters, declared)
+    return Prepared(_body(template, values, fingerprint), None, resource_ids, running=False)
 
 
-def delete_group(clients: Clients, group: str) -> None:
-    """Delete the resource group and all that is in it."""
-    with explained(f"deleting resource group {group!r}"):
-        clients.resources.resource_groups.begin_delete(group).result()
+def provision(clients: Clients, group: str, prepared: Prepared, progress: Progress) -> Provisioned:
+    """Deploy into the group (incremental) what was prepared, and return the outputs.
+
+    Raises ProvisioningFailed with the resource that failed and Azure's reason.
+    """
+    if prepared.outputs is not None:
+        return Provisioned(prepared.outputs, changed=False)
+    if not prepared.running:
+        start_deployment(clients, group, prepared.body)
+    return Provisioned(_outputs(follow_deployment(clients, group, progress)), changed=True)
 
 
 def _check_parameters(template: Json, parameters: Mapping[str, Any]) -> None:
@@ -112,58 +105,42 @@ def _fingerprint(template: Json, parameters: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _previous_deployment(clients: Clients, group: str) -> Json | None:
-    try:
-        with explained(f"reading the last deployment in {group!r}"):
-            document: Json = clients.deployments.deployments.get(group, DEPLOYMENT_NAME).as_dict()
-    except DeploymentNotFound:
-        return None
-    return document
+def _still_stands(clients: Clients, group: str, deployment: Json) -> bool:
+    """Whether a deployment succeeded, and its app was not deleted since."""
+    if deployment["properties"].get("provisioningState") != "Succeeded":
+        return False
+    name = _outputs(deployment).get("ACA_APP_NAME")
+    return name is not None and ContainerApp(clients, group, name).exists()
 
 
-def _is_current(deployment: Json, fingerprint: str) -> bool:
-    tags = deployment.get("tags") or {}
-    succeeded = deployment["properties"].get("provisioningState") == "Succeeded"
-    return succeeded and tags.get(_FINGERPRINT_TAG) == fingerprint
-
-
-def _existing_app(
-    clients: Clients, group: str, previous: Json | None, parameters: Mapping[str, Any]
-) -> ContainerApp | None:
-    outputs = _outputs(previous) if previous else {}
-    name = parameters.get("acaAppName") or outputs.get("ACA_APP_NAME")
-    if not name:
-        return None
-    app = ContainerApp(clients, group, str(name))
-    return app if app.exists() else None
-
-
-def _carried_over(existing: ContainerApp | None) -> Json:
-    """What a new deployment of the template must not take away from a running app."""
-    if existing is None:
-        return {"apiKey": f"rk-{secrets.token_urlsafe(_API_KEY_BYTES)}"}
-    state = existing.read()
-    variables = [{"name": k, "value": v} for k, v in state.environment.items() if k != API_KEY_VARIABLE]
-    key = existing.secrets().get(API_KEY_SECRET) or f"rk-{secrets.token_urlsafe(_API_KEY_BYTES)}"
+def _body(template: Json, values: Mapping[str, Any], fingerprint: str) -> Json:
     return {
-        "apiKey": key,
-        "environmentVariables": variables,
-        "minReplicas": state.min_replicas,
+        "properties": {
+            "mode": "Incremental",
+            "template": template,
+            "parameters": {name: {"value": value} for name, value in values.items()},
+        },
+        "tags": {_FINGERPRINT_TAG: fingerprint},
     }
 
 
-def _deploy(clients: Clients, group: str, body: Json, progress: Callable[[str], None]) -> Json:
+def _validated(clients: Clients, group: str, body: Json) -> tuple[str, ...]:
+    """Ids of the resources, once ARM has looked the deployment through; none where there is no group yet."""
     operations = clients.deployments.deployments
-    with explained(f"deploying the template into {group!r}"):
-        poller = operations.begin_create_or_update(group, DEPLOYMENT_NAME, body)
-        while not poller.done():
-            poller.wait(clients.profile.poll_seconds)
-            progress(f"deployment {poller.status().lower()}")
-        document: Json = poller.result().as_dict()
-    state = document["properties"].get("provisioningState")
-    if state != "Succeeded":
-        raise ProvisioningFailed(f"the deployment ended as {state}", hint="run: remora provision")
-    return document
+    try:
+        with explained(f"looking the template over in {group!r}"):
+            document: Json = operations.begin_validate(group, DEPLOYMENT_NAME, body).result().as_dict()
+    except DeploymentNotFound:
+        return ()
+    except ProvisioningFailed as error:
+        raise Refused(error.message, hint="mend infra/provision; nothing was changed") from error
+    if document.get("error"):
+        raise Refused(
+            f"looking the template over in {group!r}: {described(document['error'])}",
+            hint="mend infra/provision; nothing was changed",
+        )
+    found = document["properties"].get("validatedResources") or ()
+    return tuple(str(item["id"]) for item in found)
 
 
 def _outputs(deployment: Json) -> dict[str, str]:

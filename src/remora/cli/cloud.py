@@ -18,7 +18,7 @@ import typer
 
 from remora.azure.profile import local_connection, remora_home
 from remora.cli.output import Mode, Output, OutputOption
-from remora.errors import CloudUnavailable, Locked
+from remora.errors import CloudUnavailable, InvalidInput, Locked
 
 START_SECONDS = 30.0
 STOP_SECONDS = 40.0
@@ -28,16 +28,27 @@ _LOG_TAIL_LINES = 5
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Start, stop and inspect the local cloud.")
 
+TlsOption = Annotated[
+    bool, typer.Option("--tls", help="Serve ARM over HTTPS too, with a CA of its own: for the Azure CLI.")
+]
 PortOption = Annotated[
     int, typer.Option(min=0, max=65535, help="ARM port; 0 keeps the last one or takes any.")
 ]
 
 
 @app.command(epilog="Example: remora cloud start")
-def start(port: PortOption = 0, output: OutputOption = Mode.HUMAN) -> None:
+def start(port: PortOption = 0, tls: TlsOption = False, output: OutputOption = Mode.HUMAN) -> None:
     """Start the local cloud, unless it runs already."""
     out = Output(output)
-    connection = ensure_running(remora_home(), out, port=port)
+    home = remora_home()
+    known = running(home)
+    if known is not None and tls and not known.get("arm_tls_url"):
+        raise InvalidInput(
+            "the local cloud runs without TLS",
+            hint="run: remora cloud stop, then: remora cloud start --tls",
+            param="--tls",
+        )
+    connection = known or ensure_running(home, out, port=port, tls=tls)
     out.result("cloud", _document(connection), f"The local cloud runs at {connection['arm_url']}")
 
 
@@ -86,6 +97,13 @@ def env(output: OutputOption = Mode.HUMAN) -> None:
         "REMORA_LOCAL_FILES_URL": connection["files_url"],
         "REMORA_LOCAL_TOKEN": connection["token"],
     }
+    if connection.get("arm_tls_url"):  # what the Azure CLI needs to trust it and to sign in
+        variables |= {
+            "REMORA_LOCAL_ARM_TLS_URL": connection["arm_tls_url"],
+            "REQUESTS_CA_BUNDLE": connection["ca_file"],
+            "IDENTITY_ENDPOINT": connection["identity_endpoint"],
+            "IDENTITY_HEADER": connection["identity_header"],
+        }
     exports = "\n".join(f"export {name}={value}" for name, value in variables.items())
     out.result("cloud.env", {"environment": variables}, exports)
 
@@ -102,20 +120,21 @@ def running(home: Path) -> dict[str, Any] | None:
     return connection if healthy else None
 
 
-def ensure_running(home: Path, out: Output, *, port: int = 0) -> dict[str, Any]:
+def ensure_running(home: Path, out: Output, *, port: int = 0, tls: bool = False) -> dict[str, Any]:
     """The connection of the local cloud, started if need be. Raises CloudUnavailable with its last words."""
     connection = running(home)
     if connection is not None:
         return connection
     with out.step("starting the local cloud"):
-        return _start(home, port)
+        return _start(home, port, tls)
 
 
-def _start(home: Path, port: int) -> dict[str, Any]:
+def _start(home: Path, port: int, tls: bool) -> dict[str, Any]:
     folder = home / "cloud"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     log = folder / "cloud.log"
-    command = [sys.executable, "-m", "remora.localcloud", "--home", str(home), "--port", str(port)]
+    flags = ["--home", str(home), "--port", str(port), *(["--tls"] if tls else [])]
+    command = [sys.executable, "-m", "remora.localcloud", *flags]
     with log.open("ab") as stream:
         written_before = stream.tell()
         process = subprocess.Popen(
@@ -168,5 +187,5 @@ def _is_zombie(pid: int) -> bool:
 
 
 def _document(connection: dict[str, Any]) -> dict[str, Any]:
-    public = ("pid", "arm_url", "files_url", "subscription_id", "version")
-    return {"running": True, **{key: connection.get(key) for key in public}}
+    public = ("pid", "arm_url", "files_url", "arm_tls_url", "ca_file", "subscription_id", "version")
+    return {"running": True, **{key: connection[key] for key in public if connection.get(key)}}

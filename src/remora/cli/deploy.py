@@ -13,12 +13,14 @@ from remora.adapters.hash_cache import HashCache
 from remora.adapters.model_set import ModelSet, models_of_project
 from remora.azure.profile import remora_home
 from remora.cli.context import Deployment, FolderArgument, open_deployment
+from remora.cli.interrupt import Work, interruptible
 from remora.cli.output import Mode, Output, OutputOption
 from remora.cli.panel import deployed_document, deployed_panel
 from remora.project.config import save_inference_config
+from remora.project.settings import Settings
 from remora.rollout.contents import Contents, release_contents
 from remora.rollout.golden import read_golden
-from remora.rollout.release import Deployed, Scale, roll_out
+from remora.rollout.release import Deployed, Rollout, Scale
 
 app = typer.Typer(add_completion=False)
 
@@ -44,22 +46,30 @@ def deploy_project(folder: Path, out: Output, *, timeout_seconds: float) -> Depl
     """Deploy the project in a folder; what is already so stays untouched."""
     deployment = open_deployment(folder, out)
     with out.step("reading the project") as say:
-        models, contents = _read_project(deployment)
+        models, contents = read_project(deployment.settings)
         say(f"{len(models.adapters)} adapters on {models.base_name}")
+    rollout = rollout_of(deployment, contents)
+    with interruptible(out, _work(rollout, deployment, folder)):
+        deployed = rollout.run(
+            models.base_name,
+            read_golden(folder),
+            endpoint_scheme=deployment.clients.profile.endpoint_scheme,
+            timeout_seconds=timeout_seconds,
+            steps=out.step,
+        )
+    _remember_endpoint(folder, deployment, deployed.url)
+    return deployed
+
+
+def rollout_of(deployment: Deployment, contents: Contents) -> Rollout:
+    """The rollout of these contents to the project's app and share."""
     scale = deployment.settings.scale
-    deployed = roll_out(
+    return Rollout(
         contents,
-        models.base_name,
-        read_golden(folder),
         app=deployment.app,
         share=deployment.share,
         scale=Scale(scale.min_replicas, scale.max_replicas),
-        endpoint_scheme=deployment.clients.profile.endpoint_scheme,
-        timeout_seconds=timeout_seconds,
-        steps=out.step,
     )
-    _remember_endpoint(folder, deployment, deployed.url)
-    return deployed
 
 
 def show_deployed(folder: Path, deployed: Deployed, out: Output) -> None:
@@ -68,12 +78,23 @@ def show_deployed(folder: Path, deployed: Deployed, out: Output) -> None:
     out.result("deploy", document, deployed_panel(document))
 
 
-def _read_project(deployment: Deployment) -> tuple[ModelSet, Contents]:
-    models = models_of_project(deployment.settings)
+def read_project(settings: Settings) -> tuple[ModelSet, Contents]:
+    """The project's models, and what they are as a release."""
+    models = models_of_project(settings)
     hashes = HashCache(remora_home() / "hashes.json")
-    contents = release_contents(models, deployment.settings, hashes)
+    contents = release_contents(models, settings, hashes)
     hashes.save()
     return models, contents
+
+
+def _work(rollout: Rollout, deployment: Deployment, folder: Path) -> Work:
+    return Work(
+        what=f"the new revision of {deployment.config.app!r}",
+        begun=lambda: rollout.begun,
+        cancel=rollout.undo,
+        cancelled="what served before serves on; files that were uploaded stay for the next time",
+        again=f"remora deploy {folder}",
+    )
 
 
 def _remember_endpoint(folder: Path, deployment: Deployment, url: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from remora.azure.provision import delete_group
+from remora.azure.groups import delete_group
 from remora.cli.context import FolderArgument, open_deployment
 from remora.cli.output import Mode, Output, OutputOption, YesOption
 

@@ -216,7 +216,7 @@ def _check_template(root: Path, scaffold: Scaffold) -> tuple[str, ...]:
 
     path = root / BICEP_FILE
     try:
-        template = compile_bicep(path.read_text(encoding="utf-8-sig"), path)
+        template = compile_bicep(path.read_text(encoding="utf-8-sig"), path, root=root)
     except InvalidFile as error:
         return (f"{error.message}; {error.hint}",)
     if not (root / COMPILED_FILE).exists():

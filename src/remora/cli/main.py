@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
         Command("init", "Find base model and adapters; write remora.toml and infra/"),
     ),
     "Step by step": (
+        Command("plan", "Show what provision and deploy would do, before anything happens"),
         Command("provision", "Create or update the cloud resources"),
         Command("deploy", "Sync what changed and roll out a new revision"),
         Command("down", "Remove what provision created"),

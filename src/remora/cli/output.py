@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.status import Status
 
 from remora.errors import InvalidInput, RemoraError
 
@@ -33,11 +35,36 @@ OutputOption = Annotated[
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Answer every question with its default.")]
 
 
+class Step:
+    """What a piece of work says while it goes on."""
+
+    def __init__(self, label: str, console: Console, status: Status | None) -> None:
+        self.text = label
+        self._label = label
+        self._console = console
+        self._status = status
+
+    def __call__(self, text: str) -> None:
+        """Replace the text of the final line."""
+        self.text = text
+
+    def now(self, text: str) -> None:
+        """What is being waited for, beside a terminal's spinner."""
+        if self._status is not None:
+            self._status.update(f"{escape(self._label)}: {escape(text)}")
+
+    def done(self, text: str, *, failed: bool = False) -> None:
+        """A part of it has ended."""
+        mark, style = ("(x)", "red") if failed else ("(✓)", "green")
+        self._console.print(f"    {mark} {text}", style=style, markup=False)
+
+
 class Output:
     """A command's voice."""
 
     def __init__(self, mode: Mode = Mode.HUMAN, *, assume_yes: bool = False) -> None:
         self.mode = mode
+        self.assume_yes = assume_yes
         self._out = Console(highlight=False, soft_wrap=True)
         self._err = Console(stderr=True, highlight=False, soft_wrap=True)
         self._asks = sys.stdin.isatty() and self._err.is_terminal and not assume_yes
@@ -67,28 +94,27 @@ class Output:
         self._err.print(f"(!) Warning: {text}", style="yellow", markup=False)
 
     @contextmanager
-    def step(self, label: str) -> Iterator[Callable[[str], None]]:
+    def step(self, label: str) -> Iterator[Step]:
         """A piece of work: a spinner on a terminal, lines elsewhere, and how long it took.
 
-        Yields a function that replaces the text of the final line.
+        Calling what it yields replaces the text of the final line.
         """
         started = time.monotonic()
-        final = [label]
+        status = self._err.status(label) if self._err.is_terminal else None
+        if status is None:
+            self.note(f"... {label}")
+        step = Step(label, self._err, status)
         try:
-            if self._err.is_terminal:
-                with self._err.status(label):
-                    yield lambda text: final.__setitem__(0, text)
-            else:
-                self.note(f"... {label}")
-                yield lambda text: final.__setitem__(0, text)
+            with status or nullcontext():
+                yield step
         except KeyboardInterrupt:
-            self._err.print(f"(!) Cancelled: {label}", style="yellow", markup=False)
+            self._err.print(f"(!) Interrupted: {label}", style="yellow", markup=False)
             raise
         except BaseException:
             self._err.print(f"(x) Failed: {label}", style="red", markup=False)
             raise
         self._err.print(
-            f"(✓) Done: {final[0]} ({time.monotonic() - started:.1f}s)", style="green", markup=False
+            f"(✓) Done: {step.text} ({time.monotonic() - started:.1f}s)", style="green", markup=False
         )
 
     def ask(self, question: str, *, default: str | None, flag: str, variable: str) -> str:
@@ -128,6 +154,15 @@ class Output:
         if not self._asks:
             raise InvalidInput(f"{question} needs a yes", hint="pass --yes", param="--yes")
         typer.confirm(question, abort=True, err=True)
+
+    def agrees(self, question: str, *, default: bool) -> bool:
+        """A yes or no on a terminal; elsewhere, and after one more Ctrl+C, the default."""
+        if not self._asks:
+            return default
+        try:
+            return bool(typer.confirm(question, default=default, err=True))
+        except (typer.Abort, KeyboardInterrupt):
+            return default
 
     def error(self, error: RemoraError) -> None:
         """What happened and what to do next."""

@@ -36,6 +36,7 @@ def _document(deployment: Deployment, out: Output) -> dict[str, Any]:
         "cloud": deployment.clients.profile.name,
         "resource_group": deployment.config.resource_group,
         "app": app_now.name,
+        "provisioning": state.provisioning,
         "endpoint": f"{url}/v1",
         "image": state.image,
         "image_pulled": deployment.clients.profile.name != "local",
@@ -53,7 +54,7 @@ def _settled(app_now: ContainerApp, name: str, out: Output) -> Revision:
         return revision
     with out.step(f"waiting for revision {name}") as say:
         try:
-            app_now.wait_until_ready(name, timeout_seconds=START_SECONDS, progress=say)
+            app_now.wait_until_ready(name, timeout_seconds=START_SECONDS, progress=say.now)
             say(f"revision {name} is ready")
         except RemoraError as error:
             say(error.message)
@@ -77,7 +78,8 @@ def _table(document: dict[str, Any]) -> str:
     replicas = ", ".join(f"{item['name']} {item['state']}" for item in document["replicas"]) or "none"
     models = ", ".join(item["id"] for item in document["models"]) or "none"
     rows = {
-        "app": f"{document['app']} in {document['resource_group']} ({document['cloud']})",
+        "app": f"{document['app']} in {document['resource_group']} ({document['cloud']})"
+        f" {document['provisioning']}",
         "endpoint": document["endpoint"],
         "answers": "yes" if document["answers"] else f"no: {document['problem']}",
         "models": models,

@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
-        asyncio.run(_run(options.home.expanduser() / "cloud", options.port))
+        asyncio.run(_run(options.home.expanduser() / "cloud", options.port, tls=options.tls))
     except RemoraError as error:
         hint = f"\n{error.hint}" if error.hint else ""
         sys.stderr.write(f"error ({error.code}): {error.message}{hint}\n")
@@ -29,12 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _run(folder: Path, port: int | None) -> None:
+async def _run(folder: Path, port: int | None, *, tls: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await run_cloud(folder, port=port, stop=stop, ready=_announce)
+    await run_cloud(folder, port=port, tls=tls, stop=stop, ready=_announce)
 
 
 def _announce(connection: Connection) -> None:
@@ -53,6 +53,12 @@ def _parser() -> argparse.ArgumentParser:
         help="where Remora keeps its state (default: $REMORA_HOME or ~/.remora)",
     )
     parser.add_argument("--port", type=int, help="the port for resources (default: that of last time)")
+    parser.add_argument(
+        "--tls",
+        action="store_true",
+        help="serve resources over HTTPS too, with a certificate authority of our own in cloud/ca.pem, and"
+        " sign-in as a managed identity: what the Azure CLI needs",
+    )
     return parser
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,22 +16,26 @@ from starlette.types import ASGIApp
 from remora.localcloud.apps.service import AppsService
 from remora.localcloud.arm.api import create_arm_api
 from remora.localcloud.arm.http import Guard
+from remora.localcloud.arm.identity import Identity
+from remora.localcloud.arm.metadata import Metadata
 from remora.localcloud.arm.operations import Operations
 from remora.localcloud.arm.resource import Service
 from remora.localcloud.arm.store import ResourceStore
 from remora.localcloud.arm.subscription import LOCAL_SUBSCRIPTION
+from remora.localcloud.faults import FaultRoutes, Faults
 from remora.localcloud.logs.service import LogsService
 from remora.localcloud.state import State
 from remora.localcloud.storage.app import create_files_app
 from remora.localcloud.storage.keys import AccountKeys
 from remora.localcloud.storage.management import StorageService
+from remora.localcloud.storage.shares import Shares
 
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """Everything that one process serves. `token` opens ARM; accounts have keys of their own."""
+    """Everything that one process serves. `identity` opens ARM; accounts have keys of their own."""
 
-    token: str
+    identity: Identity
     arm_app: ASGIApp
     files_app: ASGIApp
     services: Sequence[Service]
@@ -57,21 +61,30 @@ def create_cloud(
     shares_root = home / "shares"
     keys = AccountKeys(state)
     store = ResourceStore(state)
-    storage = StorageService(store=store, keys=keys, shares_root=shares_root, files_url=files_url)
-    services: tuple[Service, ...] = (
-        storage,
-        LogsService(state),
-        AppsService(state, home, shares_root, arm_url=arm_url),
+    storage = StorageService(
+        store=store,
+        keys=keys,
+        shares=Shares(shares_root, state, time.time),
+        shares_root=shares_root,
+        files_url=files_url,
     )
-    api = create_arm_api(LOCAL_SUBSCRIPTION, services, store, state, storage.arm_routes)
-    token = _token(state)
+    identity = Identity(state, LOCAL_SUBSCRIPTION)
+    faults = Faults()
+    apps = AppsService(state, home, shares_root, arm_url=arm_url, faults=faults)
+    logs = LogsService(state, apps.logs, accepts=identity.accepts)
+    services: tuple[Service, ...] = (storage, logs, apps)
+    service_routes = (*storage.arm_routes, *apps.arm_routes)
+    api = create_arm_api(LOCAL_SUBSCRIPTION, services, store, state, service_routes)
     routes = [
         Route("/healthz", _healthz),
+        *Metadata(LOCAL_SUBSCRIPTION).routes,
+        *identity.routes,
+        *FaultRoutes(faults, identity.accepts).routes,
         *(route for service in services for route in service.routes),
-        Mount("", app=Guard(api.router, token=token, tenant_id=LOCAL_SUBSCRIPTION.tenant_id)),
+        Mount("", app=Guard(api.router, accepts=identity.accepts, tenant_id=LOCAL_SUBSCRIPTION.tenant_id)),
     ]
     return Cloud(
-        token=token,
+        identity=identity,
         arm_app=Starlette(routes=routes),
         files_app=create_files_app(shares_root=shares_root, account_keys=keys.values, state=state),
         services=services,
@@ -81,13 +94,3 @@ def create_cloud(
 
 async def _healthz(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
-
-
-def _token(state: State) -> str:
-    """The bearer token, kept over restarts so that a client's cached one stays good."""
-    known = state.get("cloud", "token")
-    if known is not None:
-        return str(known["value"])
-    token = secrets.token_urlsafe(32)
-    state.put("cloud", "token", {"value": token})
-    return token

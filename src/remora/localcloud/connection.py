@@ -12,7 +12,7 @@ FILE_NAME = "connection.json"
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Where the local cloud listens and what opens it."""
+    """Where the local cloud listens and what opens it. The last four are there with `--tls` only."""
 
     pid: int
     arm_url: str
@@ -21,14 +21,19 @@ class Connection:
     subscription_id: str
     tenant_id: str
     version: str
+    arm_tls_url: str | None = None
+    ca_file: str | None = None
+    identity_endpoint: str | None = None
+    identity_header: str | None = None
 
 
 def write_connection(folder: Path, connection: Connection) -> None:
     """Appears complete or not at all, readable only by its owner."""
     temporary = folder / f".{FILE_NAME}.{os.getpid()}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    document = {key: value for key, value in asdict(connection).items() if value is not None}
     with os.fdopen(descriptor, "w") as file:
-        json.dump(asdict(connection), file, indent=2)
+        json.dump(document, file, indent=2)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(folder / FILE_NAME)

@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from email.utils import formatdate
+from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.server import ServerState
 
 from remora.errors import PortInUse
 from remora.localcloud.state import State
@@ -46,9 +49,19 @@ def port_of(listener: socket.socket) -> int:
 
 
 class Listener:
-    """One HTTP server on a bound socket."""
+    """One HTTP server on a bound socket; HTTPS with the certificate and key of a PEM file.
 
-    def __init__(self, app: ASGIApp, bound: socket.socket, *, http: str = "auto") -> None:
+    `http` names the class that speaks HTTP, where it is not one of uvicorn's own.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        bound: socket.socket,
+        certificate: Path | None = None,
+        *,
+        http: str = "auto",
+    ) -> None:
         config = uvicorn.Config(
             app,
             http=http,
@@ -56,6 +69,7 @@ class Listener:
             access_log=False,
             proxy_headers=False,  # nothing stands before us
             lifespan="off",
+            ssl_certfile=certificate,
             timeout_graceful_shutdown=_CLOSING_SECONDS,
         )
         self._server = _Server(config)
@@ -72,18 +86,45 @@ class Listener:
 
     async def stop(self) -> None:
         """Finish what is being answered, up to two seconds."""
-        self._server.should_exit = True
+        self._server.end()
         if self._task is not None:
             await self._task
         self._socket.close()
 
 
 class _Server(uvicorn.Server):
-    """Signals are the process's, which has two servers."""
+    """Sleeps until it is told to end, where uvicorn's own wakes up ten times a second.
+
+    Signals are the process's, which has several servers.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.server_state = _DatedState()
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        self.should_exit = True
+        self._ending.set()
+
+    async def main_loop(self) -> None:
+        await self._ending.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class _DatedState(ServerState):
+    """The Date header is of the moment of the answer; uvicorn's is kept current by its loop."""
+
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]:
+        return [(b"date", formatdate(usegmt=True).encode())]
+
+    @default_headers.setter
+    def default_headers(self, _: list[tuple[bytes, bytes]]) -> None:
+        """Never anything else."""
 
 
 def _listen(port: int) -> socket.socket:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from remora import __version__
-from remora.localcloud.app import create_cloud
+from remora.localcloud.app import Cloud, create_cloud
+from remora.localcloud.arm.identity import PATH as TOKEN_PATH
 from remora.localcloud.arm.subscription import LOCAL_SUBSCRIPTION
 from remora.localcloud.connection import Connection, remove_connection, write_connection
 from remora.localcloud.listeners import HOST, Listener, bind, port_of
@@ -18,9 +20,16 @@ from remora.localcloud.storage.app import PROTOCOL as FILES_PROTOCOL
 
 
 async def run_cloud(
-    folder: Path, *, port: int | None, stop: asyncio.Event, ready: Callable[[Connection], None]
+    folder: Path,
+    *,
+    port: int | None,
+    stop: asyncio.Event,
+    ready: Callable[[Connection], None],
+    tls: bool = False,
 ) -> None:
     """Serve from `folder` until `stop` is set; `ready` is called once clients can connect.
+
+    `tls` serves ARM over HTTPS as well.
 
     Raises Locked where another process serves the folder, PortInUse where `port` is taken.
     """
@@ -29,7 +38,7 @@ async def run_cloud(
         remove_connection(folder)  # a crashed process left its own behind
         state = State(folder / "state.sqlite3")
         try:
-            await _serve(folder, state, port, stop, ready)
+            await _serve(folder, state, port, stop, ready, tls=tls)
         finally:
             state.close()
 
@@ -45,23 +54,28 @@ async def _serve(
     port: int | None,
     stop: asyncio.Event,
     ready: Callable[[Connection], None],
+    *,
+    tls: bool,
 ) -> None:
     arm_socket, files_socket = bind(state, "arm", port), bind(state, "files")
     arm_url, files_url = (f"http://{HOST}:{port_of(bound)}" for bound in (arm_socket, files_socket))
     cloud = create_cloud(folder, state, arm_url=lambda: arm_url, files_url=lambda: files_url)
-    listeners = (
+    listeners = [
         Listener(cloud.arm_app, arm_socket),
         Listener(cloud.files_app, files_socket, http=FILES_PROTOCOL),
-    )
+    ]
     connection = Connection(
         pid=os.getpid(),
         arm_url=arm_url,
         files_url=files_url,
-        token=cloud.token,
+        token=cloud.identity.token,
         subscription_id=LOCAL_SUBSCRIPTION.id,
         tenant_id=LOCAL_SUBSCRIPTION.tenant_id,
         version=__version__,
     )
+    if tls:
+        secure, connection = _secure(folder, state, cloud, connection)
+        listeners.append(secure)
     try:
         await cloud.start()
         for listener in listeners:
@@ -73,3 +87,19 @@ async def _serve(
         remove_connection(folder)
         await asyncio.gather(*(listener.stop() for listener in listeners))
         await cloud.stop()
+
+
+def _secure(folder: Path, state: State, cloud: Cloud, connection: Connection) -> tuple[Listener, Connection]:
+    """ARM's listener over HTTPS, and the connection that tells of it."""
+    from remora.localcloud.tls import certificates  # cryptography: only where it is asked for
+
+    bound = bind(state, "arm-tls")
+    found = certificates(folder)
+    told = replace(
+        connection,
+        arm_tls_url=f"https://{HOST}:{port_of(bound)}",
+        ca_file=str(found.authority),
+        identity_endpoint=connection.arm_url + TOKEN_PATH,
+        identity_header=cloud.identity.header,
+    )
+    return Listener(cloud.arm_app, bound, found.server), told

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from remora.adapters.store import ALIASES
 from remora.azure.apps import API_KEY_SECRET, AppState, ContainerApp
 from remora.azure.files import Share
 from remora.errors import DeploymentNotFound
@@ -22,10 +23,19 @@ RELEASE_VARIABLE = "REMORA_RELEASE"
 ADAPTERS_VARIABLE = "REMORA_ADAPTERS"
 
 
-class Steps(Protocol):
-    """How a rollout says what it is doing; yields a function that rewrites the step's last line."""
+class Step(Protocol):
+    """What is said while a step goes on: calling it rewrites the step's last line."""
 
-    def __call__(self, label: str) -> AbstractContextManager[Callable[[str], None]]: ...
+    def __call__(self, text: str) -> None: ...
+
+    def now(self, text: str) -> None:
+        """What is being waited for."""
+
+
+class Steps(Protocol):
+    """How a rollout says what it is doing."""
+
+    def __call__(self, label: str) -> AbstractContextManager[Step]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,71 +60,128 @@ class Deployed:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def roll_out(
-    contents: Contents,
-    base_name: str,
-    golden: Sequence[GoldenPrompt],
-    *,
-    app: ContainerApp,
-    share: Share,
-    scale: Scale,
-    endpoint_scheme: str,
-    timeout_seconds: float,
-    steps: Steps,
-) -> Deployed:
-    """Bring the share and the app to `contents` and prove it with real answers.
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a rollout would do."""
 
-    Nothing changed means no new revision. Raises NotReady where the new revision does not come up (the
-    old one goes on serving) and VerificationFailed where the wrong adapter answers.
-    """
-    seconds: dict[str, float] = {}
-    state = app.read()
-    api_key = app.secrets().get(API_KEY_SECRET, "")
-    with _timed(seconds, "sync"):
-        plan = _sync(share, contents, steps)
-    wanted = {RELEASE_VARIABLE: contents.release_id, ADAPTERS_VARIABLE: contents.adapter_set}
-    changed = not _is_running(state, wanted, scale)
-    revision = state.latest_revision
-    with _timed(seconds, "revision"), steps("rolling out") as say:
-        if changed:
-            revision = app.roll_out(wanted, min_replicas=scale.min_replicas, max_replicas=scale.max_replicas)
-        elif app.revision(revision).failed:
-            app.restart(revision)
-        app.wait_until_ready(revision, timeout_seconds=timeout_seconds, progress=say)
-        say(f"revision {revision} is ready" if changed else f"revision {revision} is up to date")
-    url = f"{endpoint_scheme}://{_fqdn(app)}"
-    with _timed(seconds, "check"), steps("asking the endpoint") as say, Endpoint(url, api_key) as endpoint:
-        checked = check_endpoint(
-            endpoint, base_name, contents.aliases, golden, timeout_seconds=timeout_seconds
+    sync: SyncPlan
+    new_revision: bool
+    running_release: str | None
+
+
+class Rollout:
+    """One rollout of `contents`: `plan` looks, `run` does it, `undo` brings back what served before."""
+
+    def __init__(self, contents: Contents, *, app: ContainerApp, share: Share, scale: Scale) -> None:
+        self._contents = contents
+        self._app = app
+        self._share = share
+        self._scale = scale
+        self._wanted = {RELEASE_VARIABLE: contents.release_id, ADAPTERS_VARIABLE: contents.adapter_set}
+        self._before: AppState | None = None
+        self._aliases_before: bytes | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was changed that a replica would notice."""
+        return self._before is not None
+
+    def plan(self) -> Planned:
+        """Compare with the share and the app; changes nothing."""
+        state = self._app.read()
+        plan = sync.prepare(self._share, self._contents.files)
+        release = state.environment.get(RELEASE_VARIABLE)
+        return Planned(plan, not self._is_running(state), release)
+
+    def run(
+        self,
+        base_name: str,
+        golden: Sequence[GoldenPrompt],
+        *,
+        endpoint_scheme: str,
+        timeout_seconds: float,
+        steps: Steps,
+    ) -> Deployed:
+        """Bring the share and the app to `contents` and prove it with real answers.
+
+        Nothing changed means no new revision. Raises NotReady where the new revision does not come up (the
+        old one goes on serving) and VerificationFailed where the wrong adapter answers.
+        """
+        seconds: dict[str, float] = {}
+        state = self._app.read()
+        changed = not self._is_running(state)
+        with _timed(seconds, "sync"):
+            plan = self._sync(state if changed else None, steps)
+        with _timed(seconds, "revision"), steps("rolling out") as say:
+            revision = self._roll_out() if changed else state.latest_revision
+            if not changed and self._app.revision(revision).failed:
+                self._app.restart(revision)
+            self._app.wait_until_ready(revision, timeout_seconds=timeout_seconds, progress=say.now)
+            say(f"revision {revision} is ready" if changed else f"revision {revision} is up to date")
+        url = f"{endpoint_scheme}://{_fqdn(self._app)}"
+        with _timed(seconds, "check"), steps("asking the endpoint") as say:
+            checked = self._check(url, base_name, golden, timeout_seconds)
+            say(f"{len(checked)} models answered through {url}")
+        return Deployed(
+            revision=revision,
+            changed=changed,
+            uploaded_files=len(plan.uploads),
+            uploaded_bytes=plan.upload_bytes,
+            kept_files=len(plan.kept),
+            url=url,
+            checked=checked,
+            seconds=seconds,
         )
-        say(f"{len(checked)} models answered through {url}")
-    return Deployed(
-        revision=revision,
-        changed=changed,
-        uploaded_files=len(plan.uploads),
-        uploaded_bytes=plan.upload_bytes,
-        kept_files=len(plan.kept),
-        url=url,
-        checked=checked,
-        seconds=seconds,
-    )
 
+    def undo(self) -> None:
+        """Serve again what was served before `run`; what was uploaded stays on the share."""
+        if self._before is None:
+            return
+        if self._aliases_before is not None:
+            self._share.replace(ALIASES, self._aliases_before)
+        if self._is_running(self._app.read()):
+            self._app.roll_out(
+                {name: self._before.environment.get(name) for name in self._wanted},
+                min_replicas=self._before.min_replicas,
+                max_replicas=self._before.max_replicas,
+            )
 
-def _sync(share: Share, contents: Contents, steps: Steps) -> SyncPlan:
-    with steps("comparing with the share") as say:
-        plan = sync.prepare(share, contents.files)
-        say(f"{len(plan.kept)} files are on the share, {len(plan.uploads)} to upload")
-    if plan.uploads:
-        total = f"{len(plan.uploads)} files, {plan.upload_bytes:,} bytes"
-        with steps(f"uploading {total}") as say:
-            sync.upload(share, plan, lambda files, size: say(f"uploaded {files} files, {size:,} bytes"))
-    sync.point_aliases(share, contents.aliases)
-    return plan
+    def _sync(self, before: AppState | None, steps: Steps) -> SyncPlan:
+        with steps("comparing with the share") as say:
+            plan = sync.prepare(self._share, self._contents.files)
+            say(f"{len(plan.kept)} files are on the share, {len(plan.uploads)} to upload")
+        if plan.uploads:
+            total = f"{len(plan.uploads)} files, {plan.upload_bytes:,} bytes"
+            with steps(f"uploading {total}") as say:
+                sync.upload(
+                    self._share, plan, lambda files, size: say(f"uploaded {files} files, {size:,} bytes")
+                )
+        if before is not None:
+            self._aliases_before = self._share.read(ALIASES)
+            self._before = before
+        sync.point_aliases(self._share, self._contents.aliases)
+        return plan
 
+    def _roll_out(self) -> str:
+        scale = self._scale
+        return self._app.roll_out(
+            self._wanted, min_replicas=scale.min_replicas, max_replicas=scale.max_replicas
+        )
 
-def _is_running(state: AppState, wanted: Mapping[str, str], scale: Scale) -> bool:
-    same_scale = (state.min_replicas, state.max_replicas) == (scale.min_replicas, scale.max_replicas)
-    return same_scale and all(state.environment.get(name) == value for name, value in wanted.items())
+    def _check(
+        self, url: str, base_name: str, golden: Sequence[GoldenPrompt], timeout_seconds: float
+    ) -> list[Checked]:
+        with Endpoint(url, self._app.secrets().get(API_KEY_SECRET, "")) as endpoint:
+            return check_endpoint(
+                endpoint, base_name, self._contents.aliases, golden, timeout_seconds=timeout_seconds
+            )
+
+    def _is_running(self, state: AppState) -> bool:
+        scale = self._scale
+        same_scale = (state.min_replicas, state.max_replicas) == (scale.min_replicas, scale.max_replicas)
+        return same_scale and all(
+            state.environment.get(name) == value for name, value in self._wanted.items()
+        )
 
 
 def _fqdn(app: ContainerApp) -> str:

@@ -28,13 +28,18 @@ Report = Callable[[str], None]
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Take the port, before anything slow happens. Raises PortInUse, or InvalidInput for a foreign host."""
+    """Take the port, before anything slow happens. Raises PortInUse, or InvalidInput for a foreign host.
+
+    It listens at once: while a model is loaded connections wait, where a closed port would be taken for a
+    dead container.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol spelt out asyncio sets TCP_NODELAY; without, tokens wait for Nagle's delay.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(BACKLOG)
     except (OSError, OverflowError) as error:
         listener.close()
         raise _bind_error(host, port, error) from error

@@ -32,7 +32,14 @@ class FastClock(SystemClock):
 class Cloud:
     """One control plane over a folder; a second one over the same folder is its restart."""
 
-    def __init__(self, folder: Path, *, limits: Limits | None = None, bind_mounts: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        limits: Limits | None = None,
+        bind_mounts: bool = True,
+        quotas: dict[str, int] | None = None,
+    ) -> None:
         self.folder = folder
         self.state = State(folder / "state.sqlite3")
         self.documents: dict[str, Json] = {}
@@ -44,6 +51,7 @@ class Cloud:
             clock=FastClock(),
             limits=limits,
             bind_mounts=bind_mounts,
+            quotas=quotas,
         )
         self.environment = resource("managedEnvironments", "env")
         self.app = resource("containerApps", "web")
@@ -68,9 +76,12 @@ class Cloud:
         self.documents[resource_id.key] = await handler.complete(resource_id, stored)
         return self.show(resource_id)
 
-    async def deploy(self, *, configuration: Json | None = None, **template: Any) -> Json:
+    async def deploy(
+        self, *, configuration: Json | None = None, profile: str | None = None, **template: Any
+    ) -> Json:
         properties = {
             "environmentId": str(self.environment),
+            "workloadProfileName": profile,
             "configuration": {"ingress": {"external": True, "targetPort": 7860}, **(configuration or {})},
             "template": web_template(**template),
         }
@@ -83,19 +94,24 @@ class Cloud:
         return await self.handler(self.app.type).action(self.app, self.documents[self.app.key], action, {})
 
     async def ask_revision(self, revision: str, action: str) -> Any:
-        return await self.virtual("revisions").action(self.app.child("revisions", revision), action, {})
+        return await self.virtual("containerApps/revisions").action(
+            self.app.child("revisions", revision), action, {}
+        )
 
     def revisions(self) -> list[Json]:
-        return self.virtual("revisions").list(self.app)
+        return self.virtual("containerApps/revisions").list(self.app)
 
     def revision(self, name: str) -> Json:
-        document = self.virtual("revisions").get(self.app.child("revisions", name))
+        document = self.virtual("containerApps/revisions").get(self.app.child("revisions", name))
         assert document is not None
         properties: Json = document["properties"]
         return properties
 
+    def region_usages(self, location: str) -> list[Json]:
+        return self.service.quotas.usages(location)
+
     def replicas(self, revision: str) -> list[Json]:
-        return self.virtual("revisions/replicas").list(self.app.child("revisions", revision))
+        return self.virtual("containerApps/revisions/replicas").list(self.app.child("revisions", revision))
 
     @property
     def properties(self) -> Json:
@@ -131,7 +147,7 @@ class Cloud:
         return next(handler for handler in self.service.handlers if handler.type == kind)
 
     def virtual(self, kind: str) -> VirtualHandler:
-        full = f"Microsoft.App/containerApps/{kind}"
+        full = f"Microsoft.App/{kind}"
         return next(handler for handler in self.service.virtual_handlers if handler.type == full)
 
 
@@ -148,6 +164,7 @@ def web_template(
     replicas: int = 1,
     mount: str | None = None,
     suffix: str | None = None,
+    resources: Json | None = None,
     **extra: Any,
 ) -> Json:
     """A container that runs web.py; `env` by name and value, `variables` as Azure spells them."""
@@ -157,6 +174,7 @@ def web_template(
         "command": command or ["/bin/bash", "-c", f"exec python3 {WEB}"],
         "env": [{"name": name, "value": value} for name, value in (env or {}).items()] + (variables or []),
         "probes": probes,
+        "resources": resources,
         "volumeMounts": [{"volumeName": "share", "mountPath": mount}] if mount else None,
     }
     volumes = [{"name": "share", "storageType": "AzureFile", "storageName": "files"}] if mount else None

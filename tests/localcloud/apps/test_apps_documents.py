@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.localcloud.apps.cloud import Cloud, until, web_template
 
 from remora.localcloud.apps.defaults import essence, with_defaults
 from remora.localcloud.apps.mounts import Mounts
+from remora.localcloud.apps.profiles import read_profiles
+from remora.localcloud.apps.shapes import CONTAINER_APP, ENVIRONMENT, checked_properties
+from remora.localcloud.apps.template import read_template
 from remora.localcloud.apps.wire import display_location
 from remora.localcloud.arm.resource import ArmError
 from remora.localcloud.state import Json
@@ -62,9 +68,20 @@ def test_what_makes_one(other: Json) -> None:
     assert essence({"containers": [], **other}) != essence({"containers": []})
 
 
+def probe(kind: str, **numbers: int) -> Json:
+    return {"type": kind, "tcpSocket": {"port": 1}, **numbers}
+
+
+def http_rule(concurrent: str) -> Json:
+    return {"name": "http", "http": {"metadata": {"concurrentRequests": concurrent}}}
+
+
 REFUSED: dict[str, tuple[Json, str]] = {
     "no environment": ({"environmentId": None}, "environmentId is required"),
-    "weights": ({"configuration": {"ingress": {"traffic": [{"weight": 90}]}}}, "add up to 90"),
+    "weights": (
+        {"configuration": {"ingress": {"traffic": [{"latestRevision": True, "weight": 90}]}}},
+        "add up to 90",
+    ),
     "tcp": ({"configuration": {"ingress": {"transport": "tcp"}}}, "does not emulate TCP ingress"),
     "mode": ({"configuration": {"activeRevisionsMode": "Many"}}, "'Many' is not one of"),
     "no container": ({"template": {"containers": []}}, "has 0 containers"),
@@ -73,12 +90,36 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "secret ref": ({"template": web_template(variables=[{"name": "A", "secretRef": "b"}])}, "SecretRef 'b'"),
     "probe": ({"template": web_template(probes=[{"type": "Liveness"}])}, "Probe 'Liveness' needs"),
     "probe range": (
-        {
-            "template": web_template(
-                probes=[{"type": "Liveness", "periodSeconds": 0, "tcpSocket": {"port": 1}}]
-            )
-        },
-        "periodSeconds is 0, must be between 1 and 240",
+        {"template": web_template(probes=[probe("Liveness", periodSeconds=0)])},
+        "Liveness probe: periodSeconds is 0, must be between 1 and 240",
+    ),
+    "probe delay": (
+        {"template": web_template(probes=[probe("Readiness", initialDelaySeconds=61)])},
+        "initialDelaySeconds is 61, must be between 1 and 60",
+    ),
+    "probe attempts": (
+        {"template": web_template(probes=[probe("Startup", failureThreshold=11)])},
+        "failureThreshold is 11, must be between 1 and 10",
+    ),
+    "probe successes": (
+        {"template": web_template(probes=[probe("Startup", successThreshold=2)])},
+        "Startup probe: successThreshold is 2, must be between 1 and 1",
+    ),
+    "probe port": (
+        {"template": web_template(probes=[{"type": "Startup", "tcpSocket": {"port": "http"}}])},
+        "Startup probe: port is http",
+    ),
+    "probes": (
+        {"template": web_template(probes=[probe("Startup"), probe("startup")])},
+        "2 probes of type Startup; one of each type",
+    ),
+    "grace": ({"template": web_template(terminationGracePeriodSeconds=601)}, "is 601, must be between 0"),
+    "inactive": ({"configuration": {"maxInactiveRevisions": 101}}, "maxInactiveRevisions is 101"),
+    "memory": ({"template": web_template(resources={"memory": "2GB"})}, "memory '2GB'"),
+    "rule": ({"template": web_template(scale={"rules": [{"name": "x"}]})}, "'x' needs a name and one of"),
+    "concurrency": (
+        {"template": web_template(scale={"rules": [http_rule("0")]})},
+        "concurrentRequests is '0', must be at least 1",
     ),
     "mount": ({"template": web_template(mount="relative")}, "'relative' of volume 'share' is not absolute"),
     "escape": ({"template": web_template(mount="/mount/../etc")}, "'/mount/../etc' of volume"),
@@ -92,6 +133,102 @@ def test_refusals_name_the_value(case: str) -> None:
     with pytest.raises(ArmError, match=re.escape(message)) as refused:
         with_defaults(properties(**changes))
     assert refused.value.status == 400
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2**40) | st.floats(allow_nan=False) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+def rich() -> Json:
+    """Properties with everything in them that is read."""
+    template = web_template(
+        env={"A": "b"},
+        probes=[
+            probe("Liveness", periodSeconds=5),
+            {
+                "type": "Startup",
+                "httpGet": {"path": "/", "port": 80, "httpHeaders": [{"name": "a", "value": "b"}]},
+            },
+        ],
+        mount="/mount",
+        resources={"cpu": 1, "memory": "2Gi"},
+        scale={"minReplicas": 0, "maxReplicas": 2, "cooldownPeriod": 10, "rules": [http_rule("5")]},
+        terminationGracePeriodSeconds=5,
+    )
+    ingress = {"targetPort": 80, "transport": "http", "traffic": [{"latestRevision": True, "weight": 100}]}
+    configuration = {
+        "activeRevisionsMode": "Multiple",
+        "maxInactiveRevisions": 3,
+        "ingress": ingress,
+        "secrets": [{"name": "a", "value": "b"}],
+    }
+    return properties(configuration=configuration, template=template, workloadProfileName="GPU")
+
+
+def places(document: Any, *path: str | int) -> list[tuple[str | int, ...]]:
+    """Where something is in a document."""
+    inner: Any = ()
+    if isinstance(document, dict):
+        inner = document.items()
+    elif isinstance(document, list):
+        inner = enumerate(document)
+    return [path, *(place for name, item in inner for place in places(item, *path, name))]
+
+
+def bent(document: Any, place: tuple[str | int, ...], value: Any) -> Any:
+    """A copy with something else in one place; `...` leaves it out."""
+    if not place:
+        return value
+    name, *rest = place
+    changed = dict(document) if isinstance(document, dict) else list(document)
+    if value is ... and not rest:
+        del changed[name]  # type: ignore[arg-type]
+    else:
+        changed[name] = bent(document[name], tuple(rest), value)  # type: ignore[index]
+    return changed
+
+
+@given(place=st.sampled_from(places(rich())[1:]), value=VALUES | st.just(...))
+@settings(max_examples=500, deadline=None)
+def test_whatever_a_client_sends_is_stored_or_refused(place: tuple[str | int, ...], value: Any) -> None:
+    body = {"properties": bent(rich(), place, value)}
+    with contextlib.suppress(ArmError):
+        read_template(with_defaults(checked_properties(body, CONTAINER_APP))["template"])
+
+
+ENVIRONMENT_PROPERTIES: Json = {
+    "workloadProfiles": [
+        {"name": "GPU", "workloadProfileType": "NC24-A100", "minimumCount": 0, "maximumCount": 1}
+    ],
+    "appLogsConfiguration": {"logAnalyticsConfiguration": {"customerId": "a", "sharedKey": "b"}},
+}
+
+
+@given(place=st.sampled_from(places(ENVIRONMENT_PROPERTIES)), value=VALUES | st.just(...))
+@settings(max_examples=200, deadline=None)
+def test_whatever_profiles_a_client_sends_are_read_or_refused(
+    place: tuple[str | int, ...], value: Any
+) -> None:
+    body = {"properties": bent(ENVIRONMENT_PROPERTIES, place, value)}
+    with contextlib.suppress(ArmError):
+        read_profiles(checked_properties(body, ENVIRONMENT).get("workloadProfiles") or [], "westus3")
+
+
+def test_what_is_bent_was_right() -> None:
+    stored = with_defaults(checked_properties({"properties": rich()}, CONTAINER_APP))
+    assert read_template(stored["template"]).grace_seconds == 5
+
+
+def test_a_wrong_type_is_named() -> None:
+    sent = properties()
+    sent["template"]["containers"][0]["env"] = {"A": "b"}
+    with pytest.raises(ArmError, match=r"'properties.template.containers\[0\].env' must be a list"):
+        checked_properties({"properties": sent}, CONTAINER_APP)
+    with pytest.raises(ArmError, match=r"'properties.template.scale.minReplicas' must be a whole number"):
+        checked_properties({"properties": {"template": {"scale": {"minReplicas": True}}}}, CONTAINER_APP)
 
 
 async def test_references_must_exist(cloud: Cloud) -> None:
@@ -139,7 +276,7 @@ async def test_ids_are_spelled_as_recorded(cloud: Cloud) -> None:
     assert token["type"] == "Microsoft.App/containerApps/accesstoken"
     (replica,) = cloud.replicas(cloud.latest)
     short = cloud.app.child("revisions", cloud.latest).child("replicas", replica["name"][:-3])
-    assert cloud.virtual("revisions/replicas").get(short) == cloud.replicas(cloud.latest)[0]
+    assert cloud.virtual("containerApps/revisions/replicas").get(short) == cloud.replicas(cloud.latest)[0]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import pytest
 from tests.localcloud.apps.cloud import Cloud, until
 
 from remora.localcloud.apps.host import Limits
-from remora.localcloud.apps.traffic import WeightedTurns
 
 
 @pytest.fixture
@@ -59,6 +58,20 @@ async def test_a_dropped_connection_is_502(client: httpx.AsyncClient) -> None:
     assert (answer.status_code, answer.text) == (502, "")
 
 
+async def test_sticky_sessions_come_back_to_their_replica(cloud: Cloud) -> None:
+    ingress = {"external": True, "targetPort": 7860, "stickySessions": {"affinity": "sticky"}}
+    await cloud.deploy(configuration={"ingress": ingress}, replicas=2)
+    await until(lambda: cloud.revision(cloud.latest)["healthState"] == "Healthy")
+    strangers = {(await cloud.get())["pid"] for _ in range(4)}
+    assert len(strangers) == 2
+    async with httpx.AsyncClient(base_url=cloud.url) as client:
+        answers = [await client.get("/") for _ in range(6)]
+        assert len({answer.json()["pid"] for answer in answers}) == 1
+        assert ["set-cookie" in answer.headers for answer in answers] == [True] + [False] * 5
+        assert (await client.get("/exit?code=1")).status_code == 502
+        assert (await client.get("/")).status_code == 200  # the other one, while this one is away
+
+
 async def test_a_request_over_the_limit_is_504(make_cloud: Callable[..., Cloud]) -> None:
     cloud = make_cloud(limits=Limits(request_seconds=0.2))
     await cloud.provision()
@@ -84,10 +97,3 @@ async def test_the_address_survives_a_restart(make_cloud: Callable[..., Cloud]) 
     assert second.url == url
     await until(lambda: second.revision(second.latest)["healthState"] == "Healthy")
     assert (await second.get())["pid"]
-
-
-def test_turns_follow_the_weights_and_mix() -> None:
-    turns = WeightedTurns()
-    assert [turns.next({"a": 75, "b": 25}) for _ in range(4)].count("a") == 3
-    assert turns.next({"a": 0}) is None
-    assert {turns.next({"a": 1, "b": 1}) for _ in range(2)} == {"a", "b"}

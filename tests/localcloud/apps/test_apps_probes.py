@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Callable
 
 import pytest
 from tests.localcloud.apps.cloud import Cloud, until, web_template
 
 from remora.localcloud.apps.clock import SystemClock
+from remora.localcloud.apps.host import Limits
 from remora.localcloud.apps.probes import Tally, watch
 from remora.localcloud.apps.template import Probe, read_template
 from remora.localcloud.state import Json
@@ -71,6 +74,27 @@ async def test_a_startup_probe_that_never_succeeds_ends_it() -> None:
     assert await watch([startup], None, patient.check, clock, patient) == "no"
     assert patient.story == ["Startup no"] * 4
     assert clock.slept == [7, 5, 5, 5]
+
+
+async def test_azures_own_startup_probe_gives_up_on_a_port_that_stays_closed(
+    make_cloud: Callable[..., Cloud],
+) -> None:
+    cloud = make_cloud(limits=Limits(open_seconds=20))
+    await cloud.provision()
+    await cloud.deploy(command=["/bin/bash", "-c", "sleep 60"])
+    await until(lambda: cloud.revision(cloud.latest)["runningState"] == "Failed")
+    assert re.search(r"port \d+ is not open: connection refused", cloud.events())
+
+
+async def test_a_gpu_app_may_take_its_time_to_open_its_port(make_cloud: Callable[..., Cloud]) -> None:
+    cloud = make_cloud(limits=Limits(open_seconds=1))
+    await cloud.provision()
+    profile = {"name": "T4", "workloadProfileType": "Consumption-GPU-NC8as-T4"}
+    body = {"location": "westus3", "properties": {"workloadProfiles": [profile]}}
+    await cloud.put(cloud.environment, body)
+    await cloud.deploy(profile="T4", env={"START_DELAY": "0.3"})
+    await cloud.until_ready()
+    assert "ContainerTerminated" not in cloud.events()
 
 
 async def test_the_others_wait_for_the_startup_probe() -> None:

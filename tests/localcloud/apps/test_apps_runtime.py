@@ -156,6 +156,18 @@ async def test_a_request_in_flight_finishes_on_the_old_revision(cloud: Cloud) ->
     await until(lambda: cloud.revision(first)["runningState"] == "Stopped")
 
 
+async def test_what_ignores_sigterm_is_killed_after_its_grace(cloud: Cloud) -> None:
+    script = "trap '' TERM; echo up; while true; do sleep 0.05; done"
+    no_ingress = {"ingress": None}
+    await cloud.deploy(
+        command=["/bin/bash", "-c", script], terminationGracePeriodSeconds=1, configuration=no_ingress
+    )
+    await until(lambda: "up" in cloud.console(cloud.latest))
+    await cloud.ask("stop")
+    await until(lambda: cloud.revision(cloud.latest)["runningState"] == "Stopped")
+    assert "exit code '137' and reason 'ManuallyStopped'" in cloud.events()
+
+
 async def test_a_broken_revision_leaves_the_old_one_serving_and_says_why(cloud: Cloud) -> None:
     await cloud.deploy(env={"VERSION": "1"})
     await cloud.until_ready()
@@ -217,13 +229,6 @@ async def test_revision_names(cloud: Cloud) -> None:
         await cloud.deploy(env={"VERSION": "4"}, replicas=0, suffix="blue")
     assert refused.value.status == 400
     assert len(cloud.revisions()) == 3
-
-
-async def test_no_replicas_run_nothing(cloud: Cloud) -> None:
-    await cloud.deploy(replicas=0)
-    assert cloud.properties["latestReadyRevisionName"] == cloud.latest
-    assert cloud.revision(cloud.latest)["runningState"] == "ScaledToZero"
-    assert cloud.replicas(cloud.latest) == []
 
 
 async def test_replicas_take_turns(cloud: Cloud) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -96,6 +97,25 @@ async def test_system_events_tell_the_story(cloud: Cloud, client: httpx.AsyncCli
     assert started["RevisionName"] == cloud.latest
     assert started["ReplicaName"] == cloud.replicas(cloud.latest)[0]["name"]
     assert started["Count"] == 1
+
+
+async def test_an_environment_tells_the_events_of_its_apps(cloud: Cloud, client: httpx.AsyncClient) -> None:
+    handler = cloud.handler(cloud.environment.type)
+    token: Any = await handler.action(cloud.environment, {}, "getauthtoken", {})
+    headers = {"Authorization": f"Bearer {token['properties']['token']}"}
+    endpoint: str = cloud.show(cloud.environment)["properties"]["eventStreamEndpoint"]
+    path = endpoint.removeprefix(ARM_URL)
+    answer = await client.get(path, headers=headers, params={"tailLines": 300})
+    assert "RevisionReady" in [json.loads(line)["Reason"] for line in answer.text.splitlines()]
+    async with client.stream(
+        "GET", path, headers=headers, params={"follow": "true", "tailLines": 0}
+    ) as answer:
+        lines = answer.aiter_lines()
+        assert [json.loads(await anext(lines))["ContainerAppName"] for _ in range(2)] == [None, None]
+        await cloud.ask_revision(cloud.latest, "restart")
+        first = json.loads(await anext(lines))
+        assert (first["ContainerAppName"], first["Reason"]) == ("web", "RevisionUpdate")
+    assert (await client.get(path, headers=await authorized(cloud))).status_code == 401  # the token of an app
 
 
 @pytest.mark.parametrize("token", ["", "Bearer x", "Bearer a.b.c", "Basic abc"])

@@ -91,7 +91,7 @@ class RunningCloud:
 
 
 @contextmanager
-def running_cloud(folder: Path, port: int | None = None) -> Iterator[RunningCloud]:
+def running_cloud(folder: Path, port: int | None = None, *, tls: bool = False) -> Iterator[RunningCloud]:
     """The local cloud on a thread of its own, stopped gracefully at the end."""
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
@@ -105,7 +105,7 @@ def running_cloud(folder: Path, port: int | None = None) -> Iterator[RunningClou
 
     def serve() -> None:
         try:
-            loop.run_until_complete(run_cloud(folder, port=port, stop=stop, ready=ready))
+            loop.run_until_complete(run_cloud(folder, port=port, tls=tls, stop=stop, ready=ready))
         except BaseException as failure:
             failures.append(failure)
             listening.set()
@@ -154,4 +154,10 @@ def deploy(cloud: RunningCloud, group: str) -> Callable[..., Any]:
 @pytest.fixture
 def cloud_at() -> Callable[..., AbstractContextManager[RunningCloud]]:
     """Run a local cloud over a folder of the test's choice."""
+    return running_cloud
+
+
+@pytest.fixture(scope="module")
+def module_cloud_at() -> Callable[..., AbstractContextManager[RunningCloud]]:
+    """The same, for a cloud that all tests of a module share."""
     return running_cloud

@@ -246,7 +246,7 @@ _NEEDS_NAME = {"parameters": {"n": {"type": "string"}}}
     ("body", "parameters", "reason"),
     [
         (template({**_ACCOUNT, "name": "[nosuch()]"}), {}, "function 'nosuch' is not valid"),
-        (template({**_ACCOUNT, "copy": {"count": 2}}), {}, "uses 'copy'"),
+        (template({**_ACCOUNT, "copy": {"count": 2}}), {}, "must be an object with 'name'"),
         (template({**_ACCOUNT, "name": "a/b"}), {}, "incorrect segment lengths"),
         (template({**_ACCOUNT, "dependsOn": ["nobody"]}), {}, "'nobody' is not defined"),
         (template(_ACCOUNT, _ACCOUNT), {}, "defined multiple times"),
@@ -303,3 +303,27 @@ def test_delete_forgets_the_deployment_and_keeps_the_resources(
     client.begin_delete(group, "first").result()
     assert not client.check_existence(group, "first")
     assert len(list(cloud.resources().resources.list_by_resource_group(group))) == 1
+
+
+def test_a_failed_deployment_falls_back_to_the_last_that_succeeded(
+    cloud: RunningCloud, group: str, deploy: Deploy
+) -> None:
+    client = cloud.deployments().deployments
+    deploy(template(_ACCOUNT), {"account": {"value": "fallback"}}, name="good")
+    cloud.storage().storage_accounts.delete(group, "fallback")
+    bad: Any = {"template": template({**_ACCOUNT, "name": "Bad-Name"}), "mode": "Incremental"}
+    checked = client.begin_validate(
+        group, "bad", {"properties": {**bad, "onErrorDeployment": {"type": "LastSuccessful"}}}
+    ).result()
+    assert checked.properties.on_error_deployment.deployment_name == "good"
+    named = {"type": "SpecificDeployment", "deploymentName": "good"}
+    with pytest.raises(HttpResponseError, match="DeploymentFailed"):
+        client.begin_create_or_update(
+            group, "bad", {"properties": {**bad, "onErrorDeployment": named}}
+        ).result()
+    while client.get(group, "good").properties.provisioning_state != "Succeeded":
+        assert client.get(group, "bad").properties.provisioning_state == "Failed"
+    assert cloud.storage().storage_accounts.get_properties(group, "fallback").name == "fallback"
+    for wrong in ({"type": "SpecificDeployment", "deploymentName": "none"}, {"type": "Other"}):
+        with pytest.raises(HttpResponseError, match=r"to fall back to|is not LastSuccessful"):
+            client.begin_create_or_update(group, "x", {"properties": {**bad, "onErrorDeployment": wrong}})

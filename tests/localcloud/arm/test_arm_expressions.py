@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from remora.localcloud.arm.deployment_record import camel_case
 from remora.localcloud.arm.expressions import ExpressionError
-from remora.localcloud.arm.positions import locate
-from remora.localcloud.arm.scope import Scope, Surroundings
+from remora.localcloud.arm.lenient_json import locate
+from remora.localcloud.arm.scope import Scope
+from remora.localcloud.arm.surroundings import Surroundings
 
 _GROUP_ID = "/subscriptions/s/resourceGroups/MyGroup"
 
@@ -23,7 +24,7 @@ def scope(**parameters: Any) -> Scope:
         subscription={"id": "/subscriptions/s", "subscriptionId": "s"},
         tenant_id="t",
         group={"id": _GROUP_ID, "name": "MyGroup", "location": "eastus"},
-        deployment_name="d",
+        deployment={"name": "d"},
     )
     variables = {"one": 1, "greeting": "[concat('hello ', parameters('who'))]", "loop": "[variables('loop')]"}
     return Scope(
@@ -66,6 +67,74 @@ def scope(**parameters: Any) -> Scope:
             "[resourceId('Microsoft.App/managedEnvironments/storages', 'e', 's')]",
             f"{_GROUP_ID}/providers/Microsoft.App/managedEnvironments/e/storages/s",
         ),
+        ("[or(true(), equals(1, fail('not looked at')))]", True),
+        ("[and(false(), fail('not looked at'))]", False),
+        ("[filter(createArray(1, 2, 3), lambda('n', greater(lambdaVariables('n'), 1)))]", [2, 3]),
+        (
+            "[map(createArray('a', 'b'), "
+            "lambda('x', 'i', format('{0}{1}', lambdaVariables('x'), lambdaVariables('i'))))]",
+            ["a0", "b1"],
+        ),
+        (
+            "[map(createArray(1, 2), "
+            "lambda('x', map(createArray(10, 20), "
+            "lambda('y', add(lambdaVariables('x'), lambdaVariables('y'))))))]",
+            [[11, 21], [12, 22]],
+        ),
+        (
+            "[sort(createArray(3, 1, 2), "
+            "lambda('a', 'b', less(lambdaVariables('a'), lambdaVariables('b'))))]",
+            [1, 2, 3],
+        ),
+        (
+            "[reduce(range(1, 4), 0, lambda('sum', 'n', add(lambdaVariables('sum'), lambdaVariables('n'))))]",
+            10,
+        ),
+        (
+            "[reduce(createArray('a', 'b'), '', "
+            "lambda('s', 'x', 'i', "
+            "concat(lambdaVariables('s'), lambdaVariables('x'), string(lambdaVariables('i')))))]",
+            "a0b1",
+        ),
+        (
+            "[toObject(createArray('a', 'b'), "
+            "lambda('k', lambdaVariables('k')), lambda('k', length(lambdaVariables('k'))))]",
+            {"a": 1, "b": 1},
+        ),
+        (
+            "[groupBy(createArray('ab', 'ac', 'b'), lambda('x', first(lambdaVariables('x'))))]",
+            {"a": ["ab", "ac"], "b": ["b"]},
+        ),
+        ("[mapValues(createObject('a', 1), lambda('v', add(lambdaVariables('v'), 1)))]", {"a": 2}),
+        ("[dateTimeAdd('2023-01-31T10:00:00Z', 'P1M1DT1H')]", "2023-03-01T11:00:00Z"),
+        ("[dateTimeAdd('2020-02-29', '-P1Y', 'yyyy-MM-dd')]", "2019-02-28"),
+        ("[dateTimeToEpoch(dateTimeFromEpoch(1683040573))]", 1683040573),
+        ("[dateTimeFromEpoch(1683040573)]", "2023-05-02T15:16:13Z"),
+        ("[indexOf(createArray('a', 'b', 'a'), 'a')]", 0),
+        ("[lastIndexOf(createArray('a', 'b', 'a'), 'a')]", 2),
+        ("[indexFromEnd(createArray(1, 2, 3), 1)]", 3),
+        ("[tryIndexFromEnd(createArray(1), 5)]", None),
+        (
+            "[shallowMerge(createArray(createObject('a', createObject('b', 1)), createObject('a', 2)))]",
+            {"a": 2},
+        ),
+        ("[base64ToJson(base64('{\"a\": 1}')).a]", 1),
+        ("[dataUriToString(dataUri('Hello'))]", "Hello"),
+        ("[uriComponentToString(uriComponent('a b/ü'))]", "a b/ü"),
+        ("[float('2.5')]", 2.5),
+        ("[json('{a: 1, /* c */ b: [1,]}').b]", [1]),
+        (
+            "[subscriptionResourceId('Microsoft.Resources/resourceGroups', 'g')]",
+            "/subscriptions/s/resourceGroups/g",
+        ),
+        ("[tenantResourceId('Microsoft.X/y', 'z')]", "/providers/Microsoft.X/y/z"),
+        (
+            "[extensionResourceId(resourceGroup().id, 'Microsoft.X/y', 'z')]",
+            f"{_GROUP_ID}/providers/Microsoft.X/y/z",
+        ),
+        ("[environment().suffixes.storage]", "local.invalid"),
+        ("[deployment().name]", "d"),
+        ("[tenant().tenantId]", "t"),
         (
             "[resourceId('other', 'Microsoft.App/jobs', 'j')]",
             "/subscriptions/s/resourceGroups/other/providers/Microsoft.App/jobs/j",
@@ -96,6 +165,25 @@ def test_values(expression: str, value: Any) -> None:
         ("[add(1)]", "number of arguments is '1'"),
         ("[format('{0:N2}', 1)]", "not supported"),
         ("[resourceId('Microsoft.App/jobs')]", "requires '1' resource name"),
+        ("[fail('on purpose')]", "on purpose"),
+        ("[lambda('x', 1)]", "A lambda is not expected"),
+        ("[createArray(lambda('x', 1))]", "takes no lambda"),
+        ("[map(createArray(1), lambda('x', lambda('y', 1)))]", "cannot give another lambda"),
+        ("[map(createArray(1), 'x')]", "arguments of type 'Array, String'"),
+        ("[filter(createArray(1), lambda('x', 1))]", "must give a boolean"),
+        ("[map(createArray(1), lambda(resourceGroup(), 1))]", "must be strings"),
+        ("[lambdaVariables('x')]", "lambda variable 'x' is not found"),
+        ("[copyIndex()]", "there is no loop"),
+        ("[copyIndex('l')]", "there is no loop 'l'"),
+        ("[dateTimeAdd('2020-01-01', 'P')]", "is not an ISO 8601 duration"),
+        ("[dateTimeAdd('2020-01-01', 'P1D', 'q')]", "letter 'q' is not supported"),
+        ("[dateTimeAdd('soon', 'P1D')]", "are not valid"),
+        ("[utcNow()]", "not expected at this location"),
+        ("[json('NaN')]", "are not valid"),
+        ("[float('inf')]", "are not valid"),
+        ("[and(1, true())]", "must be booleans"),
+        ("[own.none(1)]", "function 'own.none' is not valid"),
+        ("[concat.(1)]", "found '('"),
         ("[newGuid()]", "not expected at this location"),
         ("[" + "not(" * 100 + "true()" + ")" * 100 + "]", "nested deeper"),
         ("[resourceGroup()" + ".a" * 5000 + "]", "nested deeper"),

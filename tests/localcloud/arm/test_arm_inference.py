@@ -26,7 +26,8 @@ def test_the_stock_template_deploys_twice(
     parameters = {
         "defaultCommands": {"value": ["cd /mount", "python3 -m http.server $PORT --bind 127.0.0.1"]},
         "maximumInstanceCount": {"value": 1},
-        "location": {"value": None},
+        "location": {"value": "westus3"},  # one of the three regions that have its GPU profile
+        "acaLogAnalyticsName": {"value": None},
         "acaAppName": {"value": "myapp"},
     }
     first = deploy(template, parameters).properties

@@ -100,7 +100,7 @@ async def arm(folder: Path, things: Things) -> AsyncIterator[httpx.AsyncClient]:
     """ARM over one service, without sockets; leaving is like a stop of the process."""
     state = State(folder / "state.sqlite3")
     api = create_arm_api(LOCAL_SUBSCRIPTION, [ThingService(things)], ResourceStore(state), state)
-    guarded = Guard(api.router, token="t", tenant_id=LOCAL_SUBSCRIPTION.tenant_id)
+    guarded = Guard(api.router, accepts="t".__eq__, tenant_id=LOCAL_SUBSCRIPTION.tenant_id)
     api.operations.resume()
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(guarded),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from tests.localcloud.arm.templates import nested, template, workspace
 
 if TYPE_CHECKING:
     from tests.localcloud.arm.conftest import RunningCloud
@@ -94,6 +96,54 @@ def test_kill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     assert {key: first[key] for key in ("token", "arm_url", "files_url")} == {
         key: second[key] for key in ("token", "arm_url", "files_url")
     }
+
+
+def test_kill_in_a_nested_deployment_ends_where_it_would_have_ended(tmp_path: Path) -> None:
+    account = {
+        **_ACCOUNT,
+        "type": "Microsoft.Storage/storageAccounts",
+        "apiVersion": "2023-01-01",
+        "name": "[concat(parameters('prefix'), copyIndex())]",
+        "copy": {"name": "all", "count": 3, "mode": "serial"},
+    }
+    outer = template(
+        [nested("inside", template([account])), workspace("last-one", dependsOn=["inside"])],
+        parameters={"prefix": {"type": "string", "defaultValue": "killed"}},
+    )
+    deployment = f"{_GROUP}/providers/Microsoft.Resources/deployments/outside"
+    with cloud_process(tmp_path, signal.SIGKILL) as (_, client):
+        assert client.put(_GROUP, json={"location": "eastus"}).status_code == 201
+        body = {"properties": {"mode": "Incremental", "template": outer}}
+        assert client.put(deployment, json=body).status_code == 201
+    with cloud_process(tmp_path, signal.SIGTERM) as (_, client):
+        deadline = time.monotonic() + _SECONDS
+        while (shown := client.get(deployment).json()["properties"])["provisioningState"] in (
+            "Accepted",
+            "Running",
+        ):
+            assert time.monotonic() < deadline
+        assert shown["provisioningState"] == "Succeeded", shown
+        names = {item["name"] for item in client.get(f"{_GROUP}/resources").json()["value"]}
+        assert names == {"killed0", "killed1", "killed2", "last-one"}
+
+
+def test_idle_it_sleeps_and_is_small(tmp_path: Path) -> None:
+    with cloud_process(tmp_path, signal.SIGTERM) as (connection, client):
+        assert client.get("/subscriptions").status_code == 200
+        process = Path("/proc") / str(connection["pid"])
+        if not process.is_dir():
+            pytest.skip("there is no /proc on this system")
+        before = processor_ticks(process)
+        time.sleep(2)  # the time in which nothing must happen
+        assert processor_ticks(process) - before <= 1
+        (resident,) = re.findall(r"^Rss: +(\d+) kB$", (process / "smaps_rollup").read_text(), re.MULTILINE)
+        assert int(resident) < 90_000
+
+
+def processor_ticks(process: Path) -> int:
+    """Hundredths of a second that a process has used."""
+    fields = (process / "stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def test_a_second_start_is_refused_and_harms_nothing(tmp_path: Path) -> None:

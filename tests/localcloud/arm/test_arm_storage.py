@@ -131,3 +131,28 @@ def test_a_workspace_has_an_id_and_keys_that_stay(cloud: RunningCloud, group: st
     assert created.json()["type"] == "Microsoft.OperationalInsights/workspaces"
     assert created.json()["properties"]["customerId"] == again.json()["properties"]["customerId"]
     assert set(keys.json()) == {"primarySharedKey", "secondarySharedKey"}
+
+
+def test_shares_are_those_of_the_files_api_too(cloud: RunningCloud, group: str) -> None:
+    make_account(cloud, group)
+    shares = cloud.storage().file_shares
+    key = cloud.storage().storage_accounts.list_keys(group, "myfiles").keys_property[0].value
+    url = f"{cloud.connection.files_url}/myfiles"
+    data = ShareClient(url, "by-files", credential=key)
+    data.create_share(quota=7, metadata={"color": "blue"})
+    shares.create(group, "myfiles", "by-arm", {"properties": {"shareQuota": 3}})
+    assert {share.name: share.share_quota for share in shares.list(group, "myfiles")} == {
+        "by-arm": 3,
+        "by-files": 7,
+    }
+    assert shares.get(group, "myfiles", "by-files").metadata == {"color": "blue"}
+    updated = shares.update(group, "myfiles", "by-files", {"properties": {"shareQuota": 9}})
+    assert updated.share_quota == 9
+    assert data.get_share_properties().quota == 9
+    data.acquire_lease()
+    shares.delete(group, "myfiles", "by-files")
+    assert [share.name for share in shares.list(group, "myfiles")] == ["by-arm"]
+    ShareClient(url, "by-arm", credential=key).delete_share()
+    with pytest.raises(ResourceNotFoundError, match="ShareNotFound"):
+        shares.get(group, "myfiles", "by-arm")
+    assert list(shares.list(group, "myfiles")) == []

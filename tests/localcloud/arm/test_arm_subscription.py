@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ def test_providers_are_registered(cloud: RunningCloud) -> None:
     assert (provider.namespace, provider.registration_state) == ("Microsoft.Storage", "Registered")
     assert "storageAccounts/fileServices/shares" in {kind.resource_type for kind in provider.resource_types}
     assert client.providers.register("Microsoft.App").namespace == "Microsoft.App"
-    assert len(list(client.providers.list())) == 3
+    assert len(list(client.providers.list())) == 4
     with pytest.raises(ResourceNotFoundError, match="InvalidResourceNamespace"):
         client.providers.get("Microsoft.Nothing")
 
@@ -115,7 +116,7 @@ def test_healthz_needs_no_token(cloud: RunningCloud) -> None:
         ),
         ("DELETE", f"/tenants{_VERSION}", 405, "MethodNotAllowed"),
         ("GET", f"/nowhere{_VERSION}", 404, "InvalidResourcePath"),
-        ("GET", f"/subscriptions/{{S}}/providers/Microsoft.App/a//b{_VERSION}", 404, "InvalidResourcePath"),
+        ("GET", f"/subscriptions/{{S}}/providers/Microsoft.App/a//b{_VERSION}", 404, "InvalidResourceType"),
     ],
 )
 def test_errors_as_azure_words_them(
@@ -159,3 +160,63 @@ _STORAGE_TEMPLATE = """{"resources": [
    "location": "eastus", "sku": {"name": "Standard_LRS"}, "kind": "StorageV2",
    "resources": [{"type": "fileServices/shares", "apiVersion": "2023-01-01", "name": "default/data",
                   "dependsOn": ["keptfiles"]}]}]}"""
+
+
+def test_a_provider_must_be_registered(cloud: RunningCloud, group: str) -> None:
+    client = cloud.resources()
+    assert client.providers.unregister("microsoft.storage").registration_state == "NotRegistered"
+    path = f"{cloud.groups_path}/{group}/providers/Microsoft.Storage/storageAccounts/myfiles{_VERSION}"
+    account = {"location": "eastus", "sku": {"name": "Standard_LRS"}, "kind": "StorageV2"}
+    with cloud.http() as http:
+        refused = http.put(path, json=account)
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"]) == (409, "MissingSubscriptionRegistration")
+    assert re.findall(r".*'(.*)'", error["message"]) == ["Microsoft.Storage"]  # how the SDKs read it
+    assert client.providers.get("Microsoft.Storage").registration_state == "NotRegistered"
+    assert client.providers.register("Microsoft.Storage").registration_state == "Registered"
+    cloud.storage().storage_accounts.begin_create(group, "myfiles", account).result()
+
+
+def test_lists_are_filtered(cloud: RunningCloud, group: str, deploy: Callable[..., Any]) -> None:
+    deploy(json.loads(_STORAGE_TEMPLATE))
+    logs = {"location": "westus", "tags": {"a": "b"}}
+    path = f"{cloud.groups_path}/{group}/providers/Microsoft.OperationalInsights/workspaces/mylogs{_VERSION}"
+    with cloud.http() as http:
+        assert http.put(path, json=logs).status_code == 201
+    cloud.resources().resource_groups.create_or_update("tagged", {"location": "eastus", "tags": {"a": "c"}})
+
+    def found(text: str, **more: Any) -> list[str]:
+        return [item.name for item in cloud.resources().resources.list(filter=text, **more)]
+
+    assert found("resourceType eq 'microsoft.storage/storageaccounts'") == ["keptfiles"]
+    assert found("resourceType ne 'Microsoft.Storage/storageAccounts'") == ["mylogs"]
+    assert found("tagName eq 'a' and tagValue eq 'b'") == ["mylogs"]
+    assert found("resourceGroup eq 'WORK' and location eq 'westus'") == ["mylogs"]
+    assert len(found("", top=1)) == 1
+    groups = cloud.resources().resource_groups.list(filter="tagName eq 'a' and tagValue eq 'c'")
+    assert [item.name for item in groups] == ["tagged"]
+    with pytest.raises(HttpResponseError, match="InvalidFilterInQueryString"):
+        found("substringof('x', name)")
+
+
+def test_tags_of_anything(cloud: RunningCloud, group: str, deploy: Callable[..., Any]) -> None:
+    deploy(json.loads(_STORAGE_TEMPLATE))
+    whole = f"/subscriptions/{cloud.connection.subscription_id}"
+    account = f"{whole}/resourceGroups/{group}/providers/Microsoft.Storage/storageAccounts/keptfiles"
+    tags = cloud.resources().tags
+    for scope in (whole, f"{whole}/resourceGroups/{group}", account):
+        tags.begin_create_or_update_at_scope(scope, {"properties": {"tags": {"a": "1", "b": "2"}}}).result()
+        for operation, given, expected in (
+            ("Merge", {"b": "3", "c": "4"}, {"a": "1", "b": "3", "c": "4"}),
+            ("Delete", {"b": "3", "c": "other"}, {"a": "1", "c": "4"}),
+            ("Replace", {"d": "5"}, {"d": "5"}),
+        ):
+            patch = {"operation": operation, "properties": {"tags": given}}
+            tags.begin_update_at_scope(scope, patch).result()
+            assert tags.get_at_scope(scope).properties.tags == expected
+    assert cloud.resources().resource_groups.get(group).tags == {"d": "5"}
+    assert cloud.storage().storage_accounts.get_properties(group, "keptfiles").tags == {"d": "5"}
+    tags.begin_delete_at_scope(account).result()
+    assert not cloud.storage().storage_accounts.get_properties(group, "keptfiles").tags
+    with pytest.raises(HttpResponseError, match="'tags' must hold texts"):
+        tags.begin_create_or_update_at_scope(account, {"properties": {"tags": {"a": 1}}})

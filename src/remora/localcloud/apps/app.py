@@ -12,29 +12,29 @@ from dataclasses import replace
 from typing import Any
 
 from remora.localcloud.apps.console import LineLog
-from remora.localcloud.apps.defaults import INVALID, essence
+from remora.localcloud.apps.defaults import essence
 from remora.localcloud.apps.events import SystemLog
-from remora.localcloud.apps.host import Host
-from remora.localcloud.apps.ingress import Choose, Ingress
-from remora.localcloud.apps.mounts import Mounter
+from remora.localcloud.apps.exchange import Failure
+from remora.localcloud.apps.ingress import STOPPED as NO_APP
+from remora.localcloud.apps.ingress import UNREACHABLE, Backend, Ingress, Route
 from remora.localcloud.apps.names import revision_name
-from remora.localcloud.apps.records import AppRecord, Records, RevisionRecord
-from remora.localcloud.apps.replica import Replica
+from remora.localcloud.apps.records import AppRecord, RevisionRecord
 from remora.localcloud.apps.revision import STOPPED, Revision, RevisionParts, RevisionStatus
-from remora.localcloud.apps.traffic import WeightedTurns
+from remora.localcloud.apps.runtime import Runtime
+from remora.localcloud.apps.template_defaults import INVALID
+from remora.localcloud.apps.traffic import WeightedTurns, asked_for, weights_of
+from remora.localcloud.apps.traffic_defaults import check_revisions
 from remora.localcloud.arm.resource import ArmError
-from remora.localcloud.state import Json, State
+from remora.localcloud.state import Json
 
 
 class App:
     """Made from its record. `start` brings up what the record says; `stop` takes it down, not the record."""
 
-    def __init__(
-        self, record: AppRecord, host: Host, state: State, records: Records, mounter: Mounter
-    ) -> None:
+    def __init__(self, record: AppRecord, runtime: Runtime) -> None:
         self.record = record
-        self._host = host
-        self._records = records
+        self._host = host = runtime.host
+        self._records = runtime.records
         self._turns = WeightedTurns()
         self._ingress: Ingress | None = None
         self._doors: dict[str, Ingress] = {}  # of single revisions
@@ -45,9 +45,7 @@ class App:
         self._closing = False
         lines = LineLog(host.log_folder(record.group, record.name) / "system.log", host.clock)
         self.events = SystemLog(record.name, lines)
-        self._parts = RevisionParts(
-            lambda: self.record, host, state, records, mounter, self.events, self._on_change
-        )
+        self._parts = RevisionParts(lambda: self.record, runtime, self.events, self._on_change)
 
     @property
     def revisions(self) -> list[RevisionRecord]:
@@ -89,10 +87,11 @@ class App:
             await asyncio.gather(*(door.close() for door in [*doors, *self._doors.values()]))
             self.events.lines.close()
 
-    async def apply(self, configuration: Json, environment: str, template: Json) -> None:
+    async def apply(self, properties: Json) -> None:
         """Take over new properties; a template that differs from the latest becomes a new revision."""
+        template = properties["template"]
         async with self._change:
-            self._save(replace(self.record, configuration=configuration, environment=environment))
+            self._save(self.record.with_properties(properties))
             self.events.normal("ContainerAppUpdate", f"Updating containerApp: {self.record.name}")
             await self._open_ingress()
             latest = self._latest()
@@ -130,24 +129,32 @@ class App:
         self.events.normal("RevisionUpdate", f"Restarting revision: {revision.name}", revision=revision.name)
         running.restart()
 
-    def choose(self, refused: Collection[Replica]) -> Replica | None:
-        """The replica for the next request to the app."""
-        name = self._turns.next(self._weights(self.record.latest_ready))
-        return self._running[name].choose(refused) if name in self._running else None
+    def route(self, host: str) -> Backend | Failure:
+        """Who gets the next request: the revision or label that its host names, else whose turn it is."""
+        if self.record.stopped:
+            return NO_APP
+        ready = self.record.latest_ready
+        traffic = self.record.ingress["traffic"] if self.record.ingress and self.record.multiple else ()
+        asked = asked_for(host, self.record.name, traffic, ready)
+        if asked is not None:
+            return self._running.get(asked, NO_APP)
+        return self._running.get(self._turns.next(self._weights(ready)) or "", UNREACHABLE)
 
     def _weights(self, latest: str) -> dict[str, int]:
         if not self.record.multiple or not self.record.ingress:
             return {latest: 100} if latest else {}
-        weights: dict[str, int] = {}
-        for item in self.record.ingress["traffic"]:
-            name = latest if item.get("latestRevision") else item.get("revisionName", "")
-            weights[name] = weights.get(name, 0) + (item.get("weight") or 0)
-        return weights
+        return weights_of(self.record.ingress["traffic"], latest)
 
     def _on_change(self) -> None:
         """A replica got ready or not: where that makes the latest revision ready, it takes over."""
+        if self._closing:
+            return
+        for revision in self._running.values():
+            if revision.is_ready and not revision.record.proven:
+                revision.record = replace(revision.record, proven=True)
+                self._records.put_revision(revision.record)
         latest = self._running.get(self.record.latest)
-        if self._closing or latest is None or not latest.can_serve:
+        if latest is None or not latest.can_serve:
             return
         if self.record.latest_ready == self.record.latest:
             return
@@ -183,15 +190,15 @@ class App:
 
     def _forget_oldest(self) -> None:
         inactive = [revision for revision in self.revisions if not revision.active]
-        most = min(self.record.configuration["maxInactiveRevisions"], self._host.limits.inactive_revisions)
+        most = self.record.configuration["maxInactiveRevisions"]
         for revision in inactive[: max(0, len(inactive) - most)]:
             self._records.delete_revision(revision)
 
     async def _run(self, record: RevisionRecord) -> None:
         if record.name in self._running:
             return
+        record = await self._open_door(record)
         revision = self._running[record.name] = Revision(record, self._parts)
-        await self._open_door(record)
         revision.start()
 
     def _retire_all_but(self, *kept: str) -> None:
@@ -208,6 +215,7 @@ class App:
             "RevisionDeactivating", f"Deactivating revision: {revision.name}", revision=revision.name
         )
         self._take_down(revision.name)
+        self._forget_oldest()
 
     def _take_down(self, name: str) -> None:
         if revision := self._running.pop(name, None):
@@ -228,27 +236,23 @@ class App:
 
     async def _open_ingress(self) -> None:
         if self.record.ingress and self._ingress is None:
-            self._ingress = self._listener(self.choose)
+            self._ingress = self._listener(self.route)
             self._save(replace(self.record, port=await self._ingress.open(self.record.port)))
         elif not self.record.ingress and self._ingress is not None:
             await self._ingress.close()
             self._ingress = None
 
-    async def _open_door(self, record: RevisionRecord) -> None:
+    async def _open_door(self, record: RevisionRecord) -> RevisionRecord:
         """The revision's own listener: what tries a revision before it gets traffic comes this way."""
         if not self.record.ingress:
-            return
-        door = self._doors[record.name] = self._listener(
-            lambda refused: (
-                self._running[record.name].choose(refused) if record.name in self._running else None
-            )
-        )
-        self._records.put_revision(replace(record, active=True, port=await door.open(record.port)))
+            return record
+        door = self._doors[record.name] = self._listener(lambda _: self._running.get(record.name, NO_APP))
+        record = replace(record, active=True, port=await door.open(record.port))
+        self._records.put_revision(record)
+        return record
 
-    def _listener(self, choose: Choose) -> Ingress:
-        return Ingress(
-            self._host.address, choose, lambda: self.record.stopped, self._host.limits.request_seconds
-        )
+    def _listener(self, route: Route) -> Ingress:
+        return Ingress(self._host.address, route, self._host.limits.request_seconds)
 
     def _save(self, record: AppRecord) -> None:
         if record != self.record:
@@ -263,15 +267,27 @@ def is_new(latest: RevisionRecord, template: Json) -> bool:
     return other_name or essence(template) != essence(latest.template)
 
 
-def check_suffix(app: AppRecord, revisions: Collection[RevisionRecord], template: Json) -> None:
-    """Refuse a new revision under the name of an existing one."""
+def check_revision(app: AppRecord, revisions: Collection[RevisionRecord], properties: Json) -> None:
+    """Refuse a new revision under the name of an existing one, and traffic to one that cannot serve."""
+    template = properties["template"]
     suffix = template.get("revisionSuffix") or ""
     latest = next((revision for revision in revisions if revision.name == app.latest), None)
-    taken = {revision.name for revision in revisions}
-    if suffix and latest and is_new(latest, template) and revision_name(app.name, 0, suffix) in taken:
-        raise ArmError(
-            400,
-            INVALID,
-            "The following field(s) are either invalid or missing. Field 'template.revisionsuffix' is invalid"
-            f" with details: 'Invalid value: \"{suffix}\": revision with suffix {suffix} already exists.';.",
-        )
+    active = {revision.name for revision in revisions if revision.active}
+    inactive = {revision.name for revision in revisions} - active
+    if latest is None or is_new(latest, template):
+        new = revision_name(app.name, app.revisions, suffix)
+        if suffix and new in active | inactive:
+            raise _suffix_taken(suffix)
+        active.add(new)
+    if properties["configuration"]["activeRevisionsMode"] == "Multiple":
+        ingress = properties["configuration"]["ingress"]
+        check_revisions(ingress["traffic"] if ingress else (), active, inactive)
+
+
+def _suffix_taken(suffix: str) -> ArmError:
+    return ArmError(
+        400,
+        INVALID,
+        "The following field(s) are either invalid or missing. Field 'template.revisionsuffix' is invalid"
+        f" with details: 'Invalid value: \"{suffix}\": revision with suffix {suffix} already exists.';.",
+    )

@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import hashlib
 
-from remora.localcloud.apps.app import check_suffix
+from remora.localcloud.apps.app import check_revision
 from remora.localcloud.apps.defaults import check_name, with_defaults
 from remora.localcloud.apps.fleet import Fleet
 from remora.localcloud.apps.host import Host
+from remora.localcloud.apps.placement import Placement, check_size
 from remora.localcloud.apps.records import AppRecord, Records
+from remora.localcloud.apps.shapes import CONTAINER_APP, checked_properties
+from remora.localcloud.apps.template import read_template
 from remora.localcloud.apps.tokens import Tokens
 from remora.localcloud.apps.wire import auth_token, display_location, unknown_action
 from remora.localcloud.arm.resource import ArmError, ResourceId, Wire
@@ -23,32 +26,36 @@ class ContainerApps:
     patch_wire = Wire.LOCATION
     delete_wire = Wire.LOCATION
 
-    def __init__(self, host: Host, records: Records, tokens: Tokens, fleet: Fleet) -> None:
+    def __init__(
+        self, host: Host, records: Records, tokens: Tokens, fleet: Fleet, placement: Placement
+    ) -> None:
         self._host = host
         self._records = records
         self._tokens = tokens
         self._fleet = fleet
+        self._placement = placement
 
     def accept(self, resource_id: ResourceId, body: Json, existing: Json | None) -> Json:
         check_name(resource_id.name)
         former = (existing or {}).get("properties", {}).get("configuration", {}).get("secrets") or ()
-        properties = with_defaults(body.get("properties") or {}, former)
+        properties = with_defaults(checked_properties(body, CONTAINER_APP), former)
         if self._records.environment(properties["environmentId"]) is None:
             raise ArmError(
                 400,
                 "ManagedEnvironmentNotFound",
                 f"Managed environment '{properties['environmentId']}' does not exist.",
             )
+        self._check_profile(properties)
         for volume in properties["template"]["volumes"] or ():
             self._check_volume(volume, properties["environmentId"])
-        if app := self._fleet.find(resource_id):
-            check_suffix(app.record, app.revisions, properties["template"])
+        app = self._fleet.find(resource_id)
+        record = app.record if app else AppRecord.new(resource_id)
+        check_revision(record, app.revisions if app else (), properties)
         return {**body, "properties": properties}
 
     async def complete(self, resource_id: ResourceId, stored: Json) -> Json:
         properties = stored["properties"]
-        app = self._fleet.ensure(resource_id, properties["environmentId"], properties["configuration"])
-        await app.apply(properties["configuration"], properties["environmentId"], properties["template"])
+        await self._fleet.ensure(resource_id, properties).apply(properties)
         return {**stored, "properties": {**properties, "provisioningState": "Succeeded"}}
 
     def show(self, resource_id: ResourceId, stored: Json) -> Json:
@@ -83,6 +90,19 @@ class ContainerApps:
                 await app.set_stopped(name == "stop")
             return self.show(resource_id, stored)
         raise unknown_action(self.type, name)
+
+    def _check_profile(self, properties: Json) -> None:
+        name, environment = properties["workloadProfileName"], properties["environmentId"]
+        profile, location = self._placement.profile(environment, name)
+        if profile is None:
+            raise ArmError(
+                400,
+                "WorkloadProfileNotFound",
+                f"Workload profile '{name}' was not found in managed environment"
+                f" '{environment.rpartition('/')[2]}'.",
+            )
+        check_size(read_template(properties["template"]), profile)
+        self._placement.quotas.check_app(properties["template"], profile, location)
 
     def _check_volume(self, volume: Json, environment: str) -> None:
         storage = volume.get("storageName")

@@ -9,25 +9,13 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
+from remora.localcloud.apps.template_defaults import not_emulated, template_with_defaults
+from remora.localcloud.apps.traffic_defaults import traffic_with_defaults
 from remora.localcloud.arm.resource import ArmError
 from remora.localcloud.state import Json
 
-INVALID: Final = "InvalidParameterValueInContainerTemplate"
-SUFFIX: Final = re.compile(r"[a-z]([a-z0-9]|-(?!-))*(?<!-)")
 APP_NAME: Final = re.compile(r"[a-z]([a-z0-9]|-(?!-)){0,31}(?<!-)")
-PROBE_RANGES: Final = {
-    "initialDelaySeconds": (0, 60),
-    "periodSeconds": (1, 240),
-    "timeoutSeconds": (1, 240),
-    "successThreshold": (1, 10),
-    "failureThreshold": (1, 48),
-}
-# An app with these runs on Azure and not here; better refused than half emulated.
-NOT_EMULATED: Final = {
-    "tcp": "TCP ingress",
-    "Secret": "volumes of storageType Secret",
-    "HTTPS": "HTTPS probes",
-}
+MOST_INACTIVE_REVISIONS: Final = 100
 CONFIGURATION_NULLS: Final = ("secrets", "registries", "dapr", "service")
 INGRESS_NULLS: Final = (
     "customDomains",
@@ -56,7 +44,7 @@ def with_defaults(properties: Json, former_secrets: Iterable[Json] = ()) -> Json
     if not environment:
         raise ArmError(400, "ContainerAppInvalidEnvironmentId", "properties.environmentId is required.")
     configuration = _configuration(properties.get("configuration") or {}, former_secrets)
-    template = _template(properties.get("template") or {})
+    template = template_with_defaults(properties.get("template") or {})
     _check_secret_references(template, configuration)
     return {
         "managedEnvironmentId": environment,
@@ -86,13 +74,19 @@ def _configuration(sent: Json, former_secrets: Iterable[Json]) -> Json:
             400, "InvalidRequestContent", f"activeRevisionsMode '{mode}' is not one of Single, Multiple."
         )
     kept = sent.get("maxInactiveRevisions")
+    if kept is not None and not 0 <= kept <= MOST_INACTIVE_REVISIONS:
+        raise ArmError(
+            400,
+            "InvalidRequestContent",
+            f"maxInactiveRevisions is {kept}, must be between 0 and {MOST_INACTIVE_REVISIONS}.",
+        )
     return {
         **sent,
         **{name: sent.get(name) for name in CONFIGURATION_NULLS},
         "secrets": _secrets(sent.get("secrets"), former_secrets),
         "activeRevisionsMode": mode,
         "ingress": _ingress(sent["ingress"]) if sent.get("ingress") else None,
-        "maxInactiveRevisions": 100 if kept is None else kept,
+        "maxInactiveRevisions": MOST_INACTIVE_REVISIONS if kept is None else kept,
     }
 
 
@@ -112,13 +106,12 @@ def _secrets(sent: list[Json] | None, former: Iterable[Json]) -> list[Json] | No
 
 def _ingress(sent: Json) -> Json:
     transport = (sent.get("transport") or "auto").capitalize()
-    if transport.lower() in NOT_EMULATED:
-        raise _not_emulated(transport.lower())
-    traffic = sent.get("traffic") or [{"weight": 100, "latestRevision": True}]
-    total = sum(item.get("weight") or 0 for item in traffic)
-    if total != 100:
-        message = f"The weights in configuration.ingress.traffic add up to {total}, not to 100."
-        raise ArmError(400, "ContainerAppTrafficWeightsInvalid", message)
+    if transport == "Tcp":
+        raise not_emulated("TCP ingress")
+    affinity = (sent.get("stickySessions") or {}).get("affinity") or "none"
+    if affinity not in ("none", "sticky"):
+        message = f"stickySessions.affinity '{affinity}' is not one of none, sticky."
+        raise ArmError(400, "InvalidRequestContent", message)
     return {
         **sent,
         **{name: sent.get(name) for name in INGRESS_NULLS},
@@ -126,97 +119,8 @@ def _ingress(sent: Json) -> Json:
         "targetPort": sent.get("targetPort"),
         "exposedPort": sent.get("exposedPort") or 0,
         "transport": transport,
-        "traffic": [{name: value for name, value in item.items() if value is not None} for item in traffic],
+        "traffic": traffic_with_defaults(sent.get("traffic")),
         "allowInsecure": bool(sent.get("allowInsecure")),
-    }
-
-
-def _template(sent: Json) -> Json:
-    containers = sent.get("containers") or []
-    if len(containers) != 1 or sent.get("initContainers"):
-        raise ArmError(
-            400, INVALID, f"The template has {len(containers)} containers and"
-            f" {len(sent.get('initContainers') or [])} init containers; the local cloud runs one container."
-        )  # fmt: skip
-    suffix = sent.get("revisionSuffix") or ""
-    if suffix and not SUFFIX.fullmatch(suffix):
-        raise ArmError(
-            400,
-            "ContainerAppInvalidRevisionName",
-            f"Revision name has an invalid value '{suffix}'. A revision name must consist of lower case"
-            " alphanumeric characters or '-', start with an alphabetic character, and end with an"
-            " alphanumeric character.",
-        )
-    volumes = sent.get("volumes") or None
-    for volume in volumes or ():
-        if (kind := volume.get("storageType") or "EmptyDir") not in ("AzureFile", "EmptyDir"):
-            raise _not_emulated(kind)
-    return {
-        **sent,
-        "revisionSuffix": suffix,
-        "terminationGracePeriodSeconds": sent.get("terminationGracePeriodSeconds"),
-        "containers": [_container(containers[0], {volume["name"] for volume in volumes or ()})],
-        "initContainers": None,
-        "scale": _scale(sent.get("scale") or {}),
-        "volumes": volumes,
-        "serviceBinds": sent.get("serviceBinds"),
-    }
-
-
-def _container(sent: Json, volumes: set[str]) -> Json:
-    for name in ("name", "image"):
-        if not sent.get(name):
-            raise ArmError(400, INVALID, f"Field 'template.containers[0].{name}' is required.")
-    container = {name: value for name, value in sent.items() if value is not None}
-    for mount in container.get("volumeMounts", ()):
-        if mount.get("volumeName") not in volumes:
-            raise ArmError(
-                400, INVALID, f"Volume '{mount.get('volumeName')}' is mounted and not in template.volumes."
-            )
-        path = mount.get("mountPath") or ""
-        if not path.startswith("/") or ".." in f"{path}/{mount.get('subPath') or ''}".split("/"):
-            raise ArmError(
-                400, INVALID, f"Mount path '{path}' of volume '{mount['volumeName']}' is not absolute."
-            )
-    for probe in container.get("probes", ()):
-        _check_probe(probe)
-    return {**container, "resources": _resources(sent.get("resources") or {})}
-
-
-def _check_probe(probe: Json) -> None:
-    kind, http = probe.get("type"), probe.get("httpGet")
-    target = http or probe.get("tcpSocket")
-    if kind not in ("Liveness", "Readiness", "Startup") or not target or not target.get("port"):
-        raise ArmError(400, INVALID, f"Probe '{kind}' needs a type and an httpGet or tcpSocket with a port.")
-    if http and (http.get("scheme") or "HTTP").upper() == "HTTPS":
-        raise _not_emulated("HTTPS")
-    for name, (least, most) in PROBE_RANGES.items():
-        value = probe.get(name)
-        if value is not None and not least <= value <= most:
-            message = f"{kind} probe: {name} is {value}, must be between {least} and {most}."
-            raise ArmError(400, INVALID, message)
-
-
-def _resources(sent: Json) -> Json:
-    memory = str(sent.get("memory") or "1Gi")
-    return {
-        **sent,
-        "cpu": sent.get("cpu") or 0.5,
-        "memory": memory.replace(".0Gi", "Gi"),
-        "ephemeralStorage": "2Gi",
-    }
-
-
-def _scale(sent: Json) -> Json:
-    least, most = sent.get("minReplicas"), sent.get("maxReplicas") or 10
-    if (least or 0) < 0 or (least or 0) > most:
-        raise ArmError(400, INVALID, f"scale.minReplicas {least} is not between 0 and maxReplicas {most}.")
-    return {
-        "minReplicas": least,
-        "maxReplicas": most,
-        "cooldownPeriod": sent.get("cooldownPeriod") or 300,
-        "pollingInterval": sent.get("pollingInterval") or 30,
-        "rules": sent.get("rules") or None,
     }
 
 
@@ -231,7 +135,3 @@ def _check_secret_references(template: Json, configuration: Json) -> None:
                     "ContainerAppSecretRefNotFound",
                     f"SecretRef '{reference}' defined for container '{container['name']}' not found.",
                 )
-
-
-def _not_emulated(what: str) -> ArmError:
-    return ArmError(400, "NotEmulated", f"The local cloud does not emulate {NOT_EMULATED.get(what, what)}.")

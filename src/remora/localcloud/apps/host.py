@@ -24,9 +24,14 @@ class Limits:
     """A revision whose replica ended this often in a row without getting ready has failed."""
     port_poll_seconds: float = 0.1
     """How often a port is tried where the template has no readiness probe."""
+    open_seconds: float = 240
+    """Azure's own startup probe, where the template has none and no GPU: the port must be open by then."""
     shutdown_seconds: float = 5
     """How long the control plane waits for its replicas when it goes down itself."""
-    inactive_revisions: int = 100
+    scale_period_seconds: float = 15
+    """How often the requests in flight are compared with the scale rules."""
+    scale_stable_seconds: float = 300
+    """Replicas are taken away once none of the evaluations of this time asked for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +42,6 @@ class Host:
     arm_url: Callable[[], str]
     clock: Clock
     limits: Limits
-    bind_mounts: bool
-    """False maps mount paths textually even where the kernel would bind them."""
 
     def log_folder(self, group: str, app: str) -> Path:
         return self.home / "logs" / group.lower() / app.lower()

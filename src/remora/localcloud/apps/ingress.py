@@ -1,6 +1,6 @@
 """An ingress listener: takes HTTP on loopback, passes each request to a replica, streams both ways.
 
-Owns the wire and Azure's words for its failures; which replica gets a request is the caller's `choose`.
+Owns the listening and Azure's words for its failures; which revision gets a request is the caller's `route`.
 """
 
 from __future__ import annotations
@@ -8,51 +8,54 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from typing import Final
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
+from typing import Final, Protocol
 
-import httpx
 import uvicorn
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
+from remora.localcloud.apps.exchange import Exchange, Failure
 from remora.localcloud.apps.replica import Replica
+from remora.localcloud.apps.upstream import Broken, CannotConnect, Upstream
 
-Choose = Callable[[Collection[Replica]], Replica | None]
-Headers = list[tuple[bytes, bytes]]
-
-# Of one connection, not of the message; and those that are written anew.
-HOP_BY_HOP: Final = frozenset(
-    (b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer",
-     b"transfer-encoding", b"upgrade", b"proxy-connection")
-)  # fmt: skip
-FORWARDED: Final = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"))
-UNREACHABLE: Final = (
+UNREACHABLE: Final = Failure(
     503,
     b"upstream connect error or disconnect/reset before headers. retried and the latest reset reason: remote"
     b" connection failure, transport failure reason: delayed connect error: 111",
 )
-STOPPED: Final = (404, b"Error 404 - This Container App is stopped or does not exist.")
-BROKEN: Final = (502, b"")
-TOO_LONG: Final = (504, b"stream timeout")
-CONNECT_SECONDS: Final = 5
-BODY_CHUNKS: Final = 4
+STOPPED: Final = Failure(404, b"Error 404 - This Container App is stopped or does not exist.")
+BROKEN: Final = Failure(502, b"")
+TOO_LONG: Final = Failure(504, b"stream timeout")
 CLOSE_SECONDS: Final = 1
+
+
+class Backend(Protocol):
+    """A revision, as the ingress sees it."""
+
+    def serving(self) -> AbstractContextManager[None]:
+        """Counts one request for as long as it is entered, also while it waits."""
+
+    async def ready(self, refused: Collection[Replica], affinity: str) -> Replica | None:
+        """A ready replica that is none of `refused`, that of `affinity` where it can be; waited for while
+        the revision wakes up. None: there is none."""
+
+    @property
+    def sticky(self) -> bool:
+        """Whether a client is to come back to the replica that it had."""
+
+
+Route = Callable[[str], Backend | Failure]
+"""Host header → who gets the next request."""
 
 
 class Ingress:
     """Listens from `open` to `close`."""
 
-    def __init__(
-        self, address: str, choose: Choose, is_stopped: Callable[[], bool], request_seconds: float
-    ) -> None:
+    def __init__(self, address: str, route: Route, request_seconds: float) -> None:
         self._address = address
-        self._choose = choose
-        self._is_stopped = is_stopped
+        self._route = route
         self._request_seconds = request_seconds
-        # A kept connection could be closed by the app just as it is used again: one for each request.
-        self._upstream = httpx.AsyncHTTPTransport(
-            verify=False, limits=httpx.Limits(max_connections=None, max_keepalive_connections=0)
-        )
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -81,124 +84,58 @@ class Ingress:
 
     async def close(self) -> None:
         if self._server is not None and self._task is not None:
-            self._server.should_exit = True
+            self._server.end()
             await self._task
-        await self._upstream.aclose()
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = _Exchange(scope, receive, send)
+        exchange = Exchange(scope, receive, send)
         forwarding = asyncio.create_task(self._within_limit(exchange))
         pumping = asyncio.create_task(exchange.pump())
+        # The client went away: the cancelled task closes its connection to the replica at once.
+        pumping.add_done_callback(lambda _: forwarding.cancel())
         try:
-            await asyncio.wait({forwarding, pumping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({forwarding})
         finally:
-            # The client went away: the cancelled task closes its connection to the replica at once.
             forwarding.cancel()
             pumping.cancel()
             await asyncio.wait({forwarding, pumping})
 
-    async def _within_limit(self, exchange: _Exchange) -> None:
+    async def _within_limit(self, exchange: Exchange) -> None:
         try:
             async with asyncio.timeout(self._request_seconds):
                 await self._forward(exchange)
         except TimeoutError:
             await exchange.fail(TOO_LONG)
 
-    async def _forward(self, exchange: _Exchange) -> None:
-        if self._is_stopped():
-            await exchange.fail(STOPPED)
+    async def _forward(self, exchange: Exchange) -> None:
+        backend = self._route(exchange.host)
+        if isinstance(backend, Failure):
+            await exchange.fail(backend)
             return
         refused: set[Replica] = set()
-        while (replica := self._choose(refused)) is not None:
-            async with replica.serving() as port:
-                try:
-                    await self._exchange(exchange, port)
-                    return
-                except httpx.ConnectError:
-                    refused.add(replica)  # nothing was sent: another may still have it
-                except httpx.TransportError:
-                    await exchange.fail(BROKEN)
-                    return
-        await exchange.fail(UNREACHABLE)
+        with backend.serving():
+            affinity = exchange.affinity if backend.sticky else ""
+            while (replica := await backend.ready(refused, affinity)) is not None:
+                if backend.sticky:
+                    exchange.stick_to(replica.affinity)
+                with replica.serving() as port:
+                    try:
+                        await self._exchange(exchange, port)
+                        return
+                    except CannotConnect:
+                        refused.add(replica)  # nothing was sent: another may still have it
+                    except Broken:
+                        await exchange.fail(BROKEN)
+                        return
+            await exchange.fail(UNREACHABLE)
 
-    async def _exchange(self, exchange: _Exchange, port: int) -> None:
-        request = exchange.request(f"http://{self._address}:{port}/")
-        response = await self._upstream.handle_async_request(request)
+    async def _exchange(self, exchange: Exchange, port: int) -> None:
+        upstream = await Upstream.connect(self._address, port)
         try:
-            await exchange.answer(response)
+            exchange.begin(upstream)
+            await exchange.answer(upstream)
         finally:
-            await response.aclose()
-
-
-class _Exchange:
-    """One request of a client and the answer to it."""
-
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._scope = scope
-        self._receive = receive
-        self._send = send
-        self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(BODY_CHUNKS)
-        self._answered = False
-
-    async def pump(self) -> None:
-        """Take the body in, a few chunks ahead; returns when the client has gone."""
-        while True:
-            message: Message = await self._receive()
-            if message["type"] == "http.disconnect":
-                return
-            await self._chunks.put(message.get("body", b""))
-            if not message.get("more_body", False):
-                await self._chunks.put(None)
-
-    def request(self, url: str) -> httpx.Request:
-        headers: Headers = self._scope["headers"]
-        names = {name for name, _ in headers}
-        has_body = b"content-length" in names or b"transfer-encoding" in names
-        target = self._scope["raw_path"]
-        if query := self._scope["query_string"]:
-            target += b"?" + query
-        return httpx.Request(
-            self._scope["method"],
-            url,
-            headers=_end_to_end(headers) + self._forwarded(headers),
-            content=self._body() if has_body else None,
-            extensions={"target": target, "timeout": {"connect": CONNECT_SECONDS}},
-        )
-
-    async def answer(self, response: httpx.Response) -> None:
-        headers = _end_to_end(response.headers.raw)
-        await self._start(response.status_code, headers)
-        assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - of an asynchronous transport
-        async for chunk in response.stream:
-            await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await self._send({"type": "http.response.body", "body": b""})
-
-    async def fail(self, failure: tuple[int, bytes]) -> None:
-        """Answer with a failure of the ingress; an answer already begun is broken off instead."""
-        if self._answered:
-            return
-        status, body = failure
-        headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
-        await self._start(status, headers)
-        await self._send({"type": "http.response.body", "body": body})
-
-    async def _start(self, status: int, headers: Headers) -> None:
-        self._answered = True
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-
-    async def _body(self) -> AsyncIterator[bytes]:
-        while (chunk := await self._chunks.get()) is not None:
-            yield chunk
-
-    def _forwarded(self, headers: Headers) -> Headers:
-        client = self._scope["client"][0].encode() if self._scope.get("client") else b"unknown"
-        former = [value for name, value in headers if name == b"x-forwarded-for"]
-        host = next((value for name, value in headers if name == b"host"), b"")
-        return [
-            (b"x-forwarded-for", b",".join([*former, client])),
-            (b"x-forwarded-proto", self._scope["scheme"].encode()),
-            (b"x-forwarded-host", host),
-        ]
+            await upstream.close()
 
 
 class _Server(uvicorn.Server):
@@ -207,6 +144,15 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        self.should_exit = True
+        self._ending.set()
+
+    async def main_loop(self) -> None:
+        """Uvicorn's own wakes ten times a second, for things that are switched off here."""
+        await self._ending.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -215,17 +161,6 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.listening.set()
-
-
-def _end_to_end(headers: Headers) -> Headers:
-    listed = {
-        token.strip().lower()
-        for name, value in headers
-        if name.lower() == b"connection"
-        for token in value.split(b",")
-    }
-    dropped = HOP_BY_HOP | FORWARDED | listed
-    return [(name, value) for name, value in headers if name.lower() not in dropped]
 
 
 def _listen(address: str, port: int) -> socket.socket:

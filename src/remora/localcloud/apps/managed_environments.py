@@ -8,9 +8,13 @@ import hashlib
 import re
 from typing import Final
 
+from remora.localcloud.apps.capacity import Capacity
 from remora.localcloud.apps.host import Host
 from remora.localcloud.apps.mounts import Share
+from remora.localcloud.apps.profiles import read_profiles
+from remora.localcloud.apps.quotas import Quotas
 from remora.localcloud.apps.records import AppRecord, Records
+from remora.localcloud.apps.shapes import ENVIRONMENT, STORAGE, checked_properties
 from remora.localcloud.apps.tokens import Tokens
 from remora.localcloud.apps.wire import auth_token, display_location, unknown_action
 from remora.localcloud.arm.resource import ArmError, ResourceId, Wire
@@ -34,27 +38,42 @@ class ManagedEnvironments:
     patch_wire = Wire.LOCATION
     delete_wire = Wire.LOCATION
 
-    def __init__(self, host: Host, records: Records, tokens: Tokens) -> None:
+    def __init__(
+        self, host: Host, records: Records, tokens: Tokens, capacity: Capacity, quotas: Quotas
+    ) -> None:
         self._host = host
         self._records = records
         self._tokens = tokens
+        self._capacity = capacity
+        self._quotas = quotas
 
     def accept(self, resource_id: ResourceId, body: Json, existing: Json | None) -> Json:
         if not body.get("location") and not existing:
             raise ArmError(400, "LocationRequired", "The location property is required for this definition.")
-        sent = body.get("properties") or {}
+        sent = checked_properties(body, ENVIRONMENT)
+        location = str(body.get("location") or (existing or {}).get("location"))
+        profiles = [_profile(item) for item in sent.get("workloadProfiles") or ()] or [CONSUMPTION]
+        self._quotas.check_environment(resource_id.key, read_profiles(profiles, location), location)
         properties = {
             **{name: sent.get(name) for name in NULLS},
             **sent,
             "appLogsConfiguration": _kept_log_key(sent, existing),
-            "workloadProfiles": [_profile(item) for item in sent.get("workloadProfiles") or ()]
-            or [CONSUMPTION],
+            "workloadProfiles": profiles,
             "zoneRedundant": bool(sent.get("zoneRedundant")),
         }
         return {**body, "properties": properties}
 
     async def complete(self, resource_id: ResourceId, stored: Json) -> Json:
-        self._records.put_environment(str(resource_id), {"location": stored.get("location")})
+        properties = stored["properties"]
+        analytics = (properties["appLogsConfiguration"] or {}).get("logAnalyticsConfiguration") or {}
+        known = {
+            "name": resource_id.name,
+            "location": stored.get("location"),
+            "workloadProfiles": properties["workloadProfiles"],
+            "customerId": analytics.get("customerId"),
+        }
+        self._records.put_environment(str(resource_id), known)
+        self._capacity.changed()
         return {**stored, "properties": {**stored["properties"], "provisioningState": "Succeeded"}}
 
     def show(self, resource_id: ResourceId, stored: Json) -> Json:
@@ -118,7 +137,7 @@ class EnvironmentStorages:
         self._records = records
 
     def accept(self, resource_id: ResourceId, body: Json, existing: Json | None) -> Json:
-        sent = (body.get("properties") or {}).get("azureFile")
+        sent = checked_properties(body, STORAGE).get("azureFile")
         if not sent:
             message = (
                 "Field 'properties.azureFile' is required; the local cloud mounts Azure Files over SMB only."

@@ -49,6 +49,8 @@ class MountError(Exception):
 
 
 class Mounter:
+    """`bind_mounts=False` maps mount paths textually even where the kernel would bind them."""
+
     def __init__(self, shares_root: Path, bind_mounts: bool) -> None:
         self._shares_root = shares_root
         self._bind_mounts = bind_mounts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
@@ -49,17 +50,21 @@ async def watch(
     """Runs until a startup or liveness probe has failed for good, and returns why. Cancel to stop.
 
     Without a readiness probe the replica is ready once `port` has answered, or at once where that is None.
+    A `port` that is a startup probe stands in for one that is not there, and must answer in its time.
     """
     by_kind = {probe.kind: probe for probe in probes}
+    problem = None
     if startup := by_kind.get("Startup"):
         problem = await _until_started(startup, check, clock, probed)
-        if problem is not None:
-            return problem
+    elif port is not None and port.kind == "Startup":
+        problem = await _until_open(port, check, clock, port.failure_threshold)
+    if problem is not None:
+        return problem
     probed.on_started()
     if readiness := by_kind.get("Readiness"):
         reading = asyncio.create_task(_watch_readiness(readiness, check, clock, probed))
     else:
-        reading = asyncio.create_task(_until_open(port, check, clock, probed))
+        reading = asyncio.create_task(_watch_port(port, check, clock, probed))
     try:
         return await _watch_liveness(by_kind.get("Liveness"), check, clock, probed)
     finally:
@@ -67,9 +72,19 @@ async def watch(
         await asyncio.wait({reading})
 
 
-async def _until_open(probe: Probe | None, check: Check, clock: Clock, probed: Probed) -> None:
-    while probe is not None and await check(probe) is not None:
+async def _until_open(probe: Probe, check: Check, clock: Clock, attempts: float) -> str | None:
+    """Tried often, so a failed attempt is nothing to report."""
+    while (problem := await check(probe)) is not None:
+        attempts -= 1
+        if attempts <= 0:
+            return f"port {probe.port} is not open: {problem}"
         await clock.sleep(probe.period_seconds)
+    return None
+
+
+async def _watch_port(probe: Probe | None, check: Check, clock: Clock, probed: Probed) -> None:
+    if probe is not None:
+        await _until_open(probe, check, clock, math.inf)
     probed.on_ready(True)
 
 

@@ -5,7 +5,7 @@ The only module that knows how these are spelled in the state file.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from remora.localcloud.apps.mounts import Share
@@ -30,6 +30,11 @@ class AppRecord:
     revisions: int = 0  # ever made
     latest: str = ""
     latest_ready: str = ""
+    profile: str = "Consumption"  # the name of a workload profile of the environment
+
+    @classmethod
+    def new(cls, app: ResourceId) -> AppRecord:
+        return cls(app.subscription, app.group, app.name, environment="", configuration={})
 
     @property
     def id(self) -> ResourceId:
@@ -48,6 +53,15 @@ class AppRecord:
         ingress: Json | None = self.configuration["ingress"]
         return ingress
 
+    def with_properties(self, properties: Json) -> AppRecord:
+        """The record after a client sent new properties."""
+        return replace(
+            self,
+            configuration=properties["configuration"],
+            environment=properties["environmentId"],
+            profile=properties["workloadProfileName"],
+        )
+
     @property
     def secrets(self) -> dict[str, str]:
         return {item["name"]: item["value"] for item in self.configuration["secrets"] or ()}
@@ -62,6 +76,7 @@ class RevisionRecord:
     template: Json
     active: bool = True
     port: int = 0
+    proven: bool = False  # has been ready once, so it need not run to show that it can
 
     @property
     def key(self) -> str:
@@ -96,6 +111,10 @@ class Records:
 
     def put_environment(self, environment: str, body: Json) -> None:
         self._state.put(ENVIRONMENTS, environment, body)
+
+    def environments(self) -> list[tuple[str, Json]]:
+        """(lower-case id, what is known of it) of each."""
+        return self._state.list(ENVIRONMENTS)
 
     def environment(self, environment: str) -> Json | None:
         return self._state.get(ENVIRONMENTS, environment)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import math
 import secrets
 import shutil
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -48,6 +50,7 @@ class ReplicaOrder:
     probes: tuple[Probe, ...]
     grace_seconds: float  # for a container that a probe has condemned
     target_port: int | None  # None: no ingress, so no port to wait for
+    open_seconds: float  # by when that port must be open; infinity: whenever
     log_path: Path
     prepare: Callable[[str, int], Awaitable[Launch]]
     """(replica, port) → what to launch. Raises CannotStart."""
@@ -77,6 +80,7 @@ class Replica:
         self.status = ReplicaStatus()
         self.created_at: datetime = host.clock.utc_now()
         self.container_id = ""
+        self.affinity = hashlib.sha256(self.name.encode()).hexdigest()[:16]
         self.log = LineLog(order.log_path, host.clock)
         self._host = host
         self._state = state
@@ -91,8 +95,8 @@ class Replica:
         self._ready_since: float | None = None
         self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
 
-    def start(self, after: Awaitable[object] | None = None) -> None:
-        """Run, once `after` (the end of the replica that this one takes over from) is done."""
+    def start(self, after: Callable[[], Awaitable[None]]) -> None:
+        """Run, once `after` (its predecessor ended, there is room) is done."""
         self._normal("AssigningReplica", f"Replica '{self.name}' has been scheduled to run on this machine.")
         self._supervisor = asyncio.create_task(self._supervise(after))
 
@@ -117,8 +121,8 @@ class Replica:
         if self._container is not None:
             self._container.kill()
 
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[int]:
+    @contextmanager
+    def serving(self) -> Iterator[int]:
         """Holds the replica up while a request is in flight to the port that this gives."""
         self._in_flight += 1
         self._idle.clear()
@@ -147,9 +151,13 @@ class Replica:
         if not self.status.ready:
             self._update(details=message)
 
-    async def _supervise(self, after: Awaitable[object] | None) -> None:
-        if after is not None:
-            await after
+    def on_no_room(self, why: str) -> None:
+        message = f"Replica '{self.name}' waits to be assigned: {why}."
+        self._warning("AssigningReplicaFailed", message)
+        self._update(details=f"AssigningReplica: {why}")
+
+    async def _supervise(self, after: Callable[[], Awaitable[None]]) -> None:
+        await after()
         attempts = 0
         while True:
             problem = await self._run_once()
@@ -210,7 +218,10 @@ class Replica:
     def _port_probe(self) -> Probe | None:
         if self.order.target_port is None:
             return None
-        return Probe("Readiness", None, self.port, (), 0, self._host.limits.port_poll_seconds, 1, 1, 1)
+        period, most_seconds = self._host.limits.port_poll_seconds, self.order.open_seconds
+        if math.isinf(most_seconds):
+            return Probe("Readiness", None, self.port, (), 0, period, 1, 1, 1)
+        return Probe("Startup", None, self.port, (), 0, period, 1, 1, math.ceil(most_seconds / period))
 
     async def _check(self, probe: Probe) -> str | None:
         return await check_port(self._host.address, probe.port, probe)

@@ -1,12 +1,13 @@
-"""The log streams over HTTP: console lines of one replica, system events of one app. Outside of ARM's paths.
+"""The log streams over HTTP: console lines of one replica, system events of one app or environment.
 
-Checks its own tokens (getAuthToken), as Azure's stream hosts do.
+Outside of ARM's paths. Checks its own tokens (getAuthToken), as Azure's stream hosts do.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -34,10 +35,12 @@ class LogStreams:
 
     def routes(self) -> list[BaseRoute]:
         app = "/subscriptions/{subscription}/resourceGroups/{group}/containerApps/{app}"
+        environment = "/subscriptions/{subscription}/resourceGroups/{group}/managedEnvironments/{environment}"
         replica = f"{app}/revisions/{{revision}}/replicas/{{replica}}"
         return [
             Route(f"{replica}/containers/{{container}}/logstream", self.console),
             Route(f"{app}/eventstream", self.system),
+            Route(f"{environment}/eventstream", self.environment),
         ]
 
     async def console(self, request: Request) -> Response:
@@ -56,7 +59,16 @@ class LogStreams:
         app = self._app(request)
         if isinstance(app, Response):
             return app
-        return _stream(self._system_lines(app, request), _writer(request, _system_text))
+        return _stream(self._system_lines([app], request), _writer(request, _system_text))
+
+    async def environment(self, request: Request) -> Response:
+        """The system events of all apps that the environment has when the stream begins."""
+        name = request.path_params["environment"]
+        resource_id = _resource_id(request, "managedEnvironments", name)
+        if refusal := self._refusal(request, resource_id):
+            return refusal
+        apps = self._fleet.in_environment(resource_id.key)
+        return _stream(self._system_lines(apps, request), _writer(request, _system_text))
 
     async def _console_lines(self, replica: Replica, request: Request) -> AsyncIterator[Json]:
         now = timestamp(self._clock.utc_now())
@@ -67,26 +79,58 @@ class LogStreams:
         async for line in _lines(replica.log.follow, replica.log.tail, request):
             yield {"TimeStamp": line.time, "Log": line.text}
 
-    async def _system_lines(self, app: App, request: Request) -> AsyncIterator[Json]:
+    async def _system_lines(self, apps: Sequence[App], request: Request) -> AsyncIterator[Json]:
         now = timestamp(self._clock.utc_now())
         for event in connection_events():
             yield {"TimeStamp": now, **event}
-        log = app.events.lines
-        async for line in _lines(log.follow, log.tail, request):
+        logs = (app.events.lines for app in apps)
+        async for line in merged([_lines(log.follow, log.tail, request) for log in logs]):
             yield {"TimeStamp": line.time, **json.loads(line.text)}
 
     def _app(self, request: Request) -> App | Response:
-        names = request.path_params
-        resource_id = ResourceId(
-            names["subscription"], names["group"], "Microsoft.App/containerApps", (names["app"],)
-        )
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not self._tokens.accepts(token, resource_id.key):
-            response = _error(401, "Unauthorized", "The log stream needs a fresh token of getAuthToken.")
-            response.headers["www-authenticate"] = "Bearer"
-            return response
+        name = request.path_params["app"]
+        resource_id = _resource_id(request, "containerApps", name)
+        if refusal := self._refusal(request, resource_id):
+            return refusal
         app = self._fleet.find(resource_id)
-        return app or _error(404, "ContainerAppNotFound", f"Container app '{names['app']}' was not found.")
+        return app or _error(404, "ContainerAppNotFound", f"Container app '{name}' was not found.")
+
+    def _refusal(self, request: Request, resource_id: ResourceId) -> Response | None:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and self._tokens.accepts(token, resource_id.key):
+            return None
+        response = _error(401, "Unauthorized", "The log stream needs a fresh token of getAuthToken.")
+        response.headers["www-authenticate"] = "Bearer"
+        return response
+
+
+async def merged(streams: Sequence[AsyncIterator[Line]]) -> AsyncIterator[Line]:
+    """The lines of all streams as they come, until all have ended."""
+    lines: asyncio.Queue[Line | None] = asyncio.Queue(1)
+
+    async def pump(stream: AsyncIterator[Line]) -> None:
+        async for line in stream:
+            await lines.put(line)
+        await lines.put(None)
+
+    pumps = [asyncio.create_task(pump(stream)) for stream in streams]
+    try:
+        left = len(pumps)
+        while left:
+            line = await lines.get()
+            if line is None:
+                left -= 1
+            else:
+                yield line
+    finally:
+        for task in pumps:
+            task.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+
+
+def _resource_id(request: Request, kind: str, name: str) -> ResourceId:
+    names = request.path_params
+    return ResourceId(names["subscription"], names["group"], f"Microsoft.App/{kind}", (name,))
 
 
 def _replica(app: App, revision: str, name: str) -> Replica | None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from remora.localcloud.apps.scale import ScalePlan, read_scale
 from remora.localcloud.state import Json
 
 PROBE_DEFAULTS: Final = {
-    "initialDelaySeconds": 0,
+    "initialDelaySeconds": 0,  # not given: at once
     "periodSeconds": 10,
     "timeoutSeconds": 1,
     "successThreshold": 1,
@@ -62,12 +63,15 @@ class RevisionTemplate:
     probes: tuple[Probe, ...]
     mounts: tuple[VolumeMount, ...]
     volumes: tuple[Volume, ...]
-    replicas: int
+    scale: ScalePlan
+    cores: float
+    memory_gib: float
     grace_seconds: float
 
 
 def read_template(template: Json) -> RevisionTemplate:
     container = template["containers"][0]
+    resources = container.get("resources") or {}
     return RevisionTemplate(
         container=container["name"],
         image=container["image"],
@@ -82,15 +86,19 @@ def read_template(template: Json) -> RevisionTemplate:
             Volume(item["name"], item.get("storageType") or "EmptyDir", item.get("storageName") or "")
             for item in template.get("volumes") or ()
         ),
-        replicas=_replicas(template.get("scale") or {}),
+        scale=read_scale(template.get("scale") or {}),
+        cores=_number(resources.get("cpu"), 0.5),
+        memory_gib=memory_gib(resources.get("memory") or "1Gi"),
         grace_seconds=_number(template.get("terminationGracePeriodSeconds"), 30),
     )
 
 
-def _replicas(scale: Json) -> int:
-    """Null means that Azure starts one and scales it by its rules; without a scaler it stays one."""
-    minimum = scale.get("minReplicas")
-    return 1 if minimum is None else int(minimum)
+def memory_gib(text: str) -> float:
+    """`2Gi` and `512Mi` as numbers. Raises ValueError."""
+    number, unit = text[:-2], text[-2:]
+    if unit not in ("Gi", "Mi"):
+        raise ValueError(text)
+    return float(number) / (1 if unit == "Gi" else 1024)
 
 
 def _variable(item: Json) -> Variable:

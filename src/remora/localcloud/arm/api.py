@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 from starlette.routing import BaseRoute, Router
 
+from remora.localcloud.arm.deployed import Deployed
 from remora.localcloud.arm.deployment_record import DeploymentStore
 from remora.localcloud.arm.deployment_routes import DeploymentRoutes
 from remora.localcloud.arm.deployments import Deployments
 from remora.localcloud.arm.group_deletion import GroupDeletion
 from remora.localcloud.arm.groups import Groups
 from remora.localcloud.arm.operations import Operations
+from remora.localcloud.arm.preparation import Preparation
+from remora.localcloud.arm.provider_routes import ProviderRoutes
+from remora.localcloud.arm.registrations import Registrations
 from remora.localcloud.arm.registry import Registry
 from remora.localcloud.arm.resource import Service
 from remora.localcloud.arm.resource_routes import ResourceRoutes
@@ -20,6 +24,8 @@ from remora.localcloud.arm.resources import Resources
 from remora.localcloud.arm.store import ResourceStore
 from remora.localcloud.arm.subscription import Subscription
 from remora.localcloud.arm.subscription_routes import SubscriptionRoutes
+from remora.localcloud.arm.tag_routes import TagRoutes
+from remora.localcloud.arm.what_if import WhatIf
 from remora.localcloud.state import State
 
 
@@ -43,18 +49,21 @@ def create_arm_api(
     groups = Groups(state, subscription.id)
     operations = Operations(state)
     deployment_store = DeploymentStore(state)
-    resources = Resources(registry, store, operations, groups)
+    registrations = Registrations(state, registry)
+    resources = Resources(registry, store, operations, groups, registrations)
+    preparation = Preparation(subscription, groups, registry)
     deployments = Deployments(
-        subscription=subscription,
+        preparation=preparation,
         store=deployment_store,
         groups=groups,
         registry=registry,
         resources=resources,
         operations=operations,
     )
+    deployed = Deployed(resources, groups, deployment_store)
+    what_if = WhatIf(preparation, deployed, resources)
     subscription_routes = SubscriptionRoutes(
         subscription=subscription,
-        registry=registry,
         resources=resources,
         operations=operations,
         groups=groups,
@@ -69,7 +78,9 @@ def create_arm_api(
     )
     routes = (
         *subscription_routes.routes,
-        *DeploymentRoutes(subscription, deployments).routes,
+        *ProviderRoutes(subscription, registry, registrations).routes,
+        *TagRoutes(subscription, groups, resources, state).routes,
+        *DeploymentRoutes(subscription, deployments, what_if, operations).routes,
         *service_routes,
         *resource_routes.routes,
     )

@@ -1,12 +1,15 @@
-"""A deployment on disk, and the few things that ARM derives from its template."""
+"""A deployment on disk, and where it is found."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from remora.localcloud.arm.unique_string import hash64
+from remora.localcloud.arm.built_in import DEPLOYMENT
+from remora.localcloud.arm.paths import parse_resource_id
+from remora.localcloud.arm.place import Place
+from remora.localcloud.arm.preparation import Outer, Request
+from remora.localcloud.arm.resource import ResourceId
 from remora.localcloud.state import Json, State
 
 _KIND = "deployments"
@@ -14,7 +17,11 @@ _KIND = "deployments"
 
 @dataclass(frozen=True, slots=True)
 class DeploymentRecord:
-    """`parameters` are the bound values, secure ones too; `properties` is what is shown of it all."""
+    """`parameters` are the bound values, secure ones too; `properties` is what is shown of it all.
+
+    `group` is empty for a deployment to the subscription. `outer` is what a nested template in outer scope
+    sees of the one around it.
+    """
 
     group: str
     name: str
@@ -25,26 +32,43 @@ class DeploymentRecord:
     properties: Json
     status_id: str
     operations: tuple[Json, ...]
+    location: str | None = None
+    outer: Json | None = None
+
+    @property
+    def place(self) -> Place:
+        return Place(self.subscription, self.group)
 
     @property
     def id(self) -> str:
-        return (
-            f"/subscriptions/{self.subscription}/resourceGroups/{self.group}"
-            f"/providers/Microsoft.Resources/deployments/{self.name}"
-        )
+        return str(self.place.deployment_id(self.name))
+
+    def request(self) -> Request:
+        """To run it: the same again, its parameters bound already."""
+        properties = {"template": self.template, "mode": "Incremental"}
+        outer = Outer.from_json(self.outer)
+        return Request(self.place, self.name, properties, self.location, self.tags, outer)
 
     def with_properties(self, **changes: Any) -> DeploymentRecord:
         return replace(self, properties={**self.properties, **changes})
 
     def show(self) -> Json:
         """The deployment as GET returns it."""
-        shown = {
-            "id": self.id,
-            "name": self.name,
-            "type": "Microsoft.Resources/deployments",
-            "properties": self.properties,
-        }
-        return shown if self.tags is None else {**shown, "tags": self.tags}
+        return shown_deployment(self.place, self.name, self.location, self.tags, self.properties)
+
+
+def shown_deployment(
+    place: Place, name: str, location: str | None, tags: Json | None, properties: Json
+) -> Json:
+    """The envelope of a deployment; one to the subscription has a location, one to a group has none."""
+    optional = {"location": location if not place.group else None, "tags": tags}
+    return {
+        "id": str(place.deployment_id(name)),
+        "name": name,
+        "type": DEPLOYMENT,
+        **{key: value for key, value in optional.items() if value is not None},
+        "properties": properties,
+    }
 
 
 class DeploymentStore:
@@ -57,10 +81,10 @@ class DeploymentStore:
         body = self._state.get(_KIND, f"{group}/{name}")
         return None if body is None else _record(body)
 
-    def by_id(self, deployment_id: str) -> DeploymentRecord | None:
-        """From the id that an operation carries."""
-        segments = deployment_id.split("/")
-        return self.get(segments[4], segments[-1])
+    def by_id(self, deployment_id: str | ResourceId) -> DeploymentRecord | None:
+        """From the id that an operation carries, or a template."""
+        found = parse_resource_id(deployment_id) if isinstance(deployment_id, str) else deployment_id
+        return None if found is None else self.get(found.group, found.name)
 
     def put(self, record: DeploymentRecord) -> None:
         self._state.put(_KIND, f"{record.group}/{record.name}", asdict(record))
@@ -69,17 +93,12 @@ class DeploymentStore:
         self._state.delete(_KIND, f"{group}/{name}")
 
     def below(self, group: str) -> list[DeploymentRecord]:
-        """The deployments of a group."""
+        """The deployments of a group, or (an empty name) of the subscription."""
         return [_record(body) for _, body in self._state.list(_KIND, f"{group}/")]
 
 
-def template_hash(template: Json) -> str:
-    """A decimal number that depends on the template's content and not on the order of its keys."""
-    return str(hash64(json.dumps(template, sort_keys=True).encode()))
-
-
 def camel_case(name: str) -> str:
-    """An output's name as Azure returns it: SUBSCRIPTION_ID comes back as subscriptioN_ID.
+    """The name of an output or parameter as Azure returns it: SUBSCRIPTION_ID becomes subscriptioN_ID.
 
     ARM lower-cases the leading run of capitals, all but the last where a small letter follows; clients
     must not compare output names by case.

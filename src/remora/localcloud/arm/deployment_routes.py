@@ -1,119 +1,172 @@
-"""HTTP for template deployments to a resource group."""
+"""HTTP for template deployments, to a resource group or to the subscription."""
 
 from __future__ import annotations
 
-from starlette.requests import Request
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
 
 from remora.localcloud.arm.deployment_record import DeploymentRecord
-from remora.localcloud.arm.deployments import Deployments, Locate
-from remora.localcloud.arm.http import AnyCaseRoute, own_url, read_json
-from remora.localcloud.arm.positions import Position, locate
+from remora.localcloud.arm.deployments import Deployments
+from remora.localcloud.arm.http import AnyCaseRoute, operation_result_url, own_url, read_json
+from remora.localcloud.arm.lenient_json import Position, locate
+from remora.localcloud.arm.operations import Operations
+from remora.localcloud.arm.place import Place
+from remora.localcloud.arm.preparation import Locate, Request
 from remora.localcloud.arm.resource import ArmError
 from remora.localcloud.arm.subscription import Subscription
+from remora.localcloud.arm.tags import checked_tags
+from remora.localcloud.arm.template_hash import exported, minified, template_hash
+from remora.localcloud.arm.what_if import WhatIf
+from remora.localcloud.state import Json
 
-_ALL = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Resources/deployments"
-_ONE = _ALL + "/{name}"
-_OPERATIONS = "/subscriptions/{subscription}/resourceGroups/{group}/deployments/{name}/operations"
+_SUBSCRIPTION = "/subscriptions/{subscription}"
+_GROUP = _SUBSCRIPTION + "/resourceGroups/{group}"
+_DEPLOYMENTS = "/providers/Microsoft.Resources/deployments"
+_STATE_FILTER = re.compile(r"\s*provisioningState\s+eq\s+'(\w+)'\s*", re.IGNORECASE)
 
 
 class DeploymentRoutes:
-    """Validate, create, follow, cancel and forget deployments."""
+    """Validate, preview, create, follow, cancel, export and forget deployments."""
 
-    def __init__(self, subscription: Subscription, deployments: Deployments) -> None:
+    def __init__(
+        self,
+        subscription: Subscription,
+        deployments: Deployments,
+        what_if: WhatIf,
+        operations: Operations,
+    ) -> None:
         self._subscription = subscription
         self._deployments = deployments
-        self.routes = (
-            AnyCaseRoute(_ALL, self.list_all, methods=["GET"]),
-            AnyCaseRoute(_ALL + "/", self.list_all, methods=["GET"]),
-            AnyCaseRoute(_ONE, self.put, methods=["PUT"]),
-            AnyCaseRoute(_ONE, self.get, methods=["GET"]),
-            AnyCaseRoute(_ONE, self.head, methods=["HEAD"]),
-            AnyCaseRoute(_ONE, self.delete, methods=["DELETE"]),
-            AnyCaseRoute(_ONE + "/validate", self.validate, methods=["POST"]),
-            AnyCaseRoute(_ONE + "/cancel", self.cancel, methods=["POST"]),
-            AnyCaseRoute(_ONE + "/operationStatuses/{status}", self.status, methods=["GET"]),
-            *(
-                route
-                for path in (_ONE + "/operations", _OPERATIONS)  # the SDKs use the short one
-                for route in (
-                    AnyCaseRoute(path, self.list_operations, methods=["GET"]),
-                    AnyCaseRoute(path + "/{operation}", self.get_operation, methods=["GET"]),
-                )
+        self._what_if = what_if
+        self._operations = operations
+        self.routes: tuple[BaseRoute, ...] = (
+            AnyCaseRoute(
+                "/providers/Microsoft.Resources/calculateTemplateHash", self.template_hash, methods=["POST"]
             ),
+            *self._routes_at(_GROUP),
+            *self._routes_at(_SUBSCRIPTION),
         )
 
-    async def put(self, request: Request) -> Response:
-        group, name = self._names(request)
-        body = await read_json(request)
-        text = (await request.body()).decode(errors="replace")
-        record, is_new = self._deployments.put(group, name, body, _finder(text))
-        url = own_url(request, f"{record.id}/operationStatuses/{record.status_id}")
+    def _routes_at(self, level: str) -> Iterator[BaseRoute]:
+        every = level + _DEPLOYMENTS
+        one = every + "/{name}"
+        yield AnyCaseRoute(every, self.list_all, methods=["GET"])
+        yield AnyCaseRoute(every + "/", self.list_all, methods=["GET"])
+        yield AnyCaseRoute(one, self.put, methods=["PUT"])
+        yield AnyCaseRoute(one, self.get, methods=["GET"])
+        yield AnyCaseRoute(one, self.head, methods=["HEAD"])
+        yield AnyCaseRoute(one, self.delete, methods=["DELETE"])
+        yield AnyCaseRoute(one + "/validate", self.validate, methods=["POST"])
+        yield AnyCaseRoute(one + "/whatIf", self.what_if, methods=["POST"])
+        yield AnyCaseRoute(one + "/cancel", self.cancel, methods=["POST"])
+        yield AnyCaseRoute(one + "/exportTemplate", self.export, methods=["POST"])
+        yield AnyCaseRoute(one + "/operationStatuses/{status}", self.status, methods=["GET"])
+        for path in (one + "/operations", level + "/deployments/{name}/operations"):  # SDKs use the short one
+            yield AnyCaseRoute(path, self.list_operations, methods=["GET"])
+            yield AnyCaseRoute(path + "/{operation}", self.get_operation, methods=["GET"])
+
+    async def put(self, http: HttpRequest) -> Response:
+        record, is_new = self._deployments.put(await self._request(http), await _finder(http))
+        url = own_url(http, f"{record.id}/operationStatuses/{record.status_id}")
         headers = {"Azure-AsyncOperation": url}
         return JSONResponse(record.show(), status_code=201 if is_new else 200, headers=headers)
 
-    async def validate(self, request: Request) -> Response:
-        group, name = self._names(request)
-        body = await read_json(request)
-        properties = self._deployments.validate(
-            group, name, body, _finder((await request.body()).decode(errors="replace"))
-        )
-        full = f"/subscriptions/{self._subscription.id}/resourceGroups/{group}"
-        shown = {
-            "id": f"{full}/providers/Microsoft.Resources/deployments/{name}",
-            "name": name,
-            "type": "Microsoft.Resources/deployments",
-            "properties": properties,
-        }
-        return JSONResponse(shown)
+    async def validate(self, http: HttpRequest) -> Response:
+        return JSONResponse(self._deployments.validate(await self._request(http), await _finder(http)))
 
-    async def get(self, request: Request) -> Response:
-        return JSONResponse(self._record(request).show())
+    async def what_if(self, http: HttpRequest) -> Response:
+        """Answered at once, but told as Azure tells it: by a place to fetch the result from."""
+        request = await self._request(http)
+        result = self._what_if.ask(request, await _finder(http))
+        target = str(request.place.deployment_id(request.name))
+        operation = self._operations.note("what-if", target, result)
+        return Response(status_code=202, headers={"Location": operation_result_url(http, operation.id)})
 
-    async def head(self, request: Request) -> Response:
-        self._record(request)
+    async def get(self, http: HttpRequest) -> Response:
+        return JSONResponse(self._record(http).show())
+
+    async def head(self, http: HttpRequest) -> Response:
+        self._record(http)
         return Response(status_code=204)
 
-    async def list_all(self, request: Request) -> Response:
-        self._subscription.require(request.path_params["subscription"])
-        records = self._deployments.list_all(request.path_params["group"])
+    async def list_all(self, http: HttpRequest) -> Response:
+        records = self._deployments.list_all(self._place(http))
+        wanted = http.query_params.get("$filter")
+        if wanted:
+            match = _STATE_FILTER.fullmatch(wanted)
+            if match is None:
+                raise ArmError(400, "InvalidFilterInQueryString", f"The $filter '{wanted}' is not supported.")
+            state = match[1].lower()
+            records = [item for item in records if item.properties["provisioningState"].lower() == state]
         return JSONResponse({"value": [record.show() for record in records]})
 
-    async def delete(self, request: Request) -> Response:
+    async def delete(self, http: HttpRequest) -> Response:
         """Gone at once, so there is nothing to poll."""
-        await self._deployments.delete(*self._names(request))
+        await self._deployments.delete(self._place(http), http.path_params["name"])
         return Response(status_code=204)
 
-    async def cancel(self, request: Request) -> Response:
-        await self._deployments.cancel(*self._names(request))
+    async def cancel(self, http: HttpRequest) -> Response:
+        await self._deployments.cancel(self._place(http), http.path_params["name"])
         return Response(status_code=204)
 
-    async def status(self, request: Request) -> Response:
-        record = self._record(request)
-        if request.path_params["status"] != record.status_id:
+    async def export(self, http: HttpRequest) -> Response:
+        return JSONResponse({"template": exported(self._record(http).template)})
+
+    async def status(self, http: HttpRequest) -> Response:
+        record = self._record(http)
+        if http.path_params["status"] != record.status_id:
             raise ArmError(404, "DeploymentOperationNotFound", "The deployment operation could not be found.")
         return JSONResponse(self._deployments.status(record))
 
-    async def list_operations(self, request: Request) -> Response:
-        return JSONResponse({"value": list(self._record(request).operations)})
+    async def list_operations(self, http: HttpRequest) -> Response:
+        return JSONResponse({"value": list(self._record(http).operations)})
 
-    async def get_operation(self, request: Request) -> Response:
-        wanted = request.path_params["operation"].lower()
-        for entry in self._record(request).operations:
+    async def get_operation(self, http: HttpRequest) -> Response:
+        wanted = http.path_params["operation"].lower()
+        for entry in self._record(http).operations:
             if entry["operationId"].lower() == wanted:
                 return JSONResponse(entry)
         raise ArmError(404, "DeploymentOperationNotFound", f"The operation '{wanted}' could not be found.")
 
-    def _record(self, request: Request) -> DeploymentRecord:
-        return self._deployments.require(*self._names(request))
+    async def template_hash(self, http: HttpRequest) -> Response:
+        template = await read_json(http)
+        return JSONResponse({"minifiedTemplate": minified(template), "templateHash": template_hash(template)})
 
-    def _names(self, request: Request) -> tuple[str, str]:
-        self._subscription.require(request.path_params["subscription"])
-        return request.path_params["group"], request.path_params["name"]
+    def _record(self, http: HttpRequest) -> DeploymentRecord:
+        return self._deployments.require(self._place(http), http.path_params["name"])
+
+    def _place(self, http: HttpRequest) -> Place:
+        self._subscription.require(http.path_params["subscription"])
+        return Place(self._subscription.id, http.path_params.get("group", ""))
+
+    async def _request(self, http: HttpRequest) -> Request:
+        place = self._place(http)
+        body = await read_json(http)
+        properties: Any = body.get("properties")
+        return Request(
+            place=place,
+            name=http.path_params["name"],
+            properties=properties if isinstance(properties, dict) else {},
+            location=_text(body, "location"),
+            tags=checked_tags(body),
+        )
 
 
-def _finder(text: str) -> Locate:
+def _text(body: Json, key: str) -> str | None:
+    value = body.get(key)
+    if value is not None and not isinstance(value, str):
+        raise ArmError(400, "InvalidRequestContent", f"The request content was invalid: '{key}' is no text.")
+    return value
+
+
+async def _finder(http: HttpRequest) -> Locate:
     """Finds where a template's parameter is declared in the request."""
+    text = (await http.body()).decode("utf-8-sig", errors="replace")
 
     def find(parameter: str) -> Position | None:
         return locate(text, "properties", "template", "parameters", parameter)

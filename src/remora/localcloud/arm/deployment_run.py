@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from remora.localcloud.arm.deployed import Deployed
 from remora.localcloud.arm.deployment_record import DeploymentRecord, DeploymentStore
 from remora.localcloud.arm.expressions import ExpressionError
+from remora.localcloud.arm.groups import Groups
+from remora.localcloud.arm.loops import output_loop
 from remora.localcloud.arm.operations import Operations
 from remora.localcloud.arm.parameters import require_output_type, typed_value
-from remora.localcloud.arm.plan import Names, Plan, PlannedResource
+from remora.localcloud.arm.plan import PlannedResource
+from remora.localcloud.arm.preparation import Prepared, Request, nested_values
 from remora.localcloud.arm.resource import ArmError, ResourceId
 from remora.localcloud.arm.resources import Resources
-from remora.localcloud.arm.scope import Scope
 from remora.localcloud.arm.timestamps import now_text
 from remora.localcloud.state import Json
 
@@ -24,32 +27,45 @@ _FAILED = (
     "At least one resource deployment operation failed. Please list deployment operations for details."
     " Please see https://aka.ms/arm-deployment-operations for usage details."
 )
+Nest = Callable[[Request], Awaitable[tuple[DeploymentRecord, bool]]]
 
 
 class DeploymentRun:
-    """Writes what happens into the deployment's record. Raises ArmError where the deployment failed."""
+    """Writes what happens into the deployment's record. Raises ArmError where the deployment failed.
+
+    `nest` runs a nested deployment to its end; it tells whether its name was new.
+    """
 
     def __init__(
         self,
         record: DeploymentRecord,
+        prepared: Prepared,
+        *,
         store: DeploymentStore,
         resources: Resources,
+        groups: Groups,
         operations: Operations,
+        nest: Nest,
     ) -> None:
         self._started = datetime.now(UTC)
         self._failures: list[Json] = []
+        self._made: dict[str, list[Json]] = {}
+        self._prepared = prepared
         self._store = store
         self._resources = resources
+        self._groups = groups
         self._operations = operations
+        self._nest = nest
+        self._deployed = Deployed(resources, groups, store)
         self._record = replace(record, operations=())
         self._save(provisioningState="Running")
 
-    async def deploy(self, plan: Plan, scope: Scope) -> None:
+    async def deploy(self) -> None:
         """PUT everything; what depends on a failed resource is not begun."""
         tasks: dict[str, asyncio.Task[bool]] = {}
-        for item in plan.resources:
+        for item in self._prepared.plan.resources:
             before = [tasks[key] for key in item.waits_for]
-            tasks[item.id.key] = asyncio.create_task(self._after(before, item, scope, plan.names))
+            tasks[item.id.key] = asyncio.create_task(self._after(before, item))
         try:
             await asyncio.gather(*tasks.values())
         finally:
@@ -57,14 +73,15 @@ class DeploymentRun:
                 task.cancel()
         if self._failures:
             raise self._fail(ArmError(409, "DeploymentFailed", _FAILED, self._failures))
-        self._save(outputResources=[{"id": str(item.id)} for item in plan.resources])
+        made = [entry for item in self._prepared.plan.resources for entry in self._made[item.id.key]]
+        self._save(outputResources=made)
 
-    async def outputs(self, outputs: Json, plan: Plan, scope: Scope) -> Json:
+    async def outputs(self) -> Json:
         """`{name: {type, value}}`, in the template's spelling."""
         results: Json = {}
-        for name, output in outputs.items():
+        for name, output in self._prepared.template.outputs.items():
             try:
-                shown = await self._output(name, output, plan.names, scope)
+                shown = await self._output(name, output)
             except (ExpressionError, ArmError) as error:
                 detail = {"code": "DeploymentOutputEvaluationFailed", "target": name, "message": str(error)}
                 message = (
@@ -78,23 +95,19 @@ class DeploymentRun:
         return results
 
     def succeed(self, outputs: Json) -> None:
-        """The end: outputs are there."""
-        if outputs:
-            self._note("EvaluateDeploymentOutput", self._record.status_id, "OK")
-            self._save(provisioningState="Succeeded", outputs=outputs)
-        else:
-            self._save(provisioningState="Succeeded")
+        """The end. That outputs were looked for is noted even where the template has none."""
+        self._note("EvaluateDeploymentOutput", self._record.status_id, "OK")
+        shown = {"outputs": outputs} if self._prepared.template.outputs else {}
+        self._save(provisioningState="Succeeded", **shown)
 
-    async def _after(
-        self, before: Sequence[asyncio.Task[bool]], item: PlannedResource, scope: Scope, names: Names
-    ) -> bool:
+    async def _after(self, before: Sequence[asyncio.Task[bool]], item: PlannedResource) -> bool:
         """Whether the resource is there. Not begun where something before it is not."""
         if not all(await asyncio.gather(*before)):
             return False
         operation_id = uuid.uuid4().hex[:16].upper()
         self._note("Create", operation_id, "", item.id)
         try:
-            created = await self._put(item, scope, names)
+            created = await self._put(item)
         except (ArmError, ExpressionError) as error:
             failure = _failure(item, error)
             self._failures.append(failure)
@@ -103,11 +116,17 @@ class DeploymentRun:
         self._note("Create", operation_id, "Created" if created else "OK", item.id)
         return True
 
-    async def _put(self, item: PlannedResource, scope: Scope, names: Names) -> bool:
+    async def _put(self, item: PlannedResource) -> bool:
+        """Whether the resource is new."""
+        self._made[item.id.key] = [{"id": str(item.id)}]
         busy = self._operations.active(str(item.id))
         if busy is not None:
             await self._operations.finished(busy)
-        body = await self._evaluate(item.body, names, scope)
+        if item.is_deployment:
+            return await self._put_deployment(item)
+        body = await self._evaluate(item, item.body)
+        if item.is_resource_group:
+            return self._groups.put(item.id.name, body)[1]
         change = await self._resources.put(item.id, body)
         if change.operation is not None:
             ended = await self._operations.finished(change.operation)
@@ -115,23 +134,35 @@ class DeploymentRun:
                 raise _terminal_failure(ended.status, ended.error)
         return change.is_new
 
-    async def _output(self, name: str, output: Any, names: Names, scope: Scope) -> Json | None:
-        if not isinstance(output, dict) or "value" not in output:
+    async def _put_deployment(self, item: PlannedResource) -> bool:
+        """A nested deployment; what it made counts as made by this one."""
+        given = await self._evaluate(item, nested_values(item))
+        record, is_new = await self._nest(self._prepared.nested_request(item, given))
+        if record.properties["provisioningState"] != "Succeeded":
+            raise _nested_failure(record)
+        self._made[item.id.key] = list(record.properties.get("outputResources", ()))
+        return is_new
+
+    async def _output(self, name: str, output: Any) -> Json | None:
+        if not isinstance(output, dict) or not output.keys() & {"value", "copy"}:
             raise ExpressionError(f"The template output '{name}' must be an object with 'value'.")
-        if not await self._evaluate(output.get("condition", True), names, scope):
+        if not await self._evaluate(None, output.get("condition", True)):
             return None
-        value = await self._evaluate(output["value"], names, scope)
+        value = await self._output_value(name, output)
+        if value is None and output.get("nullable") is True:
+            return None
         return typed_value(require_output_type(name, output.get("type"), value), value)
 
-    async def _evaluate(self, value: Any, names: Names, scope: Scope) -> Any:
-        """Evaluate anew each time an action's answer, which only awaiting gives, is still missing."""
-        runtime = _DeployedResources(self._resources, names)
-        while True:
-            try:
-                return scope.with_runtime(runtime).evaluate(value)
-            except _ActionNeededError as needed:
-                answer = await self._resources.action(needed.target, needed.action, {})
-                runtime.answers[needed.target.key, needed.action] = answer
+    async def _output_value(self, name: str, output: Json) -> Any:
+        if "copy" not in output:
+            return await self._evaluate(None, output["value"])
+        loop = output_loop(output["copy"], f"output '{name}'")
+        unrolled = {"copy": [{"name": "", "count": loop.count, "input": loop.input}]}
+        return (await self._evaluate(None, unrolled))[""]
+
+    async def _evaluate(self, item: PlannedResource | None, value: Any) -> Any:
+        scope = self._prepared.scope if item is None else item.scope
+        return await self._deployed.evaluate(value, self._prepared.plan.names, scope)
 
     def _fail(self, error: ArmError) -> ArmError:
         self._save(provisioningState="Failed", error=error.to_json())
@@ -159,11 +190,10 @@ class DeploymentRun:
         if status_message:
             properties["statusMessage"] = status_message
         if target is not None:
-            name = "/".join(target.names)
             properties["targetResource"] = {
                 "id": str(target),
                 "resourceType": target.type,
-                "resourceName": name,
+                "resourceName": "/".join(target.names),
             }
         entry = {
             "id": f"{self._record.id}/operations/{operation_id}",
@@ -183,45 +213,6 @@ class DeploymentRun:
         return f"PT{(datetime.now(UTC) - self._started).total_seconds():.7f}S"
 
 
-class _ActionNeededError(Exception):
-    """Evaluation met a `list…()` whose answer is not known yet."""
-
-    def __init__(self, target: ResourceId, action: str) -> None:
-        super().__init__(f"{action} of {target}")
-        self.target = target
-        self.action = action
-
-
-class _DeployedResources:
-    """What `reference()` and `list…()` see."""
-
-    def __init__(self, resources: Resources, names: Names) -> None:
-        self._resources = resources
-        self._names = names
-        self.answers: dict[tuple[str, str], Any] = {}
-
-    def reference(self, target: str, full: bool) -> Any:
-        try:
-            shown = self._resources.get(self._find(target))
-        except ArmError as error:
-            raise ExpressionError(error.message) from None
-        return shown if full else shown.get("properties", {})
-
-    def list_action(self, target: str, action: str) -> Any:
-        identity = self._find(target)
-        if (identity.key, action) not in self.answers:
-            raise _ActionNeededError(identity, action)
-        return self.answers[identity.key, action]
-
-    def _find(self, target: str) -> ResourceId:
-        found = self._names.find(target)
-        if found is None:
-            raise ExpressionError(
-                f"The resource '{target}' is not defined in the template and is not a resource id."
-            )
-        return found
-
-
 def _failure(item: PlannedResource, error: ArmError | ExpressionError) -> Json:
     if isinstance(error, ArmError):
         return {"target": str(item.id), **error.to_json()}
@@ -237,3 +228,10 @@ def _terminal_failure(status: str, error: Json | None) -> ArmError:
         f" provisioning state '{status}'.",
         [error] if error else (),
     )
+
+
+def _nested_failure(record: DeploymentRecord) -> ArmError:
+    error = record.properties.get("error")
+    if error is None:
+        return _terminal_failure(record.properties["provisioningState"], None)
+    return ArmError(409, error["code"], error["message"], error.get("details", ()))

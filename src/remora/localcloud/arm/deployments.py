@@ -6,62 +6,47 @@ already changes nothing, so it ends where it would have ended.
 
 from __future__ import annotations
 
-import re
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from remora.localcloud.arm import parameters
+from remora.localcloud.arm.built_in import DEPLOYMENT
 from remora.localcloud.arm.deployment_record import (
     DeploymentRecord,
     DeploymentStore,
     camel_case,
-    template_hash,
+    shown_deployment,
 )
 from remora.localcloud.arm.deployment_run import DeploymentRun
-from remora.localcloud.arm.expressions import ExpressionError
+from remora.localcloud.arm.fallback import fallback, fallback_of
 from remora.localcloud.arm.groups import Groups
+from remora.localcloud.arm.locations import normal_location
 from remora.localcloud.arm.operations import Operation, Operations
-from remora.localcloud.arm.plan import Plan, make_plan
-from remora.localcloud.arm.positions import Position
+from remora.localcloud.arm.place import Place
+from remora.localcloud.arm.preparation import Locate, Preparation, Prepared, Request
 from remora.localcloud.arm.registry import Registry
 from remora.localcloud.arm.resource import ArmError
 from remora.localcloud.arm.resources import Resources
-from remora.localcloud.arm.scope import Scope, Surroundings
-from remora.localcloud.arm.subscription import Subscription
-from remora.localcloud.arm.template import Template, invalid_template, load_template
+from remora.localcloud.arm.template_hash import template_hash
 from remora.localcloud.arm.timestamps import now_text
 from remora.localcloud.state import Json
 
-_NAME = re.compile(r"[\w().-]{1,64}")
-Locate = Callable[[str], Position | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A deployment that passed every check that needs no deployed resource."""
-
-    template: Template
-    parameters: Json
-    scope: Scope
-    plan: Plan
-
 
 class Deployments:
-    """All deployments to resource groups."""
+    """All deployments: to resource groups and to the subscription, nested ones included."""
 
     def __init__(
         self,
         *,
-        subscription: Subscription,
+        preparation: Preparation,
         store: DeploymentStore,
         groups: Groups,
         registry: Registry,
         resources: Resources,
         operations: Operations,
     ) -> None:
-        self._subscription = subscription
+        self._preparation = preparation
         self._store = store
         self._groups = groups
         self._registry = registry
@@ -69,9 +54,10 @@ class Deployments:
         self._operations = operations
         operations.register("deployment", self._run)
 
-    def put(self, group: str, name: str, body: Json, locate: Locate) -> tuple[DeploymentRecord, bool]:
+    def put(self, request: Request, locate: Locate) -> tuple[DeploymentRecord, bool]:
         """Check and start. The answer says whether the name is new. Raises ArmError, nothing changed."""
-        existing = self._store.get(group, name)
+        place = self._spelled(request.place)
+        existing = self._store.get(place.group, request.name)
         if existing is not None and self._operations.active(existing.id) is not None:
             raise ArmError(
                 409,
@@ -80,56 +66,61 @@ class Deployments:
                 " overwrite an existing deployment which is still active. Please see"
                 " https://aka.ms/arm-deploy for usage details.",
             )
-        properties, prepared = self._prepare(group, name, body, locate)
+        _check_location(request, existing)
+        prepared = self._preparation.prepare(request, locate)
         record = DeploymentRecord(
-            group=self._groups.require_open(group)["name"],
-            name=name,
-            subscription=self._subscription.id,
-            tags=body.get("tags"),
-            template=properties["template"],
+            group=place.group,
+            name=request.name,
+            subscription=place.subscription,
+            tags=request.tags,
+            template=request.properties["template"],
             parameters=prepared.parameters,
-            properties=self._shown(properties, prepared, "Accepted"),
-            status_id=str(8_584_000_000_000_000_000 + uuid.uuid4().int % 10**18).zfill(20),
+            properties=self._shown(prepared, "Accepted"),
+            status_id=_new_status_id(),
             operations=(),
+            location=request.location,
+            outer=None if request.outer is None else request.outer.to_json(),
         )
         self._store.put(record)
         self._operations.begin("deployment", record.id, operation_id=record.status_id)
         return record, existing is None
 
-    def validate(self, group: str, name: str, body: Json, locate: Locate) -> Json:
-        """The properties of the deployment that would be. Raises ArmError."""
-        properties, prepared = self._prepare(group, name, body, locate)
-        shown = self._shown(properties, prepared, "Succeeded")
+    def validate(self, request: Request, locate: Locate) -> Json:
+        """The deployment that would be. Raises ArmError."""
+        _check_location(request, None)
+        prepared = self._preparation.prepare(request, locate)
+        shown = self._shown(prepared, "Succeeded")
         shown |= {"timestamp": "0001-01-01T00:00:00Z", "duration": "PT0S"}
-        shown["validatedResources"] = [{"id": str(item.id)} for item in prepared.plan.resources]
-        return shown
+        shown["validatedResources"] = [{"id": str(identity)} for identity in prepared.all_ids()]
+        place = self._spelled(request.place)
+        return shown_deployment(place, request.name, request.location, request.tags, shown)
 
-    def require(self, group: str, name: str) -> DeploymentRecord:
+    def require(self, place: Place, name: str) -> DeploymentRecord:
         """Raises ArmError 404: ResourceGroupNotFound or DeploymentNotFound."""
-        self._groups.require(group)
-        record = self._store.get(group, name)
+        self._spelled(place)
+        record = self._store.get(place.group, name)
         if record is None:
             raise ArmError(404, "DeploymentNotFound", f"Deployment '{name}' could not be found.")
         return record
 
-    def list_all(self, group: str) -> list[DeploymentRecord]:
-        self._groups.require(group)
-        return self._store.below(group)
+    def list_all(self, place: Place) -> list[DeploymentRecord]:
+        self._spelled(place)
+        return self._store.below(place.group)
 
-    async def delete(self, group: str, name: str) -> bool:
+    async def delete(self, place: Place, name: str) -> bool:
         """Forget a deployment; the resources stay. False where there was none."""
-        record = self._store.get(group, name)
+        record = self._store.get(place.group, name)
         if record is None:
             return False
         active = self._operations.active(record.id)
         if active is not None:
             await self._operations.cancel(active)
-        self._store.delete(group, name)
+        self._store.delete(place.group, name)
         return True
 
-    async def cancel(self, group: str, name: str) -> None:
-        """Stop a deployment where it is. Raises ArmError 409 for one that has ended."""
-        record = self.require(group, name)
+    async def cancel(self, place: Place, name: str) -> None:
+        """Stop a deployment where it is, nested ones too. Raises ArmError 409 for one that has ended."""
+        record = self.require(place, name)
         active = self._operations.active(record.id)
         if active is None:
             raise ArmError(
@@ -138,8 +129,10 @@ class Deployments:
                 f"The deployment '{record.id}' has ended: nothing to stop.",
             )
         await self._operations.cancel(active)
-        record = self.require(group, name)
+        record = self.require(place, name)
         self._store.put(record.with_properties(provisioningState="Canceled"))
+        for nested in self._running_inside(record):
+            await self.cancel(nested.place, nested.name)
 
     def status(self, record: DeploymentRecord) -> Json:
         """The answer of operationStatuses."""
@@ -147,49 +140,37 @@ class Deployments:
         error = record.properties.get("error")
         return {"status": state} | ({"error": error} if error else {})
 
-    def _prepare(self, group: str, name: str, body: Json, locate: Locate) -> tuple[Json, Prepared]:
-        properties = _checked_properties(name, body)
-        template = load_template(properties["template"])
-        defaults = parameters.default_values(template.parameters)
-        given = parameters.given_values(template.parameters, properties.get("parameters"))
-        scope = self._scope(group, name, template, given, defaults)
-        try:
-            bound = parameters.bind(
-                template.parameters, scope.parameter, defaults.keys() | given.keys(), locate
-            )
-            prepared = self._plan(group, name, template, bound)
-        except ExpressionError as error:
-            raise invalid_template(str(error)) from None
-        for item in prepared.plan.resources:
-            self._registry.spelled(item.id.type)
-        return properties, prepared
+    def _spelled(self, place: Place) -> Place:
+        """With the group's name as it was created. Raises ArmError 404 ResourceGroupNotFound."""
+        if not place.group:
+            return place
+        return Place(place.subscription, self._groups.require(place.group)["name"])
 
-    def _plan(self, group: str, name: str, template: Template, bound: Json) -> Prepared:
-        scope = self._scope(group, name, template, bound, {})
-        shown_group = self._groups.require_open(group)
-        plan = make_plan(template, scope, self._subscription.id, shown_group["name"])
-        return Prepared(template, bound, scope, plan)
-
-    def _scope(self, group: str, name: str, template: Template, given: Json, defaults: Json) -> Scope:
-        surroundings = Surroundings(
-            subscription=self._subscription.show(),
-            tenant_id=self._subscription.tenant_id,
-            group=self._groups.show(self._groups.require_open(group)),
-            deployment_name=name,
-        )
-        return Scope(surroundings, parameters=given, defaults=defaults, variables=template.variables)
-
-    def _shown(self, properties: Json, prepared: Prepared, state: str) -> Json:
+    def _shown(self, prepared: Prepared, state: str) -> Json:
+        template = prepared.request.properties["template"]
+        echoed = parameters.echo(prepared.template.parameters, prepared.parameters)
+        named = {camel_case(name): item for name, item in echoed.items()}
         return {
-            "templateHash": template_hash(properties["template"]),
-            "parameters": parameters.echo(prepared.template.parameters, prepared.parameters),
+            "templateHash": template_hash(template),
+            **({"parameters": named} if "parameters" in template else {}),
             "mode": "Incremental",
             "provisioningState": state,
             "timestamp": now_text(),
             "duration": "PT0S",
             "correlationId": str(uuid.uuid4()),
             **prepared.plan.describe(self._registry.spelled),
+            **fallback(prepared.request, self._store),
         }
+
+    def _running_inside(self, record: DeploymentRecord) -> list[DeploymentRecord]:
+        found = []
+        for entry in record.operations:
+            target = entry["properties"].get("targetResource", {})
+            if target.get("resourceType") == DEPLOYMENT:
+                nested = self._store.by_id(target["id"])
+                if nested is not None and self._operations.active(nested.id) is not None:
+                    found.append(nested)
+        return found
 
     async def _run(self, operation: Operation) -> None:
         record = self._store.by_id(operation.target)
@@ -199,15 +180,30 @@ class Deployments:
             await self._deploy(record)
         except Exception as error:
             self._mark_failed(record, error)
+            self._fall_back(record)
             raise
 
     async def _deploy(self, record: DeploymentRecord) -> None:
-        template = load_template(record.template)
-        prepared = self._plan(record.group, record.name, template, record.parameters)
-        run = DeploymentRun(record, self._store, self._resources, self._operations)
-        await run.deploy(prepared.plan, prepared.scope)
-        outputs = await run.outputs(template.outputs, prepared.plan, prepared.scope)
+        prepared = self._preparation.prepare(record.request(), lambda _: None, bound=record.parameters)
+        run = DeploymentRun(
+            record,
+            prepared,
+            store=self._store,
+            resources=self._resources,
+            groups=self._groups,
+            operations=self._operations,
+            nest=self._nest,
+        )
+        await run.deploy()
+        outputs = await run.outputs()
         run.succeed({camel_case(name): output for name, output in outputs.items()})
+
+    async def _nest(self, request: Request) -> tuple[DeploymentRecord, bool]:
+        record, is_new = self.put(request, lambda _: None)
+        operation = self._operations.get(record.status_id)
+        if operation is not None:
+            await self._operations.finished(operation)
+        return self.require(request.place, request.name), is_new
 
     def _mark_failed(self, record: DeploymentRecord, error: Exception) -> None:
         """A run that broke, rather than failed by its own account, must not be polled for ever."""
@@ -219,22 +215,36 @@ class Deployments:
             shown = error.to_json()
         self._store.put(latest.with_properties(provisioningState="Failed", error=shown))
 
+    def _fall_back(self, record: DeploymentRecord) -> None:
+        """Run the deployment again that this one named for the case that it fails."""
+        former = fallback_of(record, self._store)
+        if former is None or self._operations.active(former.id) is not None:
+            return
+        again = replace(former, status_id=_new_status_id()).with_properties(provisioningState="Accepted")
+        self._store.put(again)
+        self._operations.begin("deployment", again.id, operation_id=again.status_id)
 
-def _checked_properties(name: str, body: Json) -> Json:
-    """What the local cloud can deploy: an inline template, incrementally."""
-    if not _NAME.fullmatch(name):
-        raise ArmError(400, "InvalidDeployment", f"The deployment name '{name}' is not valid.")
-    properties: Any = body.get("properties")
-    if not isinstance(properties, dict) or properties.get("template") is None:
+
+def _new_status_id() -> str:
+    return str(8_584_000_000_000_000_000 + uuid.uuid4().int % 10**18).zfill(20)
+
+
+def _check_location(request: Request, existing: DeploymentRecord | None) -> None:
+    """A deployment to the subscription has a location, for good; one to a group has none of its own."""
+    if request.place.group:
+        return
+    given: Any = request.location
+    if not isinstance(given, str) or normal_location(given) is None:
         raise ArmError(
             400,
-            "InvalidRequestContent",
-            "The request content was invalid: 'properties.template' is required; linked templates are not"
-            " supported by the local cloud.",
+            "LocationRequired" if not given else "LocationNotAvailableForDeployment",
+            f"The location '{given or ''}' of the deployment '{request.name}' to the subscription is missing"
+            " or not a region.",
         )
-    mode = properties.get("mode", "Incremental")
-    if str(mode).lower() != "incremental":
+    if existing is not None and normal_location(str(existing.location)) != normal_location(given):
         raise ArmError(
-            400, "InvalidDeployment", f"The deployment mode '{mode}' is not supported by the local cloud."
+            409,
+            "InvalidDeploymentLocation",
+            f"Invalid deployment location '{given}'. The deployment '{request.name}' already exists in"
+            f" location '{existing.location}'.",
         )
-    return properties

@@ -1,7 +1,7 @@
 """The language inside `"[…]"`: text → tree → value. Knows the grammar and the evaluation of a tree.
 
     expression := string | integer | call
-    call       := name "(" [expression {"," expression}] ")" {"." name | "[" expression "]"}
+    call       := name {"." name} "(" [expression {"," expression}] ")" {"." name | "[" expression "]"}
 
 Which functions exist, and what they know about a deployment, is the caller's: `Call` nodes are evaluated
 through a function that maps a lower-case name and its arguments to a value.
@@ -27,6 +27,10 @@ _TOKEN = re.compile(
 
 class ExpressionError(Exception):
     """The template is wrong; the message says where and what, as Azure words it."""
+
+
+class NotDeployedYetError(ExpressionError):
+    """The value depends on a deployed resource, and this is not the place or the time to look at one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +74,6 @@ def parse(text: str) -> Node:
     return _Parser(text[1:-1]).parse()
 
 
-def evaluate(value: Any, call: CallFunction) -> Any:
-    """`value` with every expression in it, at any depth, replaced by what it stands for."""
-    if isinstance(value, str):
-        return _evaluate_text(value, call)
-    if isinstance(value, list):
-        return [evaluate(item, call) for item in value]
-    if isinstance(value, dict):
-        return {_evaluate_key(key, call): evaluate(item, call) for key, item in value.items()}
-    return value
-
-
 def calls_in(value: Any) -> Iterator[Call]:
     """Every function call in every expression of a template value, inner ones too."""
     if isinstance(value, str) and is_expression(value):
@@ -105,14 +98,21 @@ def evaluate_node(node: Node, call: CallFunction) -> Any:
             return _access(evaluate_node(source, call), evaluate_node(key, call))
 
 
-def _evaluate_text(text: str, call: CallFunction) -> Any:
+def evaluate_text(text: str, call: CallFunction) -> Any:
+    """What a string stands for: the value of its expression, or itself without the escape."""
     if is_expression(text):
-        return evaluate_node(parse(text), call)
+        value = evaluate_node(parse(text), call)
+        if callable(value):
+            raise ExpressionError(
+                "A lambda is not expected at this location: it is for functions such as map."
+            )
+        return value
     return text[1:] if text.startswith("[[") else text
 
 
-def _evaluate_key(key: str, call: CallFunction) -> str:
-    result = _evaluate_text(key, call)
+def evaluate_key(key: str, call: CallFunction) -> str:
+    """The same for the name of a property, which must be a string."""
+    result = evaluate_text(key, call)
     if not isinstance(result, str):
         raise ExpressionError(
             f"The property name '{key}' evaluates to {type(result).__name__}, not a string."
@@ -167,7 +167,7 @@ def type_name(value: Any) -> str:
     if value is None:
         return "Null"
     names = {bool: "Boolean", int: "Integer", float: "Float", str: "String", list: "Array", dict: "Object"}
-    return names[type(value)]
+    return names.get(type(value), "Lambda")
 
 
 class _Parser:
@@ -217,6 +217,11 @@ class _Parser:
         return node
 
     def _call(self, name: str) -> Node:
+        while self._accept("."):  # a function of the template's own: namespace.name
+            kind, token = self._take()
+            if kind != "name":
+                raise self._unexpected(back=1)
+            name = f"{name}.{token}"
         self._expect("(")
         arguments: list[Node] = []
         while not self._accept(")"):

@@ -14,7 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from remora.localcloud.arm.expressions import ExpressionError, type_name
+from remora.localcloud.arm.date_functions import DATE_FUNCTIONS
+from remora.localcloud.arm.expressions import ExpressionError, NotDeployedYetError, type_name
+from remora.localcloud.arm.lambda_functions import LAMBDA_FUNCTIONS
+from remora.localcloud.arm.lenient_json import read
+from remora.localcloud.arm.number_functions import NUMBER_FUNCTIONS, integer
 from remora.localcloud.arm.unique_string import guid, unique_string
 
 _ANY_NUMBER = 1000
@@ -43,8 +47,12 @@ def call_function(name: str, arguments: list[Any]) -> Any:
             f"Unable to evaluate template language function '{name}': the number of arguments is"
             f" '{len(arguments)}', which it does not take."
         )
+    if name not in LAMBDA_FUNCTIONS and any(callable(argument) for argument in arguments):
+        raise ExpressionError(f"The template function '{name}' takes no lambda.")
     try:
         return function.apply(*arguments)
+    except NotDeployedYetError:
+        raise
     except ExpressionError as error:
         raise ExpressionError(f"Unable to evaluate template language function '{name}': {error}") from None
     except (TypeError, ValueError, LookupError, AttributeError, ZeroDivisionError, OverflowError):
@@ -74,12 +82,6 @@ def _strings(values: tuple[Any, ...]) -> list[str]:
 
 def _string(value: Any) -> str:
     return _strings((value,))[0]
-
-
-def _integer(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError
-    return value
 
 
 def _boolean(value: Any) -> bool:
@@ -116,7 +118,7 @@ def _format(text: str, *values: Any) -> str:
 
 
 def _substring(text: str, start: int, length: int | None = None) -> str:
-    end = len(text) if length is None else _integer(start) + _integer(length)
+    end = len(text) if length is None else integer(start) + integer(length)
     if start < 0 or end < start or end > len(text):
         raise ExpressionError(
             "the index and length parameters must refer to a location within the string. The index"
@@ -185,10 +187,6 @@ def _create_object(*pairs: Any) -> dict[str, Any]:
     return {_string(name): value for name, value in zip(pairs[::2], pairs[1::2], strict=True)}
 
 
-def _to_int(value: Any) -> int:
-    return int(value) if isinstance(value, str) else _integer(value)
-
-
 def _to_bool(value: Any) -> bool:
     if isinstance(value, str):
         return _WORDS[value.lower()]
@@ -199,37 +197,47 @@ def _coalesce(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def _compare(holds: Callable[[Any, Any], bool]) -> Function:
-    def apply(left: Any, right: Any) -> bool:
-        if type(left) is not type(right) or not isinstance(left, int | str):
-            raise TypeError
-        return holds(left, right)
-
-    return Function(2, 2, apply)
+def _index(value: Any, wanted: Any) -> int:
+    if isinstance(value, list):
+        return next((index for index, item in enumerate(value) if _equals(item, wanted)), -1)
+    return _string(value).lower().find(_string(wanted).lower())
 
 
-def _arithmetic(operate: Callable[[int, int], int]) -> Function:
-    return Function(2, 2, lambda left, right: operate(_integer(left), _integer(right)))
+def _last_index(value: Any, wanted: Any) -> int:
+    if isinstance(value, list):
+        backwards = _index(value[::-1], wanted)
+        return -1 if backwards < 0 else len(value) - 1 - backwards
+    return _string(value).lower().rfind(_string(wanted).lower())
 
 
-def _divide(left: int, right: int) -> int:
-    """Towards zero, as .NET."""
-    quotient = abs(left) // abs(right)
-    return quotient if (left < 0) == (right < 0) else -quotient
+def _from_end(items: list[Any], index: int) -> Any:
+    if not 1 <= integer(index) <= len(items):
+        raise ExpressionError(f"the index '{index}' from the end is outside of '{len(items)}' item(s).")
+    return items[-index]
 
 
-def _extreme(choose: Callable[[Any], int]) -> Callable[..., int]:
-    def apply(*values: Any) -> int:
-        numbers = values[0] if isinstance(values[0], list) else values
-        return choose([_integer(number) for number in numbers])
-
-    return apply
+def _try_from_end(items: list[Any], index: int) -> Any:
+    return items[-index] if 1 <= integer(index) <= len(items) else None
 
 
-def _range(start: int, count: int) -> list[int]:
-    if not 0 <= _integer(count) <= 10_000:
-        raise ExpressionError(f"the count '{count}' must be between 0 and 10000.")
-    return list(range(_integer(start), start + count))
+def _shallow_merge(objects: list[dict[str, Any]]) -> dict[str, Any]:
+    return {key: item for value in objects for key, item in value.items()}
+
+
+def _data_uri(text: str) -> str:
+    encoded = base64.b64encode(_string(text).encode()).decode()
+    return f"data:text/plain;charset=utf8;base64,{encoded}"
+
+
+def _data_uri_to_string(uri: str) -> str:
+    heading, comma, data = _string(uri).partition(",")
+    if not comma or not heading.startswith("data:"):
+        raise ExpressionError(f"'{uri}' is not a data URI.")
+    return _decode64(data) if heading.endswith(";base64") else urllib.parse.unquote(data)
+
+
+def _fail(message: str) -> None:
+    raise ExpressionError(_string(message))
 
 
 def _first(value: Any) -> Any:
@@ -251,7 +259,7 @@ def _items(value: dict[str, Any]) -> list[dict[str, Any]]:
 def _try_get(value: Any, *keys: Any) -> Any:
     for key in keys:
         in_object = isinstance(value, dict) and key in value
-        in_array = isinstance(value, list) and 0 <= _integer(key) < len(value)
+        in_array = isinstance(value, list) and 0 <= integer(key) < len(value)
         if not (in_object or in_array):
             return None
         value = value[key]
@@ -259,7 +267,7 @@ def _try_get(value: Any, *keys: Any) -> Any:
 
 
 def _pad_left(text: Any, width: int, character: str = " ") -> str:
-    if _integer(width) > 16:
+    if integer(width) > 16:
         raise ExpressionError(f"the width '{width}' must not be greater than 16.")
     return to_text(text).rjust(width, _string(character))
 
@@ -273,11 +281,12 @@ def _text(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *values: function(*_strings(values))
 
 
+_OTHERS = NUMBER_FUNCTIONS | DATE_FUNCTIONS | LAMBDA_FUNCTIONS
 FUNCTIONS: dict[str, Function] = {
-    "add": _arithmetic(lambda left, right: left + right),
     "and": Function(2, _ANY_NUMBER, lambda *values: all(_booleans(values))),
     "array": Function(1, 1, lambda value: value if isinstance(value, list) else [value]),
     "base64": Function(1, 1, lambda text: base64.b64encode(_string(text).encode()).decode()),
+    "base64tojson": Function(1, 1, lambda text: read(_decode64(text).encode())),
     "base64tostring": Function(1, 1, _decode64),
     "bool": Function(1, 1, _to_bool),
     "coalesce": Function(1, _ANY_NUMBER, _coalesce),
@@ -285,53 +294,49 @@ FUNCTIONS: dict[str, Function] = {
     "contains": Function(2, 2, _contains),
     "createarray": Function(0, _ANY_NUMBER, lambda *values: list(values)),
     "createobject": Function(0, _ANY_NUMBER, _create_object),
-    "div": _arithmetic(_divide),
+    "datauri": Function(1, 1, _data_uri),
+    "datauritostring": Function(1, 1, _data_uri_to_string),
     "empty": Function(1, 1, _empty),
     "endswith": Function(2, 2, _text(lambda text, end: text.lower().endswith(end.lower()))),
     "equals": Function(2, 2, _equals),
+    "fail": Function(1, 1, _fail),
     "false": Function(0, 0, lambda: False),
     "first": Function(1, 1, _first),
     "flatten": Function(1, 1, _flatten),
     "format": Function(1, _ANY_NUMBER, _format),
-    "greater": _compare(lambda left, right: left > right),
-    "greaterorequals": _compare(lambda left, right: left >= right),
     "guid": Function(1, _ANY_NUMBER, lambda *parts: guid(_strings(parts))),
-    "indexof": Function(2, 2, _text(lambda text, part: text.lower().find(part.lower()))),
-    "int": Function(1, 1, _to_int),
+    "indexfromend": Function(2, 2, _from_end),
+    "indexof": Function(2, 2, _index),
     "intersection": Function(2, _ANY_NUMBER, _intersection),
     "items": Function(1, 1, _items),
     "join": Function(2, 2, _join),
-    "json": Function(1, 1, lambda text: json.loads(_string(text))),
+    "json": Function(1, 1, lambda text: read(_string(text).encode())),
     "last": Function(1, 1, _last),
-    "lastindexof": Function(2, 2, _text(lambda text, part: text.lower().rfind(part.lower()))),
+    "lastindexof": Function(2, 2, _last_index),
     "length": Function(1, 1, len),
-    "less": _compare(lambda left, right: left < right),
-    "lessorequals": _compare(lambda left, right: left <= right),
-    "max": Function(1, _ANY_NUMBER, _extreme(max)),
-    "min": Function(1, _ANY_NUMBER, _extreme(min)),
-    "mod": _arithmetic(lambda left, right: left - right * _divide(left, right)),
-    "mul": _arithmetic(lambda left, right: left * right),
     "not": Function(1, 1, lambda value: not _boolean(value)),
     "null": Function(0, 0, lambda: None),
     "objectkeys": Function(1, 1, lambda value: sorted(value.keys(), key=str.lower)),
     "or": Function(2, _ANY_NUMBER, lambda *values: any(_booleans(values))),
     "padleft": Function(2, 3, _pad_left),
-    "range": Function(2, 2, _range),
     "replace": Function(3, 3, _text(lambda text, old, new: text.replace(old, new))),
-    "skip": Function(2, 2, lambda value, count: value[max(0, _integer(count)) :]),
+    "shallowmerge": Function(1, 1, _shallow_merge),
+    "skip": Function(2, 2, lambda value, count: value[max(0, integer(count)) :]),
     "split": Function(2, 2, _split),
     "startswith": Function(2, 2, _text(lambda text, start: text.lower().startswith(start.lower()))),
     "string": Function(1, 1, to_text),
-    "sub": _arithmetic(lambda left, right: left - right),
     "substring": Function(2, 3, _substring),
-    "take": Function(2, 2, lambda value, count: value[: max(0, _integer(count))]),
+    "take": Function(2, 2, lambda value, count: value[: max(0, integer(count))]),
     "tolower": Function(1, 1, _text(str.lower)),
     "toupper": Function(1, 1, _text(str.upper)),
     "trim": Function(1, 1, _text(str.strip)),
     "true": Function(0, 0, lambda: True),
     "tryget": Function(2, _ANY_NUMBER, _try_get),
+    "tryindexfromend": Function(2, 2, _try_from_end),
     "union": Function(1, _ANY_NUMBER, _union),
     "uniquestring": Function(1, _ANY_NUMBER, lambda *parts: unique_string(_strings(parts))),
     "uri": Function(2, 2, _text(urllib.parse.urljoin)),
     "uricomponent": Function(1, 1, _text(lambda text: urllib.parse.quote(text, safe="-_.!~*'()"))),
+    "uricomponenttostring": Function(1, 1, _text(urllib.parse.unquote)),
+    **{name: Function(*signature) for name, signature in _OTHERS.items()},
 }

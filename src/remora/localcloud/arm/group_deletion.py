@@ -5,6 +5,7 @@ from __future__ import annotations
 from remora.localcloud.arm.deployments import Deployments
 from remora.localcloud.arm.groups import Groups
 from remora.localcloud.arm.operations import Operation, Operations
+from remora.localcloud.arm.place import Place
 from remora.localcloud.arm.resource import ArmError
 from remora.localcloud.arm.resources import Resources
 from remora.localcloud.arm.store import Record
@@ -31,8 +32,8 @@ class GroupDeletion:
 
     async def _run(self, operation: Operation) -> None:
         name = operation.target.rsplit("/", 1)[1]
-        for deployment in self._deployments.list_all(name):
-            await self._deployments.delete(name, deployment.name)
+        for deployment in self._deployments.list_all(Place(operation.target.split("/")[2], name)):
+            await self._deployments.delete(deployment.place, deployment.name)
         await self._remove_all(self._resources.top_records(operation.target))
         self._groups.delete(name)
 

@@ -6,6 +6,7 @@ import re
 
 from remora.localcloud.arm.locations import LOCATIONS, normal_location
 from remora.localcloud.arm.resource import ArmError
+from remora.localcloud.arm.tags import checked_tags
 from remora.localcloud.state import Json, State
 
 _KIND = "groups"
@@ -33,7 +34,7 @@ class Groups:
         group = {
             "name": existing["name"] if existing else name,
             "location": location,
-            "tags": body.get("tags"),
+            "tags": checked_tags(body),
             "managedBy": body.get("managedBy"),
             "provisioningState": "Succeeded",
         }
@@ -44,9 +45,12 @@ class Groups:
         """Only tags can change."""
         group = self.require(name)
         if "tags" in body:
-            group["tags"] = body["tags"]
+            group["tags"] = checked_tags(body)
         self._state.put(_KIND, name, group)
         return group
+
+    def exists(self, name: str) -> bool:
+        return self._state.get(_KIND, name) is not None
 
     def require(self, name: str) -> Json:
         """The group. Raises ArmError 404 ResourceGroupNotFound."""

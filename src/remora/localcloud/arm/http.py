@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
-import json
 import logging
 import re
 import uuid
@@ -16,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from remora.localcloud.arm.lenient_json import read
 from remora.localcloud.arm.resource import ArmError
 from remora.localcloud.state import Json
 
@@ -35,11 +34,11 @@ class AnyCaseRoute(Route):
 
 
 class Guard:
-    """Lets in requests with the bearer token and an api-version; turns ArmError into Azure's answer."""
+    """Lets in requests with a bearer token and an api-version; turns ArmError into Azure's answer."""
 
-    def __init__(self, app: ASGIApp, *, token: str, tenant_id: str) -> None:
+    def __init__(self, app: ASGIApp, *, accepts: Callable[[str], bool], tenant_id: str) -> None:
         self._app = app
-        self._token = token
+        self._accepts = accepts
         self._tenant_id = tenant_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,7 +67,7 @@ class Guard:
 
     def _refusal(self, request: Request) -> Response | None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(token.encode(), self._token.encode()):
+        if scheme.lower() != "bearer" or not self._accepts(token):
             return self._unauthorized(missing=not scheme)
         version = _api_version(request)
         if version is None:
@@ -106,12 +105,12 @@ def error_response(error: ArmError) -> Response:
 
 async def read_json(request: Request) -> Json:
     """The body as an object; an empty one is {}. Raises ArmError 400 InvalidRequestContent."""
-    text = await request.body()
-    if not text:
+    data = await request.body()
+    if not data:
         return {}
     try:
-        body: Any = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        body: Any = read(data)
+    except ValueError as error:
         reason = str(error)
     else:
         if isinstance(body, dict):
@@ -129,6 +128,12 @@ def own_url(request: Request, path: str, **query: str) -> str:
     base = str(request.base_url).rstrip("/")
     pairs = {"api-version": _api_version(request) or "", **query}
     return f"{base}{path}?" + "&".join(f"{key}={value}" for key, value in pairs.items())
+
+
+def operation_result_url(request: Request, operation_id: str) -> str:
+    """Where the end of an operation of Resource Manager itself is told."""
+    subscription = request.path_params["subscription"]
+    return own_url(request, f"/subscriptions/{subscription}/operationresults/{operation_id}")
 
 
 def _api_version(request: Request) -> str | None:

@@ -31,6 +31,7 @@ class Operation:
     start_time: str
     error: Json | None = None
     error_status: int = 0
+    result: Json | None = None
 
 
 class Operations:
@@ -50,6 +51,12 @@ class Operations:
         operation = Operation(operation_id or str(uuid.uuid4()), kind, target, IN_PROGRESS, start_time)
         self._save(operation)
         self._start(operation)
+        return operation
+
+    def note(self, kind: str, target: str, result: Json) -> Operation:
+        """Write down what is done already, for clients that come to fetch the result."""
+        operation = Operation(str(uuid.uuid4()), kind, target, "Succeeded", now_text(), result=result)
+        self._save(operation)
         return operation
 
     def get(self, operation_id: str) -> Operation | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Set
 from typing import Any
 
 from remora.localcloud.arm.expressions import ExpressionError, type_name
-from remora.localcloud.arm.positions import Position
+from remora.localcloud.arm.lenient_json import Position
 from remora.localcloud.arm.resource import ArmError
 from remora.localcloud.arm.template import invalid_template
 from remora.localcloud.state import Json
@@ -23,6 +23,7 @@ TYPES: dict[str, tuple[str, type]] = {
     "object": ("Object", dict),
     "secureobject": ("SecureObject", dict),
 }
+_LIMITS = ("minValue", "maxValue", "minLength", "maxLength")
 
 
 def given_values(definitions: Json, given: Any) -> Json:
@@ -54,6 +55,7 @@ def default_values(definitions: Json) -> Json:
             raise invalid_template(
                 f"The template parameter '{name}' has the type '{kind}'; expected one of '{', '.join(TYPES)}'"
             )
+        _check_definition(name, definition)
         if "defaultValue" in definition:
             defaults[name] = definition["defaultValue"]
         elif definition.get("nullable") is True:
@@ -88,6 +90,15 @@ def typed_value(declared: str, value: Any) -> Json:
     """`{"type": "String", "value": …}`, the value left out where the type is secure."""
     shown = TYPES[declared.lower()][0]
     return {"type": shown} if shown.startswith("Secure") else {"type": shown, "value": value}
+
+
+def _check_definition(name: str, definition: Json) -> None:
+    allowed = definition.get("allowedValues")
+    if allowed is not None and not isinstance(allowed, list):
+        raise invalid_template(f"The 'allowedValues' of the template parameter '{name}' must be an array")
+    for limit in _LIMITS:
+        if not isinstance(definition.get(limit, 0), int | None):
+            raise invalid_template(f"The '{limit}' of the template parameter '{name}' must be an integer")
 
 
 def _given_value(name: str, entry: Any) -> Any:

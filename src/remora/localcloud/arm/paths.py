@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from remora.localcloud.arm.built_in import RESOURCE_GROUP
 from remora.localcloud.arm.resource import ResourceId
 
 
@@ -26,9 +27,12 @@ class ResourcePath:
 
 
 def parse_resource_path(path: str) -> ResourcePath | None:
-    """`Namespace/type/name[/type/name…][/tail]`; None for an empty segment or a lone namespace."""
-    segments = path.strip("/").split("/")
-    if len(segments) < 2 or not all(segments):
+    """`Namespace/type/name[/type/name…][/tail]`; None for a lone namespace.
+
+    Double slashes count as one: Microsoft's generic client writes them where there is no parent.
+    """
+    segments = [segment for segment in path.split("/") if segment]
+    if len(segments) < 2:
         return None
     namespace, *rest = segments
     tail = rest.pop() if len(rest) % 2 else None
@@ -36,18 +40,19 @@ def parse_resource_path(path: str) -> ResourcePath | None:
 
 
 def parse_resource_id(text: str) -> ResourceId | None:
-    """A full resource id in a resource group, or None for anything else."""
+    """A full resource id: in a resource group, in the subscription, or the id of a group itself."""
     segments = text.split("/")
-    if len(segments) < 8 or segments[0] or not all(segments[1:]):
+    if len(segments) < 5 or segments[0] or not all(segments[1:]) or segments[1].lower() != "subscriptions":
         return None
-    _, subscriptions, subscription, groups, group, providers, *rest = segments
-    if (subscriptions.lower(), groups.lower(), providers.lower()) != (
-        "subscriptions",
-        "resourcegroups",
-        "providers",
-    ):
+    subscription, rest = segments[2], segments[3:]
+    group = ""
+    if rest[0].lower() == "resourcegroups":
+        group, rest = rest[1], rest[2:]
+        if not rest:
+            return ResourceId(subscription, "", RESOURCE_GROUP, (group,))
+    if rest[0].lower() != "providers":
         return None
-    path = parse_resource_path("/".join(rest))
+    path = parse_resource_path("/".join(rest[1:]))
     if path is None or path.tail is not None:
         return None
     return ResourceId(subscription, group, path.type, path.names)

@@ -10,8 +10,11 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
+from remora.localcloud.arm.built_in import DEPLOYMENT, RESOURCE_GROUP
 from remora.localcloud.arm.expressions import ExpressionError, calls_in, evaluate_node
+from remora.localcloud.arm.loops import checked_count
 from remora.localcloud.arm.paths import parse_resource_id, resource_id
+from remora.localcloud.arm.place import Place
 from remora.localcloud.arm.resource import ResourceId
 from remora.localcloud.arm.scope import Scope, is_list_function
 from remora.localcloud.arm.template import Template, TemplateResource
@@ -20,31 +23,63 @@ from remora.localcloud.state import Json
 
 @dataclass(frozen=True, slots=True)
 class PlannedResource:
-    """One resource to PUT once those it waits for are there. `waits_for` holds id keys, in order."""
+    """One resource to PUT once those it waits for are there. `waits_for` holds id keys, in order.
+
+    `scope` evaluates the body: it knows which round of a loop this is.
+    """
 
     id: ResourceId
     api_version: str
     location: str | None
     body: Json
     waits_for: tuple[str, ...]
+    scope: Scope
+
+    @property
+    def is_deployment(self) -> bool:
+        return self.id.type.lower() == DEPLOYMENT.lower()
+
+    @property
+    def is_resource_group(self) -> bool:
+        return self.id.type.lower() == RESOURCE_GROUP.lower()
 
 
 class Names:
-    """Finds a resource of the template by id, by type/name, by name or by symbol."""
+    """Finds resources of the template by id, by type/name, by name, by symbol or by the name of a loop."""
 
     def __init__(self) -> None:
         self._ids: dict[str, ResourceId] = {}
+        self._loops: dict[str, list[ResourceId]] = {}
 
-    def add(self, resource: TemplateResource, identity: ResourceId) -> None:
+    def add(self, resource: TemplateResource, identity: ResourceId, index: int) -> None:
         """Every way to call it; a bare name that two resources share means the first."""
         full_name = "/".join(identity.names)
-        for alias in (str(identity), f"{identity.type}/{full_name}", full_name, resource.symbol):
+        symbol = resource.symbol
+        if resource.loop is not None:
+            for name in {resource.loop.name.lower(), (symbol or resource.loop.name).lower()}:
+                self._loops.setdefault(name, []).append(identity)
+            symbol = None if symbol is None else f"{symbol}[{index}]"
+        for alias in (str(identity), f"{identity.type}/{full_name}", full_name, symbol):
             if alias is not None:
                 self._ids.setdefault(alias.lower(), identity)
 
     def find(self, text: str) -> ResourceId | None:
         """The resource that a text names: of this template, or any full id."""
         return self._ids.get(text.lower()) or parse_resource_id(text)
+
+    def add_loop(self, resource: TemplateResource) -> None:
+        """A loop is known by its name and its symbol, even where it runs no round."""
+        if resource.loop is not None:
+            for name in (resource.loop.name, resource.symbol or ""):
+                self._loops.setdefault(name.lower(), [])
+
+    def find_all(self, text: str) -> list[ResourceId] | None:
+        """The same, or every round of the loop of that name."""
+        found = self._loops.get(text.lower())
+        if found is not None:
+            return found
+        one = self.find(text)
+        return None if one is None else [one]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +112,37 @@ class Plan:
         }
 
 
-def make_plan(template: Template, scope: Scope, subscription: str, group: str) -> Plan:
+@dataclass(frozen=True, slots=True)
+class _Instance:
+    """A resource of the template in one round of its loop, if it has one."""
+
+    resource: TemplateResource
+    id: ResourceId
+    scope: Scope
+    after: tuple[str, ...]
+    """Keys of the batch before it."""
+
+
+def make_plan(template: Template, scope: Scope, place: Place) -> Plan:
     """Raises ExpressionError for anything that could never be deployed."""
     names = Names()
-    wanted: dict[str, tuple[TemplateResource, ResourceId]] = {}
+    wanted: dict[str, _Instance] = {}
     skipped: set[str] = set()
     for resource in template.resources:
-        identity = _identity(resource, scope, subscription, group)
-        names.add(resource, identity)
-        if resource.existing or not _condition(resource, scope):
-            skipped.add(identity.key)
-        elif identity.key in wanted:
-            raise ExpressionError(
-                f"The resource '{identity}' at line '1' and column '1' is defined multiple times in a"
-                " template. Please see https://aka.ms/arm-syntax-resources for usage details."
-            )
-        else:
-            wanted[identity.key] = (resource, identity)
+        names.add_loop(resource)
+        for index, instance in enumerate(_instances(resource, scope, place)):
+            names.add(resource, instance.id, index)
+            if resource.existing or not _condition(resource, instance.scope):
+                skipped.add(instance.id.key)
+            elif instance.id.key in wanted:
+                raise ExpressionError(
+                    f"The resource '{instance.id}' at line '1' and column '1' is defined multiple times in a"
+                    " template. Please see https://aka.ms/arm-syntax-resources for usage details."
+                )
+            else:
+                wanted[instance.id.key] = instance
     known = wanted.keys() | skipped
-    planned = [_planned(resource, identity, scope, names, known) for resource, identity in wanted.values()]
+    planned = [_planned(instance, names, known) for instance in wanted.values()]
     return Plan(tuple(_ordered(planned, skipped)), names)
 
 
@@ -103,15 +150,59 @@ def _brief(identity: ResourceId) -> Json:
     return {"id": str(identity), "resourceType": identity.type, "resourceName": "/".join(identity.names)}
 
 
-def _identity(resource: TemplateResource, scope: Scope, subscription: str, group: str) -> ResourceId:
+def _instances(resource: TemplateResource, scope: Scope, place: Place) -> Iterator[_Instance]:
+    loop = resource.loop
+    if loop is None:
+        yield _Instance(resource, _identity(resource, scope, place), scope, ())
+        return
+    where = f"resource '{resource.name}'"
+    count = checked_count(scope.evaluate(loop.count), where)
+    size = count if loop.batch is None else max(1, checked_count(scope.evaluate(loop.batch), where))
+    former: tuple[str, ...] = ()
+    batch: list[str] = []
+    for index in range(count):
+        if len(batch) == size:
+            former, batch = tuple(batch), []
+        inside = scope.with_loops(**{"": index, loop.name: index})
+        identity = _identity(resource, inside, place)
+        batch.append(identity.key)
+        yield _Instance(resource, identity, inside, former)
+
+
+def _identity(resource: TemplateResource, scope: Scope, place: Place) -> ResourceId:
     name = scope.evaluate(resource.name)
-    found = resource_id(subscription, group, resource.type, name) if isinstance(name, str) else None
-    if found is None:
+    subscription, group = place.subscription, place.group
+    if resource.subscription is not None:
+        subscription, group = scope.evaluate(resource.subscription), ""
+    if resource.group is not None:
+        group = scope.evaluate(resource.group)
+    if not isinstance(group, str) or not isinstance(subscription, str):
+        raise ExpressionError(f"The 'resourceGroup' and 'subscriptionId' of '{name}' must be strings.")
+    is_group = resource.type.lower() == RESOURCE_GROUP.lower()
+    found = resource_id(subscription, "" if is_group else group, resource.type, str(name))
+    if found is None or not isinstance(name, str):
         raise ExpressionError(
             f"The template resource '{name}' for type '{resource.type}' has incorrect segment lengths. A"
             " nested resource type must have identical number of segments as its resource name."
         )
+    if subscription != place.subscription:
+        raise ExpressionError(f"The subscription '{subscription}' of the resource '{name}' is not this one.")
+    if not resource.existing:
+        _check_level(found, place)
     return found
+
+
+def _check_level(identity: ResourceId, place: Place) -> None:
+    """Groups belong to the subscription, all else to a group; deployments can be nested in both."""
+    level = "resource group" if place.group else "subscription"
+    is_group = identity.type.lower() == RESOURCE_GROUP.lower()
+    if identity.type.lower() == DEPLOYMENT.lower() or is_group != bool(place.group):
+        return
+    raise ExpressionError(
+        f"The template resource '{identity.name}' of type '{identity.type}' cannot be deployed to a"
+        f" {level}; a nested deployment can have another scope. Please see"
+        " https://aka.ms/arm-deployment for usage details."
+    )
 
 
 def _condition(resource: TemplateResource, scope: Scope) -> bool:
@@ -121,40 +212,51 @@ def _condition(resource: TemplateResource, scope: Scope) -> bool:
     return value
 
 
-def _planned(
-    resource: TemplateResource, identity: ResourceId, scope: Scope, names: Names, known: Set[str]
-) -> PlannedResource:
-    waits_for: dict[str, None] = {}
+def _planned(instance: _Instance, names: Names, known: Set[str]) -> PlannedResource:
+    resource, scope = instance.resource, instance.scope
+    waits_for = dict.fromkeys(instance.after)
     for text in resource.depends_on:
-        key = _dependency(scope.evaluate(text), names)
-        if key not in known:
+        target = scope.evaluate(text)
+        found = names.find_all(target) if isinstance(target, str) else None
+        keys = [identity.key for identity in found or ()]
+        if found is None or not set(keys) <= known:
             raise ExpressionError(
-                f"The resource '{scope.evaluate(text)}' is not defined in the template. Please see"
+                f"The resource '{target}' is not defined in the template. Please see"
                 " https://aka.ms/arm-syntax for usage details."
             )
-        waits_for[key] = None
-    waits_for.update((key, None) for key in _implied(resource.body, scope, names) if key in known)
-    waits_for.pop(identity.key, None)
+        waits_for.update(dict.fromkeys(keys))
+    waits_for.update((key, None) for key in _implied(resource, scope, names) if key in known)
+    waits_for.pop(instance.id.key, None)
     location = scope.evaluate(resource.body.get("location"))
-    return PlannedResource(identity, resource.api_version, location, resource.body, tuple(waits_for))
+    return PlannedResource(
+        instance.id, resource.api_version, location, resource.body, tuple(waits_for), scope
+    )
 
 
-def _dependency(text: Any, names: Names) -> str:
-    found = names.find(text) if isinstance(text, str) else None
-    return found.key if found is not None else ""
-
-
-def _implied(body: Json, scope: Scope, names: Names) -> Iterator[str]:
+def _implied(resource: TemplateResource, scope: Scope, names: Names) -> Iterator[str]:
     """Resources that the body looks at with reference() or list…()."""
-    for call in calls_in(body):
-        if call.arguments and (call.name == "reference" or is_list_function(call.name)):
+    for call in calls_in(seen_from_outside(resource.body)):
+        if call.arguments and (call.name in ("reference", "references") or is_list_function(call.name)):
             try:
                 target = evaluate_node(call.arguments[0], scope.call)
             except ExpressionError:
                 continue  # the target is itself computed from a deployed resource
-            found = names.find(target) if isinstance(target, str) else None
-            if found is not None:
-                yield found.key
+            if isinstance(target, str):
+                yield from (found.key for found in names.find_all(target) or ())
+
+
+def seen_from_outside(body: Json) -> Json:
+    """A resource's body without the template of a nested deployment that is evaluated on its own."""
+    properties: Any = body.get("properties")
+    if not is_inner(properties):
+        return body
+    return {**body, "properties": {key: item for key, item in properties.items() if key != "template"}}
+
+
+def is_inner(properties: Any) -> bool:
+    """Whether a nested deployment's template sees its own parameters, rather than all around it."""
+    options = properties.get("expressionEvaluationOptions") if isinstance(properties, dict) else None
+    return isinstance(options, dict) and str(options.get("scope", "")).lower() == "inner"
 
 
 def _ordered(planned: Sequence[PlannedResource], skipped: Set[str]) -> Iterator[PlannedResource]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from remora.localcloud.arm.built_in import BUILT_IN_TYPES, NAMESPACE
 from remora.localcloud.arm.resource import ArmError, ResourceHandler, Service, VirtualHandler
 
 
@@ -11,7 +12,9 @@ class Registry:
     """The handlers of all services, by type."""
 
     def __init__(self, services: Sequence[Service]) -> None:
-        self._namespaces = {service.namespace.lower(): service.namespace for service in services}
+        names = (NAMESPACE, *(service.namespace for service in services))
+        self._namespaces = {name.lower(): name for name in names}
+        self._built_in = {full_type.lower(): full_type for full_type in BUILT_IN_TYPES}
         self._stored = {handler.type.lower(): handler for service in services for handler in service.handlers}
         self._virtual = {
             handler.type.lower(): handler for service in services for handler in service.virtual_handlers
@@ -28,8 +31,8 @@ class Registry:
         return self._namespaces[name.lower()]
 
     def types(self, namespace: str) -> list[str]:
-        """The full types of a namespace, stored ones first."""
-        spelled = [handler.type for handler in self._stored.values()]
+        """The full types of a namespace, derived ones last."""
+        spelled = [*self._built_in.values(), *(handler.type for handler in self._stored.values())]
         spelled += [handler.type for handler in self._virtual.values()]
         return [full_type for full_type in spelled if full_type.split("/")[0].lower() == namespace.lower()]
 
@@ -38,6 +41,8 @@ class Registry:
         handler = self._stored.get(full_type.lower()) or self._virtual.get(full_type.lower())
         if handler is not None:
             return handler.type
+        if full_type.lower() in self._built_in:
+            return self._built_in[full_type.lower()]
         namespace, _, rest = full_type.partition("/")
         raise ArmError(
             404,

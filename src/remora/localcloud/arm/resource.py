@@ -5,14 +5,16 @@ ARM (routing, storing, long-running operations) knows no service; a service know
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from starlette.routing import BaseRoute
 
 from remora.localcloud.state import Json
+
+_RESOURCE_GROUP = "microsoft.resources/resourcegroups"
 
 
 class ArmError(Exception):
@@ -48,7 +50,8 @@ class ResourceId:
     """`/subscriptions/{}/resourceGroups/{}/providers/{namespace}/{type}/{name}[/{type}/{name}…]`.
 
     `type` is the full type ("Microsoft.App/managedEnvironments/storages"), with one name for each
-    segment after the namespace. Spelling is kept; `key` is what ids are compared by.
+    segment after the namespace. Spelling is kept; `key` is what ids are compared by. Without a group it
+    is the subscription's: a resource group, or a deployment to the subscription.
     """
 
     subscription: str
@@ -58,12 +61,16 @@ class ResourceId:
 
     def __str__(self) -> str:
         namespace, *types = self.type.split("/")
+        if self.type.lower() == _RESOURCE_GROUP:
+            return f"/subscriptions/{self.subscription}/resourceGroups/{self.name}"
         pairs = "".join(f"/{kind}/{name}" for kind, name in zip(types, self.names, strict=True))
         return f"{self.group_id}/providers/{namespace}{pairs}"
 
     @property
     def group_id(self) -> str:
-        return f"/subscriptions/{self.subscription}/resourceGroups/{self.group}"
+        """The resource group's id, or the subscription's."""
+        subscription = f"/subscriptions/{self.subscription}"
+        return f"{subscription}/resourceGroups/{self.group}" if self.group else subscription
 
     @property
     def key(self) -> str:
@@ -118,6 +125,14 @@ class ResourceHandler(Protocol):
 
     async def action(self, resource_id: ResourceId, stored: Json, name: str, body: Json) -> Json | str | None:
         """POST …/{name} (lower-cased), e.g. listkeys. Raises ArmError 404 for an unknown action."""
+
+
+@runtime_checkable
+class DiscoveringHandler(ResourceHandler, Protocol):
+    """A stored type whose resources also come and go without ARM, as shares do by the Files API."""
+
+    def discover(self, parent: ResourceId) -> Mapping[str, Json]:
+        """What is there at this moment below a parent: the document of each name that ARM may not know."""
 
 
 class VirtualHandler(Protocol):

@@ -11,9 +11,11 @@ from remora.localcloud.arm.groups import Groups
 from remora.localcloud.arm.locations import LOCATIONS, normal_location
 from remora.localcloud.arm.operations import IN_PROGRESS, Operation, Operations
 from remora.localcloud.arm.paths import parse_resource_id
+from remora.localcloud.arm.registrations import Registrations
 from remora.localcloud.arm.registry import Registry
-from remora.localcloud.arm.resource import ArmError, ResourceHandler, ResourceId, Wire
+from remora.localcloud.arm.resource import ArmError, DiscoveringHandler, ResourceHandler, ResourceId, Wire
 from remora.localcloud.arm.store import Record, ResourceStore
+from remora.localcloud.arm.tags import checked_tags
 from remora.localcloud.state import Json
 
 _NAME = re.compile(r"(?!\.{1,2}$)[\w().-]{1,260}")
@@ -42,9 +44,15 @@ class Resources:
     """All stored resources of the subscription."""
 
     def __init__(
-        self, registry: Registry, store: ResourceStore, operations: Operations, groups: Groups
+        self,
+        registry: Registry,
+        store: ResourceStore,
+        operations: Operations,
+        groups: Groups,
+        registrations: Registrations,
     ) -> None:
         self._registry = registry
+        self._registrations = registrations
         self._store = store
         self._operations = operations
         self._groups = groups
@@ -54,25 +62,36 @@ class Resources:
     async def put(self, resource_id: ResourceId, body: Json) -> Change:
         """Create or replace. Raises ArmError where the resource is refused."""
         handler = self._stored_handler(resource_id)
-        existing = self._store.get(resource_id)
+        self._registrations.require(resource_id.type)
+        existing = self._record(resource_id)
         identity = existing.id if existing else self._new_id(resource_id, handler)
         self._groups.require_open(identity.group)
         self._refuse_while_busy(identity)
-        body = self._with_location(identity, body, existing)
+        body = self._with_location(identity, _checked(body), existing)
         return await self._change(handler, identity, body, existing, handler.put_wire)
+
+    def preview(self, resource_id: ResourceId, body: Json) -> Json:
+        """What a PUT would make, as GET would return it; nothing is changed. Raises ArmError."""
+        handler = self._stored_handler(resource_id)
+        record = self._record(resource_id)
+        identity = record.id if record else resource_id
+        existing = copy.deepcopy(record.document) if record else None
+        located = self._with_location(identity, _checked(copy.deepcopy(body)), record)
+        document = handler.accept(identity, located, existing)
+        return handler.show(identity, document) if record else document
 
     async def patch(self, resource_id: ResourceId, body: Json) -> Change:
         """Merge: null removes a property, an array replaces."""
         handler = self._stored_handler(resource_id)
         existing = self.require(resource_id)
         self._refuse_while_busy(existing.id)
-        merged = _merged(copy.deepcopy(existing.document), body)
+        merged = _merged(copy.deepcopy(existing.document), _checked(body))
         return await self._change(handler, existing.id, merged, existing, handler.patch_wire)
 
     async def delete(self, resource_id: ResourceId) -> tuple[bool, Operation | None]:
         """Remove it and what is below it. The answer: whether it existed, and the operation at work."""
         handler = self._stored_handler(resource_id)
-        record = self._store.get(resource_id)
+        record = self._record(resource_id)
         if record is None:
             return False, None
         if handler.delete_wire is Wire.SYNC:
@@ -82,7 +101,7 @@ class Resources:
 
     def require(self, resource_id: ResourceId) -> Record:
         """The record. Raises ArmError 404, telling apart a missing group and a missing resource."""
-        record = self._store.get(resource_id)
+        record = self._record(resource_id)
         if record is not None:
             return record
         self._groups.require(resource_id.group)
@@ -114,6 +133,7 @@ class Resources:
         virtual = self._registry.virtual(full_type)
         if virtual is not None:
             return virtual.list(identity)
+        self._adopt(identity, full_type)
         return [self.show(record) for record in self._store.of_type(str(identity), full_type)]
 
     def list_top(self, scope: str) -> list[Json]:
@@ -175,13 +195,35 @@ class Resources:
 
     async def _run_delete(self, operation: Operation) -> None:
         identity = parse_resource_id(operation.target)
-        record = self._store.get(identity) if identity else None
+        record = self._record(identity) if identity else None
         if record is not None:
             await self.remove(record)
 
+    def _record(self, resource_id: ResourceId) -> Record | None:
+        parent = resource_id.parent
+        if parent is not None:
+            self._adopt(parent, resource_id.type)
+        return self._store.get(resource_id)
+
+    def _adopt(self, parent: ResourceId, full_type: str) -> None:
+        """Take note of what came and went below a parent without ARM being asked."""
+        handler = self._registry.stored(full_type)
+        owner = self._store.get(parent) if isinstance(handler, DiscoveringHandler) else None
+        if owner is None or not isinstance(handler, DiscoveringHandler):
+            return
+        found = handler.discover(owner.id)
+        known = {record.id.name: record for record in self._store.of_type(str(owner.id), full_type)}
+        for name, document in found.items():
+            if name not in known:
+                kind = handler.type.rpartition("/")[2]
+                self._store.put(Record(owner.id.child(kind, name), document, created=True))
+        for name, record in known.items():
+            if name not in found:
+                self._store.delete(record.id)
+
     def _target(self, operation: Operation) -> Record:
         identity = parse_resource_id(operation.target)
-        record = self._store.get(identity) if identity else None
+        record = self._record(identity) if identity else None
         if record is None:
             raise ArmError(404, "ResourceNotFound", f"The resource '{operation.target}' is gone.")
         return record
@@ -200,7 +242,7 @@ class Resources:
         names = resource_id.names
         parent = resource_id.parent
         if parent is not None:
-            record = self._store.get(parent)
+            record = self._record(parent)
             if record is None or not record.created:
                 raise ArmError(
                     404,
@@ -261,6 +303,16 @@ class Resources:
                 f" '{location}'. Please select a new resource name.",
             )
         return {**body, "location": location}
+
+
+def _checked(body: Json) -> Json:
+    """What holds for every type: properties are an object, tags are texts. Raises ArmError 400."""
+    checked_tags(body)
+    if not isinstance(body.get("properties") or {}, dict):
+        raise ArmError(
+            400, "InvalidRequestContent", "The request content was invalid: 'properties' is no object."
+        )
+    return body
 
 
 def _not_found(resource_id: ResourceId) -> ArmError:

@@ -1,31 +1,34 @@
-"""What an expression of one deployment can see: its parameters, variables, resource group, other resources.
+"""What an expression of one deployment can see: its parameters, variables, loops, other resources.
 
 Parameters and variables are evaluated when first asked for, since they may refer to each other.
 """
 
 from __future__ import annotations
 
+import copy
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from remora.localcloud.arm.expressions import Call, ExpressionError, Node, evaluate
+from remora.localcloud.arm.date_functions import written
+from remora.localcloud.arm.expressions import (
+    Call,
+    ExpressionError,
+    Literal,
+    Node,
+    NotDeployedYetError,
+    evaluate_key,
+    evaluate_node,
+    evaluate_text,
+)
 from remora.localcloud.arm.functions import FUNCTIONS, call_function
+from remora.localcloud.arm.ids import ID_FUNCTIONS
+from remora.localcloud.arm.loops import Loop, checked_count, value_loops
+from remora.localcloud.arm.surroundings import ENVIRONMENT, Surroundings
 from remora.localcloud.state import Json
 
 Evaluator = Callable[[Node], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """Where a deployment happens."""
-
-    subscription: Json
-    tenant_id: str
-    group: Json
-    deployment_name: str
 
 
 class Runtime(Protocol):
@@ -34,7 +37,10 @@ class Runtime(Protocol):
     def reference(self, target: str, full: bool) -> Any:
         """The properties of a resource (or all of it), by id, name or symbol. Raises ExpressionError."""
 
-    def list_action(self, target: str, action: str) -> Any:
+    def references(self, target: str, full: bool) -> list[Any]:
+        """The same for every resource of a loop, by its name or symbol."""
+
+    def list_action(self, target: str, action: str, body: Json) -> Any:
         """What POST …/{action} answers."""
 
 
@@ -42,54 +48,69 @@ class Scope:
     """Evaluates template values. Without a runtime, `reference` and `list…` are errors."""
 
     def __init__(
-        self, surroundings: Surroundings, *, parameters: Json, defaults: Json, variables: Json
+        self,
+        surroundings: Surroundings,
+        *,
+        parameters: Json,
+        defaults: Json,
+        variables: Json,
+        functions: Json | None = None,
     ) -> None:
-        self._surroundings = surroundings
+        self.surroundings = surroundings
+        self.loops: dict[str, int] = {}
+        """Indexes by the loop's name; "" is the one that `copyIndex()` means."""
         self._parameters = dict(parameters)
         self._defaults = defaults
-        self._variables = variables
+        loops = value_loops(variables.get("copy")) or []
+        self._variables = {**variables, **{loop.name: loop for loop in loops}}
+        self._own_functions = functions or {}
         self._known_variables: Json = {}
+        self._lambda_variables: Json = {}
         self._evaluating: list[str] = []
         self._runtime: Runtime | None = None
-        self._functions: dict[str, Callable[[list[Any]], Any]] = {
-            "parameters": lambda arguments: self.parameter(_one_string("parameters", arguments)),
-            "variables": self._variable,
-            "resourcegroup": lambda _: surroundings.group,
-            "subscription": lambda _: surroundings.subscription,
-            "tenant": lambda _: {"tenantId": surroundings.tenant_id},
-            "deployment": lambda _: {"name": surroundings.deployment_name},
-            "resourceid": self._resource_id,
-            "subscriptionresourceid": self._subscription_resource_id,
-            "reference": self._reference,
-            "newguid": lambda _: self._only_in_default("newGuid", str(uuid.uuid4())),
-            "utcnow": self._utc_now,
-        }
 
     def with_runtime(self, runtime: Runtime) -> Scope:
         """The same scope, able to look at deployed resources."""
-        other = Scope(
-            self._surroundings,
-            parameters=self._parameters,
-            defaults=self._defaults,
-            variables=self._variables,
-        )
+        other = copy.copy(self)
         other._runtime = runtime
         return other
 
+    def with_loops(self, **indexes: int) -> Scope:
+        """The same scope, inside of loops."""
+        other = copy.copy(self)
+        other.loops = {**self.loops, **indexes}
+        return other
+
     def evaluate(self, value: Any) -> Any:
-        """`value` with its expressions replaced. Raises ExpressionError."""
-        return evaluate(value, self.call)
+        """`value` with expressions replaced and loops unrolled, at any depth. Raises ExpressionError."""
+        if isinstance(value, str):
+            return evaluate_text(value, self.call)
+        if isinstance(value, list):
+            return [self.evaluate(item) for item in value]
+        if isinstance(value, dict):
+            return self._object(value)
+        return value
+
+    def repeat(self, loop: Loop, where: str) -> list[Any]:
+        """A loop's input, once for each index."""
+        count = checked_count(self.evaluate(loop.count), where)
+        return [self.with_loops(**{loop.name: index}).evaluate(loop.input) for index in range(count)]
 
     def call(self, call: Call, evaluate_argument: Evaluator) -> Any:
         """The value of one function call; `if` evaluates only the branch that it takes."""
-        if call.name == "if":
-            return self._if(call, evaluate_argument)
+        lazy = _LAZY_FUNCTIONS.get(call.name)
+        if lazy is not None:
+            return lazy(self, call, evaluate_argument)
         arguments = [evaluate_argument(argument) for argument in call.arguments]
-        own = self._functions.get(call.name)
+        own = _SCOPE_FUNCTIONS.get(call.name)
         if own is not None:
-            return own(arguments)
+            return own(self, arguments)
+        if call.name in ID_FUNCTIONS:
+            return ID_FUNCTIONS[call.name](self.surroundings.place, _strings(call.name, arguments))
         if is_list_function(call.name):
             return self._list(call.name, arguments)
+        if "." in call.name:
+            return self._own_function(call.name, arguments)
         return call_function(call.name, arguments)
 
     def parameter(self, name: str) -> Any:
@@ -106,14 +127,15 @@ class Scope:
         self._parameters[defined] = self._guarded(f"parameter '{defined}'", self._defaults[defined])
         return self._parameters[defined]
 
-    @staticmethod
-    def _if(call: Call, evaluate_argument: Evaluator) -> Any:
-        if len(call.arguments) != 3:
-            raise ExpressionError("The template function 'if' takes three arguments.")
-        condition = evaluate_argument(call.arguments[0])
-        if not isinstance(condition, bool):
-            raise ExpressionError("The first argument of the template function 'if' must be a boolean.")
-        return evaluate_argument(call.arguments[1 if condition else 2])
+    def _object(self, value: Json) -> Json:
+        result: Json = {}
+        for key, item in value.items():
+            loops = value_loops(item) if key.lower() == "copy" else None
+            if loops is None:
+                result[evaluate_key(key, self.call)] = self.evaluate(item)
+            for loop in loops or ():
+                result[loop.name] = self.repeat(loop, f"property '{loop.name}'")
+        return result
 
     def _variable(self, arguments: list[Any]) -> Any:
         name = _one_string("variables", arguments)
@@ -134,60 +156,64 @@ class Scope:
         if what in self._evaluating:
             raise ExpressionError(f"The template {what} refers to itself: {' → '.join(self._evaluating)}.")
         self._evaluating.append(what)
-        runtime, self._runtime = self._runtime, None
+        outside = copy.copy(self)
+        outside._runtime, outside.loops, outside._lambda_variables = None, {}, {}
         try:
-            return self.evaluate(value)
+            return outside.repeat(value, what) if isinstance(value, Loop) else outside.evaluate(value)
         finally:
-            self._runtime = runtime
             self._evaluating.pop()
 
-    def _resource_id(self, arguments: list[Any]) -> str:
-        """resourceId([subscription, [group,]] type, name…)."""
-        values = _strings("resourceId", arguments)
-        at = next((index for index, value in enumerate(values) if "/" in value), None)
-        if at is None or at > 2:
-            raise ExpressionError(
-                "Unable to evaluate template language function 'resourceId': a resource type such as"
-                " 'Microsoft.App/containerApps' is expected."
-            )
-        before = values[:at]
-        subscription = before[0] if at == 2 else self._surroundings.subscription["subscriptionId"]
-        group = before[-1] if before else self._surroundings.group["name"]
-        return f"/subscriptions/{subscription}/resourceGroups/{group}" + _provider_path(
-            values[at], values[at + 1 :]
+    def _own_function(self, name: str, arguments: list[Any]) -> Any:
+        """A function of the template's `functions`: it sees its arguments and nothing else."""
+        function = self._own_functions.get(name)
+        if function is None:
+            return call_function(name, arguments)  # which says that there is none
+        names = [parameter["name"] for parameter in function.get("parameters") or ()]
+        if len(names) != len(arguments):
+            raise ExpressionError(f"The template function '{name}' takes {len(names)} argument(s).")
+        what = f"function '{name}'"
+        if what in self._evaluating:
+            raise ExpressionError(f"The template {what} calls itself, which is not supported.")
+        inside = Scope(
+            self.surroundings,
+            parameters=dict(zip(names, arguments, strict=True)),
+            defaults={},
+            variables={},
+            functions=self._own_functions,
         )
-
-    def _subscription_resource_id(self, arguments: list[Any]) -> str:
-        values = _strings("subscriptionResourceId", arguments)
-        at = 0 if "/" in values[0] else 1
-        subscription = values[0] if at else self._surroundings.subscription["subscriptionId"]
-        return f"/subscriptions/{subscription}" + _provider_path(values[at], values[at + 1 :])
+        inside._evaluating = [*self._evaluating, what]
+        return inside.evaluate(function["output"].get("value"))
 
     def _reference(self, arguments: list[Any]) -> Any:
         values = _strings("reference", arguments)
-        if not 1 <= len(values) <= 3:
-            raise ExpressionError("The template function 'reference' takes one to three arguments.")
         runtime = self._need_runtime("reference")
-        return runtime.reference(values[0], full=len(values) == 3 and values[2].lower() == "full")
+        return runtime.reference(values[0], full=values[-1].lower() == "full")
+
+    def _references(self, arguments: list[Any]) -> Any:
+        values = _strings("references", arguments)
+        runtime = self._need_runtime("references")
+        return runtime.references(values[0], full=values[-1].lower() == "full")
 
     def _list(self, name: str, arguments: list[Any]) -> Any:
         if not 2 <= len(arguments) <= 3:
             raise ExpressionError(f"The template function '{name}' takes two or three arguments.")
         values = _strings(name, arguments[:2])
-        return self._need_runtime(name).list_action(values[0], name)
+        body = arguments[2] if len(arguments) == 3 else {}
+        if not isinstance(body, dict):
+            raise ExpressionError(f"The third argument of the template function '{name}' must be an object.")
+        return self._need_runtime(name).list_action(values[0], name, body)
 
     def _need_runtime(self, name: str) -> Runtime:
         if self._runtime is None:
-            raise ExpressionError(
+            raise NotDeployedYetError(
                 f"The template function '{name}' is not expected at this location. Please see"
                 " https://aka.ms/arm-functions for usage details."
             )
         return self._runtime
 
     def _utc_now(self, arguments: list[Any]) -> Any:
-        if arguments:
-            raise ExpressionError("The format of 'utcNow' is not supported by the local cloud.")
-        return self._only_in_default("utcNow", datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"))
+        letters = _strings("utcNow", arguments) if arguments else []
+        return self._only_in_default("utcNow", written(datetime.now(UTC), *letters))
 
     def _only_in_default(self, name: str, value: str) -> str:
         if not any(what.startswith("parameter ") for what in self._evaluating):
@@ -197,10 +223,108 @@ class Scope:
             )
         return value
 
+    def _copy_index(self, arguments: list[Any]) -> int:
+        """copyIndex([loop], [offset])."""
+        name = arguments[0] if arguments and isinstance(arguments[0], str) else ""
+        offset = arguments[-1] if arguments and isinstance(arguments[-1], int) else 0
+        found = _find(self.loops, name)
+        if found is None:
+            raise ExpressionError(
+                f"The template function 'copyIndex' is not expected at this location: there is no loop"
+                f" '{name}' around it. Please see https://aka.ms/arm-copy for usage details."
+            )
+        return self.loops[found] + offset
+
+    def _lambda_variable(self, arguments: list[Any]) -> Any:
+        name = _one_string("lambdaVariables", arguments)
+        if name not in self._lambda_variables:
+            raise ExpressionError(f"The lambda variable '{name}' is not found.")
+        return self._lambda_variables[name]
+
+
+class _Lambda:
+    """`lambda('x', …, body)`: the body's value for given values of the variables."""
+
+    def __init__(self, scope: Scope, names: list[str], body: Node) -> None:
+        self.arity = len(names)
+        self._scope = scope
+        self._names = names
+        self._body = body
+
+    def __call__(self, *values: Any) -> Any:
+        inside = copy.copy(self._scope)
+        given = dict(zip(self._names, values, strict=True))
+        inside._lambda_variables = {**self._scope._lambda_variables, **given}
+        value = evaluate_node(self._body, inside.call)
+        if callable(value):
+            raise ExpressionError("A lambda cannot give another lambda.")
+        return value
+
+
+def _if(_: Scope, call: Call, evaluate_argument: Evaluator) -> Any:
+    if len(call.arguments) != 3:
+        raise ExpressionError("The template function 'if' takes three arguments.")
+    condition = evaluate_argument(call.arguments[0])
+    if not isinstance(condition, bool):
+        raise ExpressionError("The first argument of the template function 'if' must be a boolean.")
+    return evaluate_argument(call.arguments[1 if condition else 2])
+
+
+def _and(_: Scope, call: Call, evaluate_argument: Evaluator) -> Any:
+    return _shortened("and", call, evaluate_argument, stop_at=False)
+
+
+def _or(_: Scope, call: Call, evaluate_argument: Evaluator) -> Any:
+    return _shortened("or", call, evaluate_argument, stop_at=True)
+
+
+def _shortened(name: str, call: Call, evaluate_argument: Evaluator, *, stop_at: bool) -> bool:
+    """`and` and `or` look no further than they must."""
+    if len(call.arguments) < 2:
+        raise ExpressionError(f"The template function '{name}' takes two or more arguments.")
+    for argument in call.arguments:
+        value = evaluate_argument(argument)
+        if not isinstance(value, bool):
+            raise ExpressionError(f"The arguments of the template function '{name}' must be booleans.")
+        if value is stop_at:
+            return stop_at
+    return not stop_at
+
+
+def _lambda(scope: Scope, call: Call, _: Evaluator) -> Any:
+    *names, body = call.arguments or (Literal(0),)
+    spelled = [name.value for name in names if isinstance(name, Literal) and isinstance(name.value, str)]
+    if len(spelled) != len(names):
+        raise ExpressionError("The variables of the template function 'lambda' must be strings.")
+    return _Lambda(scope, spelled, body)
+
+
+_LAZY_FUNCTIONS: dict[str, Callable[[Scope, Call, Evaluator], Any]] = {
+    "and": _and,
+    "if": _if,
+    "lambda": _lambda,
+    "or": _or,
+}
+_SCOPE_FUNCTIONS: dict[str, Callable[[Scope, list[Any]], Any]] = {
+    "copyindex": Scope._copy_index,
+    "deployment": lambda scope, _: scope.surroundings.deployment,
+    "environment": lambda _, __: ENVIRONMENT,
+    "lambdavariables": Scope._lambda_variable,
+    "newguid": lambda scope, _: scope._only_in_default("newGuid", str(uuid.uuid4())),
+    "parameters": lambda scope, arguments: scope.parameter(_one_string("parameters", arguments)),
+    "reference": Scope._reference,
+    "references": Scope._references,
+    "resourcegroup": lambda scope, _: scope.surroundings.resource_group(),
+    "subscription": lambda scope, _: scope.surroundings.subscription,
+    "tenant": lambda scope, _: {"tenantId": scope.surroundings.tenant_id},
+    "utcnow": Scope._utc_now,
+    "variables": Scope._variable,
+}
+
 
 def is_list_function(name: str) -> bool:
     """`listKeys`, `listSecrets` …: any name that starts with "list" is an action of a resource."""
-    return name.startswith("list") and name not in FUNCTIONS
+    return name.startswith("list") and name not in FUNCTIONS and "." not in name
 
 
 def _find(values: Mapping[str, Any], name: str) -> str | None:
@@ -221,14 +345,3 @@ def _strings(function: str, arguments: list[Any]) -> list[str]:
     if not arguments or not all(isinstance(argument, str) for argument in arguments):
         raise ExpressionError(f"The arguments of the template function '{function}' must be strings.")
     return arguments
-
-
-def _provider_path(full_type: str, names: list[str]) -> str:
-    namespace, *types = full_type.split("/")
-    if len(types) != len(names):
-        raise ExpressionError(
-            f"Unable to evaluate template language function 'resourceId': the type '{full_type}' requires"
-            f" '{len(types)}' resource name argument(s)."
-        )
-    pairs = "".join(f"/{kind}/{name}" for kind, name in zip(types, names, strict=True))
-    return f"/providers/{namespace}{pairs}"

@@ -1,16 +1,16 @@
-"""HTTP for what is above resources: subscriptions, tenants, regions, providers, resource groups."""
+"""HTTP for what is above resources: subscriptions, tenants, regions, resource groups."""
 
 from __future__ import annotations
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from remora.localcloud.arm.filters import filtered
 from remora.localcloud.arm.group_deletion import GroupDeletion
 from remora.localcloud.arm.groups import Groups
-from remora.localcloud.arm.http import AnyCaseRoute, own_url, read_json
+from remora.localcloud.arm.http import AnyCaseRoute, operation_result_url, read_json
 from remora.localcloud.arm.locations import LOCATIONS
 from remora.localcloud.arm.operations import IN_PROGRESS, Operations
-from remora.localcloud.arm.registry import Registry
 from remora.localcloud.arm.resource import ArmError
 from remora.localcloud.arm.resources import Resources
 from remora.localcloud.arm.subscription import Subscription
@@ -19,7 +19,6 @@ from remora.localcloud.state import Json
 _SUBSCRIPTION = "/subscriptions/{subscription}"
 _GROUP = "/subscriptions/{subscription}/resourceGroups/{group}"
 _RESULT = "/subscriptions/{subscription}/operationresults/{operation}"
-_API_VERSIONS = ("2026-01-01", "2025-07-01", "2024-03-01", "2023-11-02-preview", "2023-01-01", "2022-10-01")
 
 
 class SubscriptionRoutes:
@@ -29,27 +28,21 @@ class SubscriptionRoutes:
         self,
         *,
         subscription: Subscription,
-        registry: Registry,
         resources: Resources,
         operations: Operations,
         groups: Groups,
         group_deletion: GroupDeletion,
     ) -> None:
         self._subscription = subscription
-        self._registry = registry
         self._resources = resources
         self._operations = operations
         self._groups = groups
         self._group_deletion = group_deletion
-        providers = _SUBSCRIPTION + "/providers"
         self.routes = (
             AnyCaseRoute("/tenants", self.tenants, methods=["GET"]),
             AnyCaseRoute("/subscriptions", self.subscriptions, methods=["GET"]),
             AnyCaseRoute(_SUBSCRIPTION, self.get_subscription, methods=["GET"]),
             AnyCaseRoute(_SUBSCRIPTION + "/locations", self.locations, methods=["GET"]),
-            AnyCaseRoute(providers, self.providers, methods=["GET"]),
-            AnyCaseRoute(providers + "/{namespace}", self.provider, methods=["GET"]),
-            AnyCaseRoute(providers + "/{namespace}/register", self.provider, methods=["POST"]),
             AnyCaseRoute(_SUBSCRIPTION + "/resourceGroups", self.list_groups, methods=["GET"]),
             AnyCaseRoute(_SUBSCRIPTION + "/resources", self.list_resources, methods=["GET"]),
             AnyCaseRoute(_GROUP, self.put_group, methods=["PUT"]),
@@ -89,19 +82,10 @@ class SubscriptionRoutes:
         ]
         return JSONResponse({"value": regions})
 
-    async def providers(self, request: Request) -> Response:
-        self._require(request)
-        return JSONResponse({"value": [self._show_provider(name) for name in self._registry.namespaces]})
-
-    async def provider(self, request: Request) -> Response:
-        """GET and register: every provider is registered from the start."""
-        self._require(request)
-        namespace = self._registry.namespace(request.path_params["namespace"])
-        return JSONResponse(self._show_provider(namespace))
-
     async def list_groups(self, request: Request) -> Response:
         self._require(request)
-        return JSONResponse({"value": [self._groups.show(group) for group in self._groups.list()]})
+        groups = [self._groups.show(group) for group in self._groups.list()]
+        return JSONResponse({"value": filtered(groups, request.query_params)})
 
     async def put_group(self, request: Request) -> Response:
         group, is_new = self._groups.put(self._require(request), await read_json(request))
@@ -128,10 +112,10 @@ class SubscriptionRoutes:
         group = self._require(request)
         if group:
             scope = self._groups.show(self._groups.require(group))["id"]
-        return JSONResponse({"value": self._resources.list_top(scope)})
+        return JSONResponse({"value": filtered(self._resources.list_top(scope), request.query_params)})
 
     async def result(self, request: Request) -> Response:
-        """How the deletion of a group goes."""
+        """How the deletion of a group goes, or what a question with a late answer gave."""
         self._require(request)
         operation = self._operations.get(request.path_params["operation"])
         if operation is None:
@@ -140,11 +124,11 @@ class SubscriptionRoutes:
             return self._accepted(request, operation.id)
         if operation.error is not None:
             return JSONResponse({"error": operation.error}, status_code=operation.error_status)
-        return Response(status_code=200)
+        return Response(status_code=200) if operation.result is None else JSONResponse(operation.result)
 
     def _accepted(self, request: Request, operation_id: str) -> Response:
-        path = f"/subscriptions/{self._subscription.id}/operationresults/{operation_id}"
-        return Response(status_code=202, headers={"Location": own_url(request, path), "Retry-After": "0"})
+        headers = {"Location": operation_result_url(request, operation_id), "Retry-After": "0"}
+        return Response(status_code=202, headers=headers)
 
     def _require(self, request: Request) -> str:
         """The group's name in the path, if any, once the subscription is known to be ours."""
@@ -158,21 +142,4 @@ class SubscriptionRoutes:
             "state": "Enabled",
             "authorizationSource": "RoleBased",
             "subscriptionPolicies": policies,
-        }
-
-    def _show_provider(self, namespace: str) -> Json:
-        kinds = [
-            {
-                "resourceType": full_type.partition("/")[2],
-                "locations": list(LOCATIONS.values()),
-                "apiVersions": list(_API_VERSIONS),
-            }
-            for full_type in self._registry.types(namespace)
-        ]
-        return {
-            "id": f"/subscriptions/{self._subscription.id}/providers/{namespace}",
-            "namespace": namespace,
-            "registrationPolicy": "RegistrationRequired",
-            "registrationState": "Registered",
-            "resourceTypes": kinds,
         }

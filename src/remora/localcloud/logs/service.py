@@ -1,4 +1,4 @@
-"""Log Analytics workspaces as ARM resources: an id to send logs to and two keys."""
+"""Log Analytics workspaces: as ARM resources an id to send logs to and two keys, and what can be asked."""
 
 # ruff: noqa: ARG002 — handlers answer to one seam, whether or not they need all that it hands them
 from __future__ import annotations
@@ -7,15 +7,17 @@ import base64
 import re
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from starlette.routing import BaseRoute
 
 from remora.localcloud.arm.resource import ArmError, ResourceHandler, ResourceId, VirtualHandler, Wire
 from remora.localcloud.arm.timestamps import now_text
+from remora.localcloud.logs.query import LogQuery, LogSource
 from remora.localcloud.state import Json, State
 
 _KIND = "workspace-keys"
+_CUSTOMERS = "workspace-customers"  # customer id → resource id
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{2,61}[A-Za-z0-9]")
 
 
@@ -24,10 +26,13 @@ class LogsService:
 
     namespace = "Microsoft.OperationalInsights"
     virtual_handlers: Sequence[VirtualHandler] = ()
-    routes: Sequence[BaseRoute] = ()
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, source: LogSource, accepts: Callable[[str], bool]) -> None:
+        """`source` has the rows; `accepts` says whether a bearer token may read them."""
         self.handlers: Sequence[ResourceHandler] = (WorkspaceHandler(state),)
+        self.routes: Sequence[BaseRoute] = LogQuery(
+            source, accepts=accepts, exists=lambda customer: state.get(_CUSTOMERS, customer) is not None
+        ).routes
 
     async def start(self) -> None:
         """Nothing runs."""
@@ -56,7 +61,11 @@ class WorkspaceHandler:
                 " not at the ends.",
             )
         former = (existing or {}).get("properties") or _defaults()
-        given = {key: value for key, value in (body.get("properties") or {}).items() if value is not None}
+        sent = body.get("properties") or {}
+        if not isinstance(sent, dict):
+            message = "The request content was invalid and could not be deserialized: 'properties' must be"
+            raise ArmError(400, "InvalidRequestContent", f"{message} an object.")
+        given = {key: value for key, value in sent.items() if value is not None}
         fixed = {"customerId": former["customerId"], "createdDate": former["createdDate"]}
         return {
             "location": body.get("location") or (existing or {}).get("location"),
@@ -68,6 +77,8 @@ class WorkspaceHandler:
         if self._state.get(_KIND, resource_id.key) is None:
             keys = {"primarySharedKey": _new_key(), "secondarySharedKey": _new_key()}
             self._state.put(_KIND, resource_id.key, keys)
+        customer = stored["properties"]["customerId"]
+        self._state.put(_CUSTOMERS, customer, {"id": str(resource_id)})
         return {**stored, "properties": {**stored["properties"], "provisioningState": "Succeeded"}}
 
     def show(self, resource_id: ResourceId, stored: Json) -> Json:
@@ -75,6 +86,7 @@ class WorkspaceHandler:
 
     async def delete(self, resource_id: ResourceId, stored: Json) -> None:
         self._state.delete(_KIND, resource_id.key)
+        self._state.delete(_CUSTOMERS, stored["properties"]["customerId"])
 
     async def action(
         self,

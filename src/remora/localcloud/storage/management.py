@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from remora.localcloud.arm.resource import ArmError, ResourceHandler, ResourceId
 from remora.localcloud.arm.store import Record, ResourceStore
 from remora.localcloud.arm.timestamps import now_text
 from remora.localcloud.state import Json
+from remora.localcloud.storage.errors import FilesError
 from remora.localcloud.storage.keys import KEY_NAMES, AccountKeys
+from remora.localcloud.storage.shares import Shares
 
 _ACCOUNT_NAME = re.compile(r"[a-z0-9]{3,24}")
 _SHARE_NAME = re.compile(r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
@@ -26,6 +29,7 @@ _ACCOUNT = "Microsoft.Storage/storageAccounts"
 _FILE_SERVICE = f"{_ACCOUNT}/fileServices"
 _SHARE = f"{_FILE_SERVICE}/shares"
 _MAX_QUOTA_GIB = 102_400
+_DEFAULT_QUOTA_GIB = 5120
 _INVALID_NAME = (
     "{name} is not a valid storage account name. Storage account name must be between 3 and 24 characters in"
     " length and use numbers and lower-case letters only."
@@ -40,13 +44,19 @@ class StorageService:
     routes: Sequence[BaseRoute] = ()
 
     def __init__(
-        self, *, store: ResourceStore, keys: AccountKeys, shares_root: Path, files_url: Callable[[], str]
+        self,
+        *,
+        store: ResourceStore,
+        keys: AccountKeys,
+        shares: Shares,
+        shares_root: Path,
+        files_url: Callable[[], str],
     ) -> None:
         self._accounts = AccountHandler(store, keys, shares_root, files_url)
         self.handlers: Sequence[ResourceHandler] = (
             self._accounts,
             FileServiceHandler(),
-            ShareHandler(shares_root),
+            ShareHandler(shares),
         )
         self.arm_routes = (
             AnyCaseRoute(
@@ -99,7 +109,7 @@ class AccountHandler:
         if owner is not None and owner.key != resource_id.key:
             message = f"The storage account named {name} is already taken."
             raise ArmError(409, "StorageAccountAlreadyTaken", message)
-        sku = body.get("sku") or (existing or {}).get("sku")
+        sku = body.get("sku") or _old_sku(body) or (existing or {}).get("sku")
         if not isinstance(sku, dict) or not isinstance(sku.get("name"), str):
             raise ArmError(400, "InvalidRequestContent", "The 'sku.name' of a storage account is required.")
         defaults = _account_defaults(sku["name"]) if existing is None else existing["properties"]
@@ -204,8 +214,16 @@ class ShareHandler:
     patch_wire = Wire.SYNC
     delete_wire = Wire.SYNC
 
-    def __init__(self, shares_root: Path) -> None:
-        self._shares_root = shares_root
+    def __init__(self, shares: Shares) -> None:
+        self._shares = shares
+
+    def discover(self, parent: ResourceId) -> dict[str, Json]:
+        """Every share is a folder, whoever made it."""
+        account = parent.names[0]
+        return {
+            name: {"properties": {"enabledProtocols": "SMB", "lastModifiedTime": now_text()}}
+            for name in self._shares.names(account)
+        }
 
     def accept(self, resource_id: ResourceId, body: Json, existing: Json | None) -> Json:
         if not _SHARE_NAME.fullmatch(resource_id.name):
@@ -216,32 +234,55 @@ class ShareHandler:
                 " single hyphens.",
             )
         given = {k: v for k, v in (body.get("properties") or {}).items() if v is not None}
-        quota = given.get("shareQuota", 5120)
-        if not isinstance(quota, int) or not 1 <= quota <= _MAX_QUOTA_GIB:
+        former = (existing or {}).get("properties") or {"enabledProtocols": "SMB"}
+        quota = given.get("shareQuota", former.get("shareQuota", _DEFAULT_QUOTA_GIB))
+        if not isinstance(quota, int) or isinstance(quota, bool) or not 1 <= quota <= _MAX_QUOTA_GIB:
             raise ArmError(
                 400,
                 "InvalidHeaderValue",
                 f"The 'shareQuota' of '{quota}' GiB is not between 1 and {_MAX_QUOTA_GIB}.",
             )
-        former = (existing or {}).get("properties") or {"enabledProtocols": "SMB"}
+        metadata = given.get("metadata", {})
+        if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+            raise ArmError(400, "InvalidRequestContent", "The 'metadata' of a share must hold texts.")
         properties = {**former, **given, "shareQuota": quota, "lastModifiedTime": now_text()}
         return {"properties": properties}
 
     async def complete(self, resource_id: ResourceId, stored: Json) -> Json:
-        self._folder(resource_id).mkdir(parents=True, exist_ok=True)
+        account, name = resource_id.names[0], resource_id.name
+        quota, metadata = stored["properties"]["shareQuota"], stored["properties"].get("metadata")
+        if name not in self._shares.names(account):
+            self._shares.create(account, name, quota, metadata or {})
+        else:
+            lease = self._lease_id(account, name)
+            self._shares.update(account, name, lease, quota_gib=quota, metadata=metadata)
         return stored
 
     def show(self, resource_id: ResourceId, stored: Json) -> Json:
-        return {**_identity(resource_id), "properties": stored["properties"]}
+        """Quota and metadata are those of the share itself, which the Files API may have changed."""
+        properties = dict(stored["properties"])
+        try:
+            share = self._shares.get(resource_id.names[0], resource_id.name)
+        except FilesError:
+            pass  # being deleted, or not made yet
+        else:
+            properties["shareQuota"] = share.quota_gib
+            if share.metadata:
+                properties["metadata"] = dict(share.metadata)
+        return {**_identity(resource_id), "properties": properties}
 
     async def delete(self, resource_id: ResourceId, stored: Json) -> None:
-        shutil.rmtree(self._folder(resource_id), ignore_errors=True)
+        """A lease of the Files API does not keep the owner of the account from it."""
+        account, name = resource_id.names[0], resource_id.name
+        if name in self._shares.names(account):
+            self._shares.delete(account, name, self._lease_id(account, name))
 
     async def action(self, resource_id: ResourceId, stored: Json, name: str, body: Json) -> Json | str | None:
         raise unknown_action(name)
 
-    def _folder(self, resource_id: ResourceId) -> Path:
-        return self._shares_root / resource_id.names[0] / resource_id.name
+    def _lease_id(self, account: str, name: str) -> str | None:
+        lease = self._shares.get(account, name).lease
+        return lease.id if lease and lease.is_active(time.time()) else None
 
 
 def unknown_action(name: str) -> ArmError:
@@ -253,7 +294,15 @@ def _identity(resource_id: ResourceId) -> Json:
     return {"id": str(resource_id), "name": resource_id.name, "type": resource_id.type}
 
 
+def _old_sku(body: Json) -> Json | None:
+    """Before 2016 the SKU was a property, and templates of that time are still deployed."""
+    name = (body.get("properties") or {}).pop("accountType", None)
+    return None if name is None else {"name": name}
+
+
 def _account_defaults(sku: str) -> dict[str, Any]:
+    created = now_text()
+    service = {"keyType": "Account", "enabled": True, "lastEnabledTime": created}
     return {
         "allowCrossTenantReplication": False,
         "privateEndpointConnections": [],
@@ -261,11 +310,16 @@ def _account_defaults(sku: str) -> dict[str, Any]:
         "allowBlobPublicAccess": False,
         "networkAcls": {
             "bypass": "AzureServices",
+            "ipv6Rules": [],
             "virtualNetworkRules": [],
             "ipRules": [],
             "defaultAction": "Allow",
         },
         "supportsHttpsTrafficOnly": True,
         "accessTier": "Premium" if sku.startswith("Premium") else "Hot",
-        "creationTime": now_text(),
+        "encryption": {
+            "services": {"file": service, "blob": service},
+            "keySource": "Microsoft.Storage",
+        },
+        "creationTime": created,
     }

@@ -10,7 +10,7 @@
 param defaultCommands array
 @description('The most replicas, and the most machines of a dedicated GPU profile. A new revision starts beside the old one, so an update without downtime needs one more machine than replicas.')
 @minValue(1)
-param maximumInstanceCount int
+param maximumInstanceCount int = 1
 param location string = resourceGroup().location
 
 param resourceSuffix string = substring(uniqueString(resourceGroup().id), 0, 5)
@@ -27,7 +27,7 @@ param apiKey string = ''
 @description('Further environment variables of the container: a list of {name, value}.')
 param environmentVariables array = []
 
-@description('Where replicas run: Consumption (CPU), a serverless GPU such as Consumption-GPU-NC8as-T4, or a dedicated one such as NC24-A100.')
+@description('Where replicas run: Consumption (CPU), a serverless GPU (Consumption-GPU-NC24-A100 or Consumption-GPU-NC8as-T4), or a dedicated one such as NC24-A100.')
 param workloadProfile string = 'Consumption'
 @description('Profiles that the environment has for others, such as a fine-tuning job. A deployment sets the whole list, so what is left out here is removed.')
 param otherWorkloadProfiles array = []
@@ -37,11 +37,17 @@ param image string = workloadProfile == 'Consumption' ? 'docker.io/library/pytho
 param cpu string = workloadProfile == 'Consumption' ? '2' : contains(workloadProfile, 'T4') ? '8' : '24'
 param memory string = workloadProfile == 'Consumption' ? '4Gi' : contains(workloadProfile, 'T4') ? '56Gi' : '220Gi'
 
-@description('0 until something was deployed: there is nothing to start before.')
+@description('0: while nobody asks there is no replica and no cost for one, and the first request waits for a start.')
 @minValue(0)
 param minReplicas int = 0
 @minValue(1)
 param maxReplicas int = maximumInstanceCount
+@description('How many requests at once one replica is for: with more, another one is started.')
+@minValue(1)
+param concurrentRequests int = 16
+@description('How long there must be no request before the last replica is stopped, where minReplicas is 0.')
+@minValue(1)
+param cooldownSeconds int = 300
 @description('How long a replica may take until it answers, before it is started again.')
 @minValue(2)
 @maxValue(40)
@@ -232,6 +238,17 @@ resource acaApp 'Microsoft.App/containerApps@2025-07-01' = {
       scale: {
         minReplicas: minReplicas
         maxReplicas: maxReplicas
+        cooldownPeriod: cooldownSeconds
+        rules: [
+          {
+            name: 'http'
+            http: {
+              metadata: {
+                concurrentRequests: string(concurrentRequests)
+              }
+            }
+          }
+        ]
       }
       volumes: [
         {

@@ -1,0 +1,100 @@
+"""The user's own Bicep CLI, run as a process, where there is one; our compiler where there is none.
+
+Owns the choice between them and what the CLI says. Never installs anything: `az bicep build` would download
+a missing CLI, so it is only asked where `az bicep version` knows of one.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from remora.azure.bicep.compiler import compile_bicep
+from remora.errors import InvalidFile
+
+BUILD_SECONDS = 180
+VERSION_SECONDS = 30
+OUR_COMPILER = "remora"
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A template, what compiled it, and what that had to say."""
+
+    template: dict[str, Any]
+    compiler: str
+    diagnostics: tuple[str, ...] = ()
+
+
+def build(path: Path, root: Path | None = None, search_path: str | None = None) -> Built:
+    """The template of a Bicep file. `root` bounds what our compiler reads; `search_path` is as in PATH.
+
+    Raises InvalidFile with what is wrong and where, FileNotFoundError where there is no such file.
+    """
+    source = path.read_bytes()
+    command = find_cli(search_path)
+    if command is not None:
+        return _build_with(command, path)
+    try:
+        text = source.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidFile(f"{path} is not UTF-8: {error}", hint="save it as UTF-8") from None
+    return Built(compile_bicep(text, path, root), OUR_COMPILER)
+
+
+def find_cli(search_path: str | None = None) -> tuple[str, ...] | None:
+    """The command that builds the file named after it, or None where no Bicep CLI is installed."""
+    bicep = shutil.which("bicep", path=search_path)
+    if bicep is not None:
+        return (bicep, "build", "--stdout")
+    az = shutil.which("az", path=search_path)
+    if az is not None and _has_bicep(az):
+        return (az, "bicep", "build", "--stdout", "--file")
+    return None
+
+
+def _has_bicep(az: str) -> bool:
+    try:
+        done = subprocess.run(
+            [az, "bicep", "version"],
+            capture_output=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            timeout=VERSION_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+def _build_with(command: tuple[str, ...], path: Path) -> Built:
+    spoken = " ".join([Path(command[0]).name, *command[1:], str(path)])
+    try:
+        done = subprocess.run(
+            [*command, str(path.absolute())],
+            capture_output=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            timeout=BUILD_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InvalidFile(f"{path}: the Bicep CLI gave no answer: {error}", hint=f"try: {spoken}") from None
+    lines = tuple(line for line in done.stderr.decode(errors="replace").splitlines() if line.strip())
+    if done.returncode != 0:
+        said = "\n".join(lines) or f"it ended with {done.returncode} and said nothing"
+        raise InvalidFile(f"{path}: the Bicep CLI does not compile it:\n{said}", hint=f"try: {spoken}")
+    return Built(_template(done.stdout, path, spoken), " ".join(spoken.split()[:-1]), lines)
+
+
+def _template(output: bytes, path: Path, spoken: str) -> dict[str, Any]:
+    try:
+        template = json.loads(output)
+    except ValueError:
+        template = None
+    if not isinstance(template, dict) or "resources" not in template:
+        raise InvalidFile(f"{path}: the Bicep CLI wrote no template", hint=f"try: {spoken}")
+    return template

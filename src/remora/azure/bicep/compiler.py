@@ -1,0 +1,170 @@
+"""A Bicep file as an ARM template: its declarations collected, then written out section by section."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from remora.azure.bicep import nodes
+from remora.azure.bicep.declarations import declare
+from remora.azure.bicep.decorators import LIMITS, decorations, described
+from remora.azure.bicep.dependencies import first_circle
+from remora.azure.bicep.files import Files
+from remora.azure.bicep.functions import NAMESPACE
+from remora.azure.bicep.naming import is_runtime
+from remora.azure.bicep.parser import parse
+from remora.azure.bicep.resources import document
+from remora.azure.bicep.source import Source
+from remora.azure.bicep.symbols import Module, Program, Resource
+from remora.azure.bicep.terms import Copy, Json, call, calls, copy_document, to_json
+from remora.azure.bicep.translator import Translator
+from remora.azure.bicep.types import declared, definition, is_plain
+from remora.errors import InvalidFile
+
+SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
+VALUE_DECORATORS = ("description", "metadata", "secure", *LIMITS)
+
+
+def compile_bicep(source: str, path: Path, root: Path | None = None) -> dict[str, Json]:
+    """The ARM template of a Bicep source; `path` is where it lies, for modules and messages.
+
+    Modules and loaded files are read from within `root`, by default the file's own folder.
+    Raises InvalidFile, with file, line and column, for anything that it does not compile.
+    """
+    try:
+        return _compile(Source(path, source), Files(root or path.parent, path.parent, (path.resolve(),)))
+    except RecursionError:
+        raise InvalidFile(f"{path}: nested too deeply", hint="simplify the file") from None
+
+
+def template_text(template: Mapping[str, Json]) -> str:
+    """A template as it is kept beside its Bicep source."""
+    return json.dumps(template, indent=2, ensure_ascii=False) + "\n"
+
+
+def _compile(source: Source, files: Files) -> dict[str, Json]:
+    program = Program(source, files)
+    for node in parse(source):
+        declare(program, node, _compile)
+    program.symbolic = _needs_symbols(program)
+    template: dict[str, Json] = {"$schema": SCHEMA}
+    if program.symbolic:
+        template["languageVersion"] = "2.0"
+    template["contentVersion"] = "1.0.0.0"
+    if program.metadata:
+        template["metadata"] = {
+            name: to_json(Translator(program).term(node.value)) for name, node in program.metadata.items()
+        }
+    if program.types:
+        template["definitions"] = {name: definition(program, node) for name, node in program.types.items()}
+    if program.functions:
+        template["functions"] = _functions(program)
+    template["parameters"] = {name: _parameter(program, node) for name, node in program.parameters.items()}
+    template["variables"] = {}  # here, but filled after the others: they say what it has to hold
+    template["resources"] = _resources(program)
+    template["outputs"] = {name: _output(program, node) for name, node in program.outputs.items()}
+    template["variables"] = _variables(program)
+    return template
+
+
+def _needs_symbols(program: Program) -> bool:
+    """Whether the file uses what only a template of languageVersion 2.0 has."""
+    kinds = [parameter.type for parameter in program.parameters.values()]
+    kinds += [output.type for output in program.outputs.values()]
+    marks = [mark.name for output in program.outputs.values() for mark in output.decorators]
+    return (
+        bool(program.types or program.functions)
+        or not all(is_plain(kind) for kind in kinds)
+        or any(variable.type is not None for variable in program.variables.values())
+        or "secure" in marks
+        or any(_has_no_name(found) for found in program.all_deployed())
+    )
+
+
+def _has_no_name(found: Resource | Module) -> bool:
+    if isinstance(found, Module):
+        return "name" not in found.body.properties
+    return found.existing and "dependsOn" in found.body.properties
+
+
+def _resources(program: Program) -> Json:
+    documents = {
+        found.symbol: document(program, found) for found in program.all_deployed() if _is_kept(program, found)
+    }
+    circle = first_circle(program.waits)
+    if circle is not None:
+        at = next(found.at for found in program.all_deployed() if found.symbol == circle)
+        raise program.source.refuse(at, f"{circle!r} waits for itself, by way of other resources")
+    if program.symbolic:
+        return dict(documents)
+    return list(documents.values())
+
+
+def _is_kept(program: Program, found: Resource | Module) -> bool:
+    if isinstance(found, Module) or not found.existing:
+        return True
+    return Translator(program).is_named(found)
+
+
+def _functions(program: Program) -> Json:
+    members: dict[str, Json] = {name: _function(program, node) for name, node in program.functions.items()}
+    return [{"namespace": NAMESPACE, "members": members}]
+
+
+def _function(program: Program, node: nodes.Function) -> Json:
+    """A function of the file's own. It knows its parameters and other functions, and nothing else."""
+    decorated = decorations(program, node.decorators, allowed=("description", "metadata"))
+    known = {name: call("parameters", name) for name, _ in node.parameters}
+    translator = Translator(program, known)
+    body = translator.term(node.body)
+    named = (found for found in calls(body) if found.name in ("parameters", "variables"))
+    if translator.mentions or any(found not in known.values() for found in named):
+        raise program.source.refuse(node.body.at, "a function can only use its own parameters")
+    parameters: list[Json] = [
+        {**declared(program, kind, {}, node.at), "name": name} for name, kind in node.parameters
+    ]
+    output = {**declared(program, node.returns, {}, node.at), "value": to_json(body)}
+    return described({"parameters": parameters, "output": output}, decorated)
+
+
+def _parameter(program: Program, node: nodes.Parameter) -> Json:
+    decorated = decorations(program, node.decorators, allowed=("allowed", *VALUE_DECORATORS))
+    found = declared(program, node.type, decorated, node.at)
+    if node.default is not None:
+        translator = Translator(program)
+        found["defaultValue"] = to_json(translator.term(node.default))
+        if translator.mentions:
+            raise program.source.refuse(node.default.at, "a default value cannot be taken from a resource")
+    if "allowed" in decorated:
+        found["allowedValues"] = decorated["allowed"]
+    # After the default, as the CLI has it.
+    limits = {name: found.pop(name) for name in LIMITS if name in found}
+    return described(found | limits, decorated)
+
+
+def _output(program: Program, node: nodes.Output) -> Json:
+    decorated = decorations(program, node.decorators, allowed=VALUE_DECORATORS)
+    found = declared(program, node.type, decorated, node.at)
+    translator = Translator(program)
+    if isinstance(node.value, nodes.For):
+        found["copy"] = copy_document(translator.loop(node.value, None))
+    else:
+        found["value"] = to_json(translator.term(node.value))
+    return described(found, decorated)
+
+
+def _variables(program: Program) -> dict[str, Json]:
+    """The variables that read no resource; the others are written out where they are used."""
+    plain: dict[str, Json] = {}
+    copies: list[Json] = []
+    for name, node in program.variables.items():
+        resolved = Translator(program).resolve(name, node.at)
+        if is_runtime(resolved.value):
+            continue
+        if isinstance(resolved.value, Copy):
+            copies.append(copy_document(resolved.value, name))
+        else:
+            plain[name] = to_json(resolved.value)
+    loops: dict[str, Json] = {"copy": copies} if copies else {}
+    return {**loops, **program.loaded, **plain}

@@ -1,0 +1,132 @@
+"""One deployment of a template: start it, follow it resource by resource, say which one failed, cancel it.
+
+What it deploys is `provision`'s. The cloud goes on with a deployment whether or not anybody follows it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from remora.azure.failures import described, explained
+from remora.azure.profile import Clients
+from remora.errors import DeploymentNotFound, ProvisioningFailed
+
+DEPLOYMENT_NAME = "remora-inference"
+_ENDED = frozenset({"Succeeded", "Failed", "Canceled"})
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceProgress:
+    """How the cloud gets on with one resource. `kind` is its type without the provider."""
+
+    kind: str
+    name: str
+    state: str
+    elapsed_seconds: float
+
+    @property
+    def ended(self) -> bool:
+        return self.state in _ENDED
+
+
+Progress = Callable[[ResourceProgress], None]
+"""Is told of every change of a resource's state, once."""
+
+
+def read_deployment(clients: Clients, group: str) -> Json | None:
+    """The last deployment in the group, or None where there was none."""
+    try:
+        with explained(f"reading the last deployment in {group!r}"):
+            document: Json = clients.deployments.deployments.get(group, DEPLOYMENT_NAME).as_dict()
+    except DeploymentNotFound:
+        return None
+    return document
+
+
+def is_running(deployment: Mapping[str, Any] | None) -> bool:
+    """Whether the cloud is still at work on it."""
+    return deployment is not None and deployment["properties"].get("provisioningState") not in _ENDED
+
+
+def start_deployment(clients: Clients, group: str, body: Json) -> None:
+    """Hand the deployment to the cloud. Raises ProvisioningFailed where it is not accepted."""
+    with explained(f"deploying the template into {group!r}"):
+        operations = clients.deployments.deployments
+        operations.begin_create_or_update(group, DEPLOYMENT_NAME, body, polling=False)
+
+
+def follow_deployment(clients: Clients, group: str, progress: Progress) -> Json:
+    """Wait for the end of the deployment that runs, and return it. Raises ProvisioningFailed."""
+    started = time.monotonic()
+    told: dict[str, str] = {}
+    while True:
+        deployment = read_deployment(clients, group)
+        if deployment is None:
+            raise ProvisioningFailed(
+                f"the deployment in {group!r} was deleted meanwhile", hint="run: remora provision"
+            )
+        operations = _operations(clients, group)
+        for resource_id, change in _changes(operations, time.monotonic() - started):
+            if told.get(resource_id) != change.state:
+                told[resource_id] = change.state
+                progress(change)
+        if not is_running(deployment):
+            return _succeeded(group, deployment, operations)
+        time.sleep(clients.profile.poll_seconds)
+
+
+def cancel_deployment(clients: Clients, group: str) -> None:
+    """Ask the cloud to stop; what it has made stays. One that has ended already is a no-op."""
+    if is_running(read_deployment(clients, group)):
+        with explained(f"cancelling the deployment in {group!r}"):
+            clients.deployments.deployments.cancel(group, DEPLOYMENT_NAME)
+
+
+def _operations(clients: Clients, group: str) -> list[Json]:
+    with explained(f"reading how the deployment in {group!r} goes"):
+        found = clients.deployments.deployment_operations.list(group, DEPLOYMENT_NAME)
+        return [item.as_dict()["properties"] for item in found]
+
+
+def _changes(operations: list[Json], elapsed_seconds: float) -> list[tuple[str, ResourceProgress]]:
+    """(resource id, how it is) of every operation that is about a resource."""
+    found = []
+    for operation in operations:
+        target = operation.get("targetResource") or {}
+        if target.get("id"):
+            state = operation.get("provisioningState") or "Running"
+            kind = str(target.get("resourceType") or "").partition("/")[2]
+            name = str(target.get("resourceName") or "").rpartition("/")[2]
+            found.append((str(target["id"]), ResourceProgress(kind, name, state, elapsed_seconds)))
+    return found
+
+
+def _succeeded(group: str, deployment: Json, operations: list[Json]) -> Json:
+    state = deployment["properties"].get("provisioningState")
+    if state == "Succeeded":
+        return deployment
+    if state == "Canceled":
+        raise ProvisioningFailed(f"the deployment in {group!r} was cancelled", hint="run: remora provision")
+    reasons = [reason for operation in operations if (reason := _failure(operation))]
+    if not reasons:
+        reasons = [described(deployment["properties"].get("error") or {"message": f"it ended as {state}"})]
+    raise ProvisioningFailed(
+        f"deploying the template into {group!r}: {'; '.join(reasons)}",
+        hint="mend the cause and run: remora provision; what is there already stays as it is",
+    )
+
+
+def _failure(operation: Json) -> str | None:
+    """`kind 'name': what Azure says`, for an operation that failed."""
+    if operation.get("provisioningState") != "Failed":
+        return None
+    message = operation.get("statusMessage") or {}
+    error = message.get("error") if isinstance(message, dict) else {"message": str(message)}
+    reason = described(error or {"message": f"status {operation.get('statusCode')}"})
+    changes = _changes([operation], 0)
+    return f"{changes[0][1].kind} {changes[0][1].name!r}: {reason}" if changes else reason

@@ -1,0 +1,103 @@
+"""What would make a deployment fail, found out before anything is changed. Refuses with the reason.
+
+Providers, regions, and storage accounts that cannot be mounted; GPUs are looked after in `gpus.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from remora.azure.existing import resource_name
+from remora.azure.failures import explained
+from remora.azure.profile import Clients
+from remora.azure.template import Wanted, resource_types
+from remora.errors import DeploymentNotFound, ProvisioningFailed, Refused
+
+REGISTRATION_SECONDS = 600.0
+
+Json = dict[str, Any]
+
+
+def missing_providers(clients: Clients, wanted: Wanted) -> list[str]:
+    """The providers of the template that the subscription has not registered.
+
+    Raises Refused where a registered one does not offer a resource of the template in the region.
+    """
+    missing = []
+    for namespace, kinds in resource_types(wanted.template).items():
+        with explained(f"reading provider {namespace}"):
+            provider: Json = clients.resources.providers.get(namespace).as_dict()
+        _check_region(namespace, kinds, provider, wanted.location)
+        if str(provider.get("registrationState")).lower() != "registered":
+            missing.append(namespace)
+    return missing
+
+
+def register_provider(clients: Clients, namespace: str, progress: Callable[[str], None]) -> None:
+    """Register it for the subscription and wait until it is. Takes Azure a minute or two."""
+    with explained(f"registering provider {namespace}"):
+        clients.resources.providers.register(namespace)
+    deadline = time.monotonic() + REGISTRATION_SECONDS
+    while True:
+        with explained(f"reading provider {namespace}"):
+            state = str(clients.resources.providers.get(namespace).registration_state)
+        if state.lower() == "registered":
+            return
+        if time.monotonic() > deadline:
+            raise ProvisioningFailed(
+                f"provider {namespace} is still {state} after {REGISTRATION_SECONDS:.0f} s",
+                hint=f"see: az provider show --namespace {namespace}",
+            )
+        progress(f"{namespace}: {state}")
+        time.sleep(clients.profile.poll_seconds)
+
+
+def check_storage(clients: Clients, wanted: Wanted) -> None:
+    """Whether the storage accounts can be mounted, or made under their names. Raises Refused."""
+    for name in _storage_accounts(wanted):
+        try:
+            with explained(f"reading storage account {name!r}"):
+                account: Json = clients.storage.storage_accounts.get_properties(wanted.group, name).as_dict()
+        except DeploymentNotFound:
+            _check_name(clients, name)
+            continue
+        if account["properties"].get("allowSharedKeyAccess") is False:
+            raise Refused(
+                f"storage account {name!r} forbids access with its key (allowSharedKeyAccess is false)",
+                hint="Container Apps can mount a share in no other way: allow it, or name another account in"
+                " storageAccountName",
+            )
+
+
+def _check_region(namespace: str, kinds: set[str], provider: Json, location: str) -> None:
+    for offered in provider.get("resourceTypes") or ():
+        regions = {_plain(region) for region in offered.get("locations") or ()}
+        if offered.get("resourceType") in kinds and regions and _plain(location) not in regions:
+            raise Refused(
+                f"region {location!r} has no {namespace}/{offered['resourceType']}",
+                hint="choose another with --location, or `location` in inference.parameters.json",
+            )
+
+
+def _plain(region: str) -> str:
+    """`East US` and `eastus` are one."""
+    return region.replace(" ", "").lower()
+
+
+def _storage_accounts(wanted: Wanted) -> list[str]:
+    named = [name for kind, name in map(resource_name, wanted.resource_ids) if kind == "storageaccounts"]
+    given = wanted.parameters.get("storageAccountName")
+    return named or ([str(given)] if given else [])
+
+
+def _check_name(clients: Clients, name: str) -> None:
+    with explained(f"asking whether storage account name {name!r} is free"):
+        body = {"name": name, "type": "Microsoft.Storage/storageAccounts"}
+        answer: Json = clients.storage.storage_accounts.check_name_availability(body).as_dict()
+    if not answer.get("nameAvailable"):
+        raise Refused(
+            f"storage account {name!r} cannot be made: {answer.get('message') or answer.get('reason')}",
+            hint="name another in storageAccountName of inference.parameters.json",
+        )

@@ -1,0 +1,82 @@
+"""Counts the requests of one revision and evaluates its scale, for as long as anything could change.
+
+Knows no replica: it is told how many there are and says how many there should be. While nothing is asked
+and nothing is left to scale down it holds no timer, so an idle control plane uses no CPU.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from remora.localcloud.apps.clock import Clock
+from remora.localcloud.apps.scale import Scale, ScalePlan
+
+
+class Scaler:
+    """From the first `start` to `stop`. `set_count` is called with every new number of replicas."""
+
+    def __init__(
+        self,
+        plan: ScalePlan,
+        clock: Clock,
+        *,
+        period_seconds: float,
+        stable_seconds: float,
+        count: Callable[[], int],
+        set_count: Callable[[int, str], None],
+    ) -> None:
+        self._plan = plan
+        self._clock = clock
+        self._period_seconds = period_seconds
+        self._stable_seconds = stable_seconds
+        self._count = count
+        self._set_count = set_count
+        self._in_flight = 0
+        self._arrived = 0
+        self._stopped = False
+        self._evaluating: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Look at the scale until it is settled; a no-op while that is under way or can change nothing."""
+        settled = self._count() == self._plan.floor and not self._in_flight and not self._arrived
+        fixed = self._plan.floor >= self._plan.maximum and self._count() == self._plan.floor
+        if self._stopped or self._evaluating or settled or fixed:
+            return
+        self._evaluating = asyncio.create_task(self._evaluate())
+
+    async def stop(self) -> None:
+        self._stopped = True
+        if self._evaluating is not None:
+            self._evaluating.cancel()
+            await asyncio.wait({self._evaluating})
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """One request, from its arrival to the end of its answer. The first wakes a revision at zero."""
+        self._in_flight += 1
+        self._arrived += 1
+        if self._count() == 0 and self._plan.maximum > 0 and not self._stopped:
+            self._set_count(1, "a request is waiting")
+        self.start()
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+
+    async def _evaluate(self) -> None:
+        scale = Scale(self._plan, self._period_seconds, self._stable_seconds)
+        while True:
+            await self._clock.sleep(self._period_seconds)
+            # Azure divides the requests of a period by its length. An answer of a model may take longer
+            # than a period, and is work nevertheless: what is in flight counts, too.
+            concurrency = max(self._arrived / self._period_seconds, float(self._in_flight))
+            self._arrived = 0
+            current = self._count()
+            wanted = scale.next(current, concurrency)
+            if wanted != current:
+                self._set_count(wanted, f"{concurrency:.1f} concurrent requests")
+            if wanted == self._plan.floor and not self._in_flight and scale.is_settled:
+                self._evaluating = None
+                return

@@ -1,0 +1,95 @@
+"""Who may use ARM: the token in connection.json, and tokens of a managed identity as App Service has it.
+
+The second exists for clients that sign in by themselves and read their token, as the Azure CLI does.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import time
+import uuid
+from collections.abc import Callable
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
+
+from remora.localcloud import jwt
+from remora.localcloud.arm.http import AnyCaseRoute
+from remora.localcloud.arm.subscription import Subscription
+from remora.localcloud.state import Json, State
+
+PATH: Final = "/msi/token"
+_LIFETIME_SECONDS: Final = 24 * 3600
+_NAMESPACE: Final = uuid.UUID("3f0f5a52-6d6d-4c43-9a3e-9df2a4a0c10d")
+
+
+class Identity:
+    """Tokens and the secret that gets one. All are kept, so that a client's cached one outlives a restart."""
+
+    def __init__(
+        self, state: State, subscription: Subscription, now: Callable[[], float] = time.time
+    ) -> None:
+        self._subscription = subscription
+        self._now = now
+        self.token = _kept(state, "token")
+        self.header = _kept(state, "identity-header")
+        self._key = _kept(state, "identity-key").encode()
+        self.routes: tuple[BaseRoute, ...] = (AnyCaseRoute(PATH, self.answer, methods=["GET"]),)
+
+    def accepts(self, token: str) -> bool:
+        """Whether a bearer token opens ARM. Tells nothing about a wrong one by the time it takes."""
+        if hmac.compare_digest(token.encode(), self.token.encode()):
+            return True
+        claims = jwt.read(token, self._key)
+        return claims is not None and claims["exp"] > self._now()
+
+    async def answer(self, request: Request) -> Response:
+        """App Service's token endpoint: a secret in a header, the wished-for audience in the query."""
+        header = request.headers.get("x-identity-header", "")
+        if not hmac.compare_digest(header.encode(), self.header.encode()):
+            return _refusal(401, "Unauthorized", "The X-IDENTITY-HEADER is missing or wrong.")
+        audience = request.query_params.get("resource")
+        if not audience:
+            return _refusal(400, "BadRequest", "The query parameter 'resource' is required.")
+        return JSONResponse(self.issue(audience))
+
+    def issue(self, audience: str) -> Json:
+        """A token as the endpoint answers it."""
+        now = int(self._now())
+        expires = now + _LIFETIME_SECONDS
+        client = str(uuid.uuid5(_NAMESPACE, "client"))
+        claims = {
+            "aud": audience,
+            "iss": f"https://sts.windows.net/{self._subscription.tenant_id}/",
+            "iat": now,
+            "nbf": now,
+            "exp": expires,
+            "tid": self._subscription.tenant_id,
+            "oid": str(uuid.uuid5(_NAMESPACE, "principal")),
+            "appid": client,
+            "idtyp": "app",
+            "xms_mirid": f"/subscriptions/{self._subscription.id}/resourcegroups/local"
+            "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/local-cloud",
+        }
+        return {
+            "access_token": jwt.sign(claims, self._key),
+            "expires_on": str(expires),
+            "resource": audience,
+            "token_type": "Bearer",
+            "client_id": client,
+        }
+
+
+def _refusal(status: int, code: str, message: str) -> Response:
+    return JSONResponse({"statusCode": status, "code": code, "message": message}, status_code=status)
+
+
+def _kept(state: State, name: str) -> str:
+    known = state.get("cloud", name)
+    if known is None:
+        known = {"value": secrets.token_urlsafe(32)}
+        state.put("cloud", name, known)
+    return str(known["value"])

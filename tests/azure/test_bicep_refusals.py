@@ -1,0 +1,138 @@
+"""What the compiler does not compile is refused, with file, line and column, and how to go on."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from remora.azure.bicep import compile_bicep
+from remora.errors import InvalidFile
+
+R = "resource r 'A.B/c@2024-01-01'"
+
+
+@pytest.mark.parametrize(
+    ("source", "place", "named"),
+    [
+        ("param a string\nparam b string = ", "2:18", "expected an expression, found the end"),
+        ("var a = 1 var b = 2", "1:11", "expected a new line, found var"),
+        ("var a = 'it", "1:9", "not closed"),
+        ("var a = '''it", "1:9", "not closed"),
+        ("var a = '${b'", "1:13", "not closed"),
+        ("var a = 'x${1 2}'", "1:15", "expected '}'"),
+        (r"var a = 'a\qb'", "1:11", r"unknown escape \q"),
+        ("var a = 1 ; 2", "1:11", "unexpected character ';'"),
+        ("import 'x@1'", "1:1", "'import' declarations"),
+        ("param p string\nfunc f(a string) string => '${a}${p}'", "2:28", "only use its own parameters"),
+        ("func f(a string) string = a", "1:25", "expected '=>', found ="),
+        ("extension kubernetes", "1:1", "'extension' declarations"),
+        ("banana a = 1", "1:1", "expected a declaration, found banana"),
+        ("targetScope = 'subscription'", "1:13", "targetScope"),
+        (f"{R} = {{\n  location: 'x'\n}}", "1:10", "no name"),
+        ("resource r 'A.B/c' = {\n  name: 'r'\n}", "1:12", "API version"),
+        (f"{R} = {{\n  name: 'r'\n  x: r.id\n}}", "1:10", "itself"),
+        (f"{R} = {{\n  name: 'r'\n  dependsOn: ['x']\n}}", "3:15", "no resource"),
+        (f"{R} = {{\n  name: 'r'\n  parent: 'x'\n}}", "3:11", "the parent is no resource"),
+        (f"{R} = {{\n  name: 'r'\n  scope: managementGroup('x')\n}}", "3:25", "the scope managementGroup"),
+        (f"{R} = [for i in [1]: {{\n  name: 'r'\n}}]\noutput x object = r", "4:19", "r[…]"),
+        (f"{R} = [for i in [1]: {{\n  name: 'r'\n  resource s 'd' = {{\n    name: 's'\n  }}\n}}]", "3:12",
+         "nested in a loop"),
+        (f"{R} = {{\n  name: 'r'\n}}\noutput x string = r::s.id", "4:20", "'s' is not nested"),
+        (f"{R} = {{\n  name: 'r'\n  x: s.id\n}}\nresource s 'A.B/c@2024-01-01' = {{\n  name: r.id\n}}",
+         "1:10", "waits for itself"),
+        ("@batchSize(1)\n" + R + " = {\n  name: 'r'\n}", "2:10", "loops"),
+        ("@onlyIfNotExists()\n" + R + " = {\n  name: 'r'\n}", "1:1", "@onlyIfNotExists()"),
+        ("var a = [for x in [1]: [for y in [1]: y]]", "1:24", "a loop is not supported here"),
+        ("var a = { b: [for x in [1]: x] }", "1:14", "a loop is not supported here"),
+        ("var a = concat([for x in [1]: x])", "1:16", "a loop is not supported here"),
+        ("var a = x => x", "1:9", "a lambda is not supported here"),
+        ("var a = concat(x => x)", "1:16", "a lambda is not supported here"),
+        ("var a = loadYamlContent('x.yml')", "1:9", "'loadYamlContent'"),
+        ("var a = subscription('x').id", "1:21", "only for a scope"),
+        ("var a = nothing", "1:9", "'nothing' is not declared"),
+        ("var a = nothing()", "1:9", "the function 'nothing'"),
+        ("var a = b\nvar b = a", "2:9", "itself"),
+        ("var a = 1\nvar a = 2", "2:5", "twice"),
+        ("output a int = 1\noutput a int = 1", "2:8", "twice"),
+        ("var a = { b: 1, b: 2 }", "1:17", "twice"),
+        ("@batchSize(1)\nparam a string", "1:1", "@batchSize()"),
+        ("@minLength()\nparam a string", "1:1", "number of arguments"),
+        ("@secure()\nparam a int", "2:7", "@secure() is not for int"),
+        (f"{R} = {{\n  name: 'r'\n}}\nparam a string = r.id", "4:19", "default value"),
+        ("param a resourceInput<'A.B/c@2024-01-01'>", "1:22", "'<' in a type"),
+        ("param a unknown", "1:9", "the type 'unknown'"),
+        ("param a 'x' | 1", "1:9", "different types"),
+    ],
+)  # fmt: skip
+def test_what_is_not_compiled_is_refused_where_it_stands(source: str, place: str, named: str) -> None:
+    with pytest.raises(InvalidFile) as caught:
+        compile_bicep(source, Path("infra/x.bicep"))
+    assert caught.value.message.startswith(f"infra/x.bicep:{place}: ")
+    assert named in caught.value.message
+    assert "az bicep install" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "source", ["var a = " + "(" * 5000 + "1" + ")" * 5000, "var a = " + "!" * 5000 + "true"]
+)
+def test_deep_nesting_is_refused(source: str) -> None:
+    with pytest.raises(InvalidFile):
+        compile_bicep(source, Path("x.bicep"))
+
+
+PIECES = st.sampled_from(
+    [
+        *(
+            "param a string\n",
+            "var b = ",
+            "output c array = ",
+            "resource r 'A.B/c@2024-01-01' = ",
+            "module m 'x' = ",
+        ),
+        *(
+            "[for i in l: ",
+            "if (b) ",
+            "{",
+            "}",
+            "[",
+            "]",
+            "(",
+            ")",
+            "name: ",
+            "'x${",
+            "'",
+            "'''",
+            "\n",
+            " => ",
+        ),
+        *(
+            "a",
+            "b",
+            "r",
+            ".?x",
+            "::",
+            "!",
+            "-",
+            " ? ",
+            " : ",
+            " ?? ",
+            "...",
+            "@secure()\n",
+            "1",
+            "null",
+            "\\u{",
+            "$",
+        ),
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=25).map("".join))
+@settings(max_examples=300, deadline=None)
+def test_any_text_is_compiled_or_refused(source: str) -> None:
+    with contextlib.suppress(InvalidFile):
+        assert "resources" in compile_bicep(source, Path("x.bicep"))
