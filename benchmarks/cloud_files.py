@@ -75,18 +75,22 @@ def compare(rounds: int, folder: Path) -> None:
         shares = {"stub": client(stub), "local cloud": client(cloud)}
         shares["local cloud"].create_share()
         for name, job in jobs.items():
-            report(name, measured(shares, job, rounds))
+            report(name, measured(shares, job, rounds, folder / "shares"))
         print(f"peak memory of the server: {peak_mib(process.pid)} MiB")
 
 
-def measured(shares: dict[str, Any], job: Callable[[Any], None], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each round but the first, by server."""
+def measured(
+    shares: dict[str, Any], job: Callable[[Any], None], rounds: int, root: Path
+) -> dict[str, list[float]]:
+    """Seconds of each round but the first, by server. What is uploaded is removed after each, untimed."""
     seconds: dict[str, list[float]] = {name: [] for name in shares}
     for _ in range(rounds + 1):
         for name, share in shares.items():
             started = time.perf_counter()
             job(share)
             seconds[name].append(time.perf_counter() - started)
+            for uploaded in root.rglob("*.bin"):
+                uploaded.unlink()
     return {name: times[1:] for name, times in seconds.items()}
 
 

@@ -7,26 +7,25 @@ import json
 import logging
 import os
 import re
-import subprocess
-import sys
-import time
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import pytest
+from tests.azure.local_cloud import LocalCloud
 
 from remora.adapters.adapter import Digest
 from remora.adapters.store import ALIASES, MANIFEST
 from remora.azure.files import Share
-from remora.azure.profile import Clients, load_profile
-from remora.azure.provision import create_group, list_subscriptions, provision
+from remora.azure.profile import Clients
+from remora.azure.provision import prepare as prepare_deployment
+from remora.azure.provision import provision
 from remora.errors import RemoraError
 from remora.rollout.plan import SyncFile, SyncPlan
 from remora.rollout.sync import point_aliases, prepare, upload
 
 GROUP, ACCOUNT, NAME = "sync-tests", "synctests", "files"
-START_SECONDS = 60
 MIB = 1024 * 1024
 DIGEST = Digest("a" * 64)
 TEMPLATE = {
@@ -53,41 +52,32 @@ TEMPLATE = {
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The Remora home of a running local cloud."""
-    folder = tmp_path_factory.mktemp("home")
-    process = subprocess.Popen([sys.executable, "-m", "remora.localcloud", "--home", str(folder)])
-    deadline = time.monotonic() + START_SECONDS
-    while not (folder / "cloud" / "connection.json").exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    yield folder
-    process.terminate()
-    assert process.wait(timeout=START_SECONDS) == 0
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    cloud = LocalCloud(tmp_path_factory.mktemp("home"))
+    cloud.start()
+    yield cloud
+    cloud.stop()
 
 
 @pytest.fixture(scope="module")
-def clients(home: Path) -> Clients:
-    clients = Clients(load_profile("local", home))
-    ((subscription_id, _),) = list_subscriptions(clients)
-    clients = clients.for_subscription(subscription_id)
-    create_group(clients, GROUP, "westeurope")
-    provision(clients, GROUP, TEMPLATE, {}, lambda _: None)
+def clients(cloud: LocalCloud) -> Clients:
+    """Our clients, with the storage account and the share."""
+    clients = cloud.clients(GROUP)
+    provision(clients, GROUP, prepare_deployment(clients, GROUP, TEMPLATE, {}), lambda _: None)
     return clients
 
 
 @pytest.fixture
 def share(clients: Clients, content: Path) -> Share:
     """The share, empty."""
-    subprocess.run(["rm", "-rf", str(content / ".remora")], check=True)
+    shutil.rmtree(content / ".remora", ignore_errors=True)
     return Share(clients, GROUP, ACCOUNT, NAME)
 
 
 @pytest.fixture(scope="module")
-def content(home: Path) -> Path:
+def content(cloud: LocalCloud) -> Path:
     """The share as a container sees it."""
-    return home / "cloud" / "shares" / ACCOUNT / NAME
+    return cloud.home / "cloud" / "shares" / ACCOUNT / NAME
 
 
 @contextmanager

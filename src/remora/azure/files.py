@@ -117,9 +117,10 @@ class Share:
 
     @cached_property
     def _client(self) -> ShareClient:
-        from azure.storage.fileshare import ShareClient
+        from azure.storage.fileshare import ExponentialRetry, ShareClient
 
         accounts: Any = self._clients.storage.storage_accounts
+        profile = self._clients.profile
         with explained(f"reading storage account {self.account!r}"):
             properties = accounts.get_properties(self._group, self.account)
             keys = accounts.list_keys(self._group, self.account).keys_property
@@ -127,7 +128,11 @@ class Share:
             account_url=properties.primary_endpoints.file.rstrip("/"),
             share_name=self.name,
             credential=keys[0].value,
-            retry_total=self._clients.profile.retries,
+            retry_policy=ExponentialRetry(
+                initial_backoff=profile.poll_seconds,  # the SDK's own 15 s would look like a hang
+                random_jitter_range=0,
+                retry_total=profile.retries,
+            ),
         )
 
 
