@@ -45,7 +45,7 @@ def test_defaults_are_those_of_the_recordings() -> None:
     assert stored["configuration"]["activeRevisionsMode"] == "Single"
     assert stored["configuration"]["maxInactiveRevisions"] == 100
     assert stored["template"]["containers"][0]["resources"] == {
-        "cpu": 1.0, "memory": "2Gi", "ephemeralStorage": "2Gi",
+        "cpu": 1.0, "memory": "2Gi", "ephemeralStorage": "4Gi",
     }  # fmt: skip
     assert stored["workloadProfileName"] == "Consumption"
     assert stored["managedEnvironmentId"] == stored["environmentId"] == "/env"
