@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING, Any
 
-from azure.core.exceptions import ResourceExistsError
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from remora.azure.failures import explained
 from remora.azure.profile import Clients
-from remora.errors import DeploymentNotFound
+from remora.azure.ranges import RANGE_BYTES, upload_ranges
 
 if TYPE_CHECKING:
-    from azure.storage.fileshare import ShareClient
+    from azure.storage.fileshare import ShareClient, ShareFileClient
 
-_RANGE_CONCURRENCY = 4
+_MAX_RANGES_IN_FLIGHT = 8
 
 
 class Share:
@@ -32,18 +34,21 @@ class Share:
         self._group = group
         self._known_folders: set[PurePosixPath] = set()
         self._folder_lock = Lock()
+        self._in_flight = BoundedSemaphore(_MAX_RANGES_IN_FLIGHT)
 
     def __repr__(self) -> str:
         return f"Share({self.account!r}, {self.name!r})"
 
     def read(self, path: PurePosixPath) -> bytes | None:
-        """A small file's content, or None where it does not exist."""
+        """A small file's content, or None where it does not exist. Without a share: DeploymentNotFound."""
         client = self._client.get_file_client(str(path))
-        try:
-            with explained(f"reading {path} from {self!r}"):
+        with explained(f"reading {path} from {self!r}"):
+            try:
                 data: bytes = client.download_file().readall()
-        except DeploymentNotFound:
-            return None
+            except ResourceNotFoundError as error:
+                if _is_of_share(error):
+                    raise
+                return None
         return data
 
     def replace(self, path: PurePosixPath, data: bytes) -> None:
@@ -52,34 +57,43 @@ class Share:
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         with explained(f"writing {path} to {self!r}"):
             client = self._client.get_file_client(str(temporary))
-            client.upload_file(data)
+            _create(client, data)
             client.rename_file(str(path), overwrite=True)
 
-    def upload(self, path: PurePosixPath, source: Path | bytes) -> None:
-        """Upload a file. It is visible while it grows: upload to a place that nothing points to yet."""
+    def upload(
+        self,
+        path: PurePosixPath,
+        source: Path | bytes,
+        *,
+        sha256: str = "",
+        sent: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Upload a file; `sent` gets the number of bytes as they arrive, from any thread.
+
+        A large one is visible while it grows: upload to a place that nothing points to yet. Interrupted, it
+        goes on where it stopped if both attempts say that the content has the same `sha256`.
+        """
         self.make_folder(path.parent)
         client = self._client.get_file_client(str(path))
         with explained(f"uploading {path.name} to {self!r}"):
-            if isinstance(source, bytes):
-                client.upload_file(source, validate_content=True)
+            if isinstance(source, Path) and source.stat().st_size > RANGE_BYTES:
+                upload_ranges(client, source, sha256, in_flight=self._in_flight, sent=sent)
                 return
-            with source.open("rb") as stream:
-                client.upload_file(
-                    stream,
-                    length=source.stat().st_size,
-                    max_concurrency=_RANGE_CONCURRENCY,
-                    validate_content=True,
-                )
+            data = source if isinstance(source, bytes) else source.read_bytes()
+            _create(client, data)
+            sent(len(data))
 
     def sizes(self, folder: PurePosixPath) -> Mapping[PurePosixPath, int]:
         """Path → size in bytes of every file below a folder; a missing folder is empty."""
         found: dict[PurePosixPath, int] = {}
         client = self._client.get_directory_client(str(folder))
-        try:
-            with explained(f"listing {folder} of {self!r}"):
+        with explained(f"listing {folder} of {self!r}"):
+            try:
                 entries = list(client.list_directories_and_files())
-        except DeploymentNotFound:
-            return {}
+            except ResourceNotFoundError as error:
+                if _is_of_share(error):
+                    raise
+                return {}
         for entry in entries:
             path = folder / entry["name"]
             if entry["is_directory"]:
@@ -109,12 +123,23 @@ class Share:
         with explained(f"reading storage account {self.account!r}"):
             properties = accounts.get_properties(self._group, self.account)
             keys = accounts.list_keys(self._group, self.account).keys_property
-        share = ShareClient(
+        return ShareClient(
             account_url=properties.primary_endpoints.file.rstrip("/"),
             share_name=self.name,
             credential=keys[0].value,
             retry_total=self._clients.profile.retries,
         )
-        with explained(f"looking at share {self.name!r} of storage account {self.account!r}"):
-            share.get_share_properties()  # or a missing share would look like an empty one
-        return share
+
+
+def _create(client: ShareFileClient, data: bytes) -> None:
+    """A file with its content in one request; the service compares the MD5."""
+    if not data:
+        client.create_file(0)
+        return
+    digest = hashlib.md5(data, usedforsecurity=False).digest()
+    client.create_file(len(data), data=data, headers={"Content-MD5": base64.b64encode(digest).decode()})
+
+
+def _is_of_share(error: ResourceNotFoundError) -> bool:
+    """Whether the share itself is missing, which is not the same as an empty one."""
+    return getattr(error, "error_code", None) == "ShareNotFound"

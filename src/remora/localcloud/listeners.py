@@ -49,13 +49,25 @@ def port_of(listener: socket.socket) -> int:
 
 
 class Listener:
-    """One HTTP server on a bound socket; HTTPS with the certificate and key of a PEM file."""
+    """One HTTP server on a bound socket; HTTPS with the certificate and key of a PEM file.
 
-    def __init__(self, app: ASGIApp, bound: socket.socket, certificate: Path | None = None) -> None:
+    `http` names the class that speaks HTTP, where it is not one of uvicorn's own.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        bound: socket.socket,
+        certificate: Path | None = None,
+        *,
+        http: str = "auto",
+    ) -> None:
         config = uvicorn.Config(
             app,
+            http=http,
             log_level="warning",
             access_log=False,
+            proxy_headers=False,  # nothing stands before us
             lifespan="off",
             ssl_certfile=certificate,
             timeout_graceful_shutdown=_CLOSING_SECONDS,

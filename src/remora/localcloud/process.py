@@ -16,6 +16,7 @@ from remora.localcloud.connection import Connection, remove_connection, write_co
 from remora.localcloud.listeners import HOST, Listener, bind, port_of
 from remora.localcloud.lock import only_one
 from remora.localcloud.state import State
+from remora.localcloud.storage.app import PROTOCOL as FILES_PROTOCOL
 
 
 async def run_cloud(
@@ -59,7 +60,10 @@ async def _serve(
     arm_socket, files_socket = bind(state, "arm", port), bind(state, "files")
     arm_url, files_url = (f"http://{HOST}:{port_of(bound)}" for bound in (arm_socket, files_socket))
     cloud = create_cloud(folder, state, arm_url=lambda: arm_url, files_url=lambda: files_url)
-    listeners = [Listener(cloud.arm_app, arm_socket), Listener(cloud.files_app, files_socket)]
+    listeners = [
+        Listener(cloud.arm_app, arm_socket),
+        Listener(cloud.files_app, files_socket, http=FILES_PROTOCOL),
+    ]
     connection = Connection(
         pid=os.getpid(),
         arm_url=arm_url,

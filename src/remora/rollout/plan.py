@@ -61,6 +61,11 @@ def plan_sync(wanted: Iterable[SyncFile], manifest: Manifest, sizes: Mapping[Pur
     )
 
 
+def sizes_in(manifest: Manifest) -> dict[PurePosixPath, int]:
+    """Path → bytes, as the share holds them if nobody but us touched it."""
+    return {path: entry.size_bytes for path, entry in manifest.items()}
+
+
 def encode_manifest(manifest: Manifest) -> bytes:
     """`manifest.json`: path → sha256 and size in bytes."""
     files = {

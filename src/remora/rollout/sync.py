@@ -6,43 +6,66 @@ still says what it said before, and the next sync goes on from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import PurePosixPath
+from threading import Lock
 
 from remora.adapters.adapter import Digest
 from remora.adapters.store import ALIASES, MANIFEST, decode_aliases, encode_aliases
 from remora.azure.files import Share
-from remora.rollout.plan import Manifest, SyncFile, SyncPlan, decode_manifest, encode_manifest, plan_sync
+from remora.rollout.plan import (
+    Manifest,
+    SyncFile,
+    SyncPlan,
+    decode_manifest,
+    encode_manifest,
+    plan_sync,
+    sizes_in,
+)
 
 _PARALLEL_UPLOADS = 8
 
 
 def prepare(share: Share, wanted: tuple[SyncFile, ...]) -> SyncPlan:
-    """Read the share's manifest and listing, and plan."""
+    """Compare what is wanted with the share's manifest, and the manifest with the share.
+
+    Where the manifest leaves nothing to do, it is tested on the folder that would cost the most to lose, so
+    that a sync of any size costs one listing. Where there is work to do, or the test fails, every folder is
+    listed.
+    """
     manifest: Manifest = decode_manifest(share.read(MANIFEST))
-    sizes: dict[PurePosixPath, int] = {}
-    for folder in sorted({file.path.parent for file in wanted}):
-        sizes |= share.sizes(folder)
-    return plan_sync(wanted, manifest, sizes)
+    trusting = plan_sync(wanted, manifest, sizes_in(manifest))
+    folders = {file.path.parent for file in trusting.kept}
+    if not trusting.uploads and wanted:
+        largest = max(wanted, key=lambda file: file.size_bytes).path.parent
+        found = share.sizes(largest)
+        if all(found.get(file.path) == file.size_bytes for file in wanted if file.path.parent == largest):
+            return trusting
+    return plan_sync(wanted, manifest, _sizes(share, folders))
 
 
 def upload(share: Share, plan: SyncPlan, progress: Callable[[int, int], None]) -> None:
-    """Upload the plan's files and then the manifest. `progress` gets files done and bytes done."""
+    """Upload the plan's files and then the manifest. `progress` gets files done and bytes done.
+
+    What an interrupted upload left of a large file is used, not sent again.
+    """
     if not plan.uploads:
         return
     for folder in sorted({file.path.parent for file in plan.uploads}):
         share.make_folder(folder)
-    files = done_bytes = 0
+    counted = _Progress(progress)
     with ThreadPoolExecutor(_PARALLEL_UPLOADS) as pool:
-        pending = {pool.submit(share.upload, file.path, file.source): file for file in plan.uploads}
+        pending = [
+            pool.submit(share.upload, file.path, file.source, sha256=file.sha256, sent=counted.add_bytes)
+            for file in plan.uploads
+        ]
         try:
             for finished in as_completed(pending):
                 finished.result()
-                files += 1
-                done_bytes += pending[finished].size_bytes
-                progress(files, done_bytes)
+                counted.add_file()
         except BaseException:
+            counted.stop()
             pool.shutdown(cancel_futures=True)
             raise
     share.replace(MANIFEST, encode_manifest(plan.manifest))
@@ -56,3 +79,40 @@ def point_aliases(share: Share, wanted: Mapping[str, Digest]) -> bool:
         return False
     share.replace(ALIASES, encode_aliases(wanted, current))
     return True
+
+
+class _Progress:
+    """Adds up what several threads have done, and tells one listener at a time.
+
+    Once stopped, it stops them: a large file would go on for long after Ctrl+C.
+    """
+
+    def __init__(self, tell: Callable[[int, int], None]) -> None:
+        self._tell = tell
+        self._lock = Lock()
+        self._files = 0
+        self._bytes = 0
+        self._stopped = False
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def add_file(self) -> None:
+        with self._lock:
+            self._files += 1
+            self._tell(self._files, self._bytes)
+
+    def add_bytes(self, count: int) -> None:
+        if self._stopped:
+            raise InterruptedError("the sync was stopped")
+        with self._lock:
+            self._bytes += count
+            self._tell(self._files, self._bytes)
+
+
+def _sizes(share: Share, folders: Iterable[PurePosixPath]) -> dict[PurePosixPath, int]:
+    sizes: dict[PurePosixPath, int] = {}
+    with ThreadPoolExecutor(_PARALLEL_UPLOADS) as pool:
+        for found in pool.map(share.sizes, sorted(folders)):
+            sizes |= found
+    return sizes

@@ -15,7 +15,7 @@ import uvicorn
 from azure.storage.fileshare import ShareClient, ShareServiceClient
 
 from remora.localcloud.state import State
-from remora.localcloud.storage.app import create_files_app
+from remora.localcloud.storage.app import PROTOCOL, create_files_app
 
 ACCOUNT = "aistorageabc123"
 KEYS = [base64.b64encode(bytes([n] * 64)).decode() for n in (1, 2)]
@@ -74,7 +74,7 @@ def start_server(tmp_path: Path) -> Iterator[Callable[[], FilesServer]]:
             now=clock,
         )
         server = uvicorn.Server(
-            uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off")
+            uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off", http=PROTOCOL)
         )
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()

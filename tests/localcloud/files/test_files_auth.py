@@ -142,9 +142,11 @@ def test_a_request_without_signature_is_told_what_is_missing(server: Any, share:
 @pytest.mark.parametrize(
     ("method", "path", "headers", "code"),
     [
-        ("GET", "/models/a?comp=copy", {}, "UnsupportedQueryParameter"),
+        ("GET", "/models/a?comp=copy", {}, "UnsupportedHttpVerb"),
+        ("PUT", "/models/a?comp=range", {"x-ms-copy-source": "x"}, "UnsupportedHeader"),
+        ("PUT", "/models?restype=share&comp=snapshot", {}, "UnsupportedQueryParameter"),
         ("POST", "/models/a", {}, "UnsupportedHttpVerb"),
-        ("PUT", "/models/a", {"x-ms-copy-source": "x"}, "UnsupportedHeader"),
+        ("PUT", "/models/a", {"x-ms-copy-source": "x"}, "InvalidUri"),
         ("GET", "/models/a?sharesnapshot=x", {}, "UnsupportedQueryParameter"),
         ("PUT", "/models/a", {"x-ms-type": "file"}, "MissingRequiredHeader"),
         ("PUT", "/models/a", {"x-ms-type": "file", "x-ms-content-length": "-1"}, "OutOfRangeInput"),
@@ -169,12 +171,22 @@ def test_what_is_wrong_with_a_request_is_named(  # noqa: PLR0917 - two fixtures 
     assert 400 <= answer.status_code < 500
 
 
-def send(server: Any, method: str, path_and_query: str, headers: dict[str, str]) -> httpx.Response:
-    """A request that no SDK would make, signed."""
+def send(
+    server: Any, method: str, path_and_query: str, headers: dict[str, str], body: bytes = b""
+) -> httpx.Response:
+    """The answer to a request that no SDK would make, signed."""
+    with httpx.Client() as client:
+        return client.send(signed_by_hand(server, method, path_and_query, headers, body))
+
+
+def signed_by_hand(
+    server: Any, method: str, path_and_query: str, headers: dict[str, str], body: bytes = b""
+) -> httpx.Request:
     request = httpx.Request(
         method,
         server.url + path_and_query,
         headers=headers | {"x-ms-date": formatdate(time.time(), usegmt=True)},
+        content=body,
     )
     text = string_to_sign(
         method=method,
@@ -185,5 +197,4 @@ def send(server: Any, method: str, path_and_query: str, headers: dict[str, str])
     )
     digest = hmac.new(base64.b64decode(server.key), text.encode(), hashlib.sha256).digest()
     request.headers["authorization"] = f"SharedKey {server.account}:{base64.b64encode(digest).decode()}"
-    with httpx.Client() as client:
-        return client.send(request)
+    return request

@@ -16,14 +16,14 @@ SERVE = """
 import socket, sys, uvicorn
 from pathlib import Path
 from remora.localcloud.state import State
-from remora.localcloud.storage.app import create_files_app
+from remora.localcloud.storage.app import PROTOCOL, create_files_app
 home, key = Path(sys.argv[1]), sys.argv[2]
 app = create_files_app(
     shares_root=home / "shares", account_keys=lambda _: [key], state=State(home / "state.sqlite3")
 )
 listener = socket.create_server(("127.0.0.1", 0))
 print(listener.getsockname()[1], flush=True)
-uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off")).run([listener])
+uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", http=PROTOCOL)).run([listener])
 """
 
 

@@ -15,22 +15,25 @@ from pathlib import Path
 from typing import Final
 
 from anyio import to_thread
-from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from remora.localcloud.state import State
+from remora.localcloud.storage import copy_operations as copies
 from remora.localcloud.storage import directory_operations as directories
 from remora.localcloud.storage import file_operations as files
+from remora.localcloud.storage import handle_operations as handles
 from remora.localcloud.storage import lease_operations as lease
+from remora.localcloud.storage import service_operations as service
 from remora.localcloud.storage import share_operations as shares
 from remora.localcloud.storage import xml
+from remora.localcloud.storage.body import Body
 from remora.localcloud.storage.call import Call
-from remora.localcloud.storage.content import MAX_WRITE_BYTES
 from remora.localcloud.storage.errors import FilesError
 from remora.localcloud.storage.headers import flag
 from remora.localcloud.storage.names import Target, parse_target
+from remora.localcloud.storage.sas import Grant, verify_sas
 from remora.localcloud.storage.shared_key import verify
 from remora.localcloud.storage.shares import Shares
 
@@ -38,6 +41,8 @@ Operation = Callable[[Call], Response]
 
 OPERATIONS: Final[Mapping[tuple[str, str, str], Operation]] = {
     ("account", "GET", "list"): shares.list_shares,
+    ("account", "GET", "properties"): service.get_properties,
+    ("account", "PUT", "properties"): service.set_properties,
     ("share", "PUT", ""): shares.create,
     ("share", "GET", ""): shares.get,
     ("share", "HEAD", ""): shares.get,
@@ -47,6 +52,9 @@ OPERATIONS: Final[Mapping[tuple[str, str, str], Operation]] = {
     ("share", "PUT", "metadata"): shares.set_metadata,
     ("share", "PUT", "properties"): shares.set_properties,
     ("share", "GET", "stats"): shares.stats,
+    ("share", "GET", "acl"): shares.get_policies,
+    ("share", "HEAD", "acl"): shares.get_policies,
+    ("share", "PUT", "acl"): shares.set_policies,
     ("share", "PUT", "lease"): lease.lease_share,
     ("directory", "PUT", ""): directories.create,
     ("directory", "GET", ""): directories.get,
@@ -70,12 +78,17 @@ OPERATIONS: Final[Mapping[tuple[str, str, str], Operation]] = {
     ("file", "PUT", "properties"): files.set_properties,
     ("file", "PUT", "rename"): files.rename,
     ("file", "PUT", "lease"): lease.lease_file,
+    ("file", "PUT", "copy"): copies.abort,
+    ("handles", "GET", "listhandles"): handles.list_handles,
+    ("handles", "PUT", "forceclosehandles"): handles.close,
 }
 """(what the request is about, method, comp) to operation."""
 
-_METHODS: Final = ("GET", "HEAD", "PUT", "DELETE", "POST", "PATCH", "OPTIONS")
-_UNSUPPORTED_QUERY: Final = ("sharesnapshot", "prevsharesnapshot", "copyid")
-_UNSUPPORTED_HEADERS: Final = ("x-ms-copy-source", "x-ms-structured-body", "x-ms-file-file-type", "x-ms-mode")
+PROTOCOL: Final = "remora.localcloud.storage.http_protocol:BulkProtocol"
+"""How this app wants uvicorn to speak HTTP."""
+
+_UNSUPPORTED_QUERY: Final = ("sharesnapshot", "prevsharesnapshot")
+_UNSUPPORTED_HEADERS: Final = ("x-ms-structured-body", "x-ms-file-file-type", "x-ms-mode")
 _CONDITIONS: Final = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
 _DISK_ERRORS: Final[Mapping[int | None, str]] = {
     errno.ENAMETOOLONG: "InvalidFileOrDirectoryPathName",
@@ -99,10 +112,9 @@ def create_files_app(
     account_keys: Callable[[str], Sequence[str]],
     state: State,
     now: Callable[[], float] = time.time,
-) -> Starlette:
+) -> ASGIApp:
     """`account_keys` gives an account's valid base64 keys, none for an unknown account."""
-    service = _Service(Shares(shares_root, state, now), account_keys, now)
-    return Starlette(routes=[Route("/{path:path}", service.answer, methods=_METHODS)])
+    return _Service(Shares(shares_root, state, now), account_keys, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,41 +123,70 @@ class _Service:
     account_keys: Callable[[str], Sequence[str]]
     now: Callable[[], float]
 
-    async def answer(self, request: Request) -> Response:
-        request_id = str(uuid.uuid4())
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        response = await self._answer(request)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        request_id, body = str(uuid.uuid4()), Body(request)
         try:
-            response = await self._operate(request)
+            response = await self._operate(request, body)
         except FilesError as error:
-            await _drain(request)
+            await body.drain()
             response = self._refusal(error, request, request_id)
         except ClientDisconnect:  # in the middle of its upload: nothing was changed and nobody reads this
             return Response(status_code=400)
+        except Exception:
+            _log.exception("%s %s", request.method, request.url.path)
+            response = self._refusal(FilesError("InternalError"), request, request_id)
         response.headers.update(_common_headers(request, request_id))
         return response
 
-    async def _operate(self, request: Request) -> Response:
-        headers, raw_path = dict(request.headers), _raw_path(request)
-        target = parse_target(raw_path, keep_trailing_dots=flag(headers, "x-ms-allow-trailing-dot"))
-        verify(
-            method=request.method,
-            raw_path=raw_path,
-            query=request.query_params.multi_items(),
-            headers=headers,
-            account=target.account,
-            keys=self.account_keys(target.account),
-            now=self.now(),
-        )
-        operation = _operation(request, target)
+    async def _operate(self, request: Request, body: Body) -> Response:
+        headers = dict(request.headers)
+        target = parse_target(_raw_path(request), keep_trailing_dots=flag(headers, "x-ms-allow-trailing-dot"))
+        grant = self._authenticate(request, target, headers)
+        comp = request.query_params.get("comp", "").lower()
+        subject = _subject(request, target, comp)
+        if grant is not None:
+            grant.require(subject, request.method, comp)
+        _refuse_unsupported(request, comp)
+        operation = _operation(subject, request.method, comp)
         call = Call(
             origin=f"{request.url.scheme}://{request.url.netloc}",
             target=target,
             query=request.query_params,
             headers=headers,
-            body=await _body(request),
+            body=await body.read(),
             shares=self.shares,
             now=self.now,
         )
         return await to_thread.run_sync(_run, operation, call)
+
+    def _authenticate(self, request: Request, target: Target, headers: Mapping[str, str]) -> Grant | None:
+        """What a token allows; None for who has the account's key, and may do everything."""
+        keys, query = self.account_keys(target.account), request.query_params
+        if "sig" in query and "authorization" not in headers:
+            return verify_sas(
+                target=target,
+                query=query,
+                keys=keys,
+                policies=lambda: self.shares.get(target.account, target.share).policies,
+                client_ip=request.client.host if request.client else "",
+                scheme=request.url.scheme,
+                now=self.now(),
+            )
+        verify(
+            method=request.method,
+            raw_path=_raw_path(request),
+            query=query.multi_items(),
+            headers=headers,
+            account=target.account,
+            keys=keys,
+            now=self.now(),
+        )
+        return None
 
     def _refusal(self, error: FilesError, request: Request, request_id: str) -> Response:
         headers = {"x-ms-error-code": error.code}
@@ -165,21 +206,21 @@ def _run(operation: Operation, call: Call) -> Response:
         raise FilesError(code or "InternalError") from error
 
 
-def _operation(request: Request, target: Target) -> Operation:
-    comp = request.query_params.get("comp", "").lower()
-    subject = _subject(request.query_params.get("restype", "").lower(), target)
-    _refuse_unsupported(request)
-    operation = OPERATIONS.get((subject, request.method, comp))
+def _operation(subject: str, method: str, comp: str) -> Operation:
+    operation = OPERATIONS.get((subject, method, comp))
     if operation is not None:
         return operation
     if any((known_subject, known_comp) == (subject, comp) for known_subject, _, known_comp in OPERATIONS):
-        raise FilesError("UnsupportedHttpVerb", f"{request.method} on a {subject}.")
+        raise FilesError("UnsupportedHttpVerb", f"{method} on a {subject}.")
     raise FilesError("UnsupportedQueryParameter", f"comp={comp} on a {subject}.")
 
 
-def _subject(restype: str, target: Target) -> str:
+def _subject(request: Request, target: Target, comp: str) -> str:
+    restype = request.query_params.get("restype", "").lower()
     if not target.share:
         return "account"
+    if comp.endswith("handles"):
+        return "handles"
     if restype == "share" and not target.path:
         return "share"
     if restype == "directory":
@@ -189,7 +230,7 @@ def _subject(restype: str, target: Target) -> str:
     return "file"
 
 
-def _refuse_unsupported(request: Request) -> None:
+def _refuse_unsupported(request: Request, comp: str) -> None:
     """What would change the meaning of a request is refused by name, never ignored."""
     for name in _UNSUPPORTED_QUERY:
         if name in request.query_params:
@@ -197,32 +238,11 @@ def _refuse_unsupported(request: Request) -> None:
     for name in _UNSUPPORTED_HEADERS:
         if name in request.headers:
             raise FilesError("UnsupportedHeader", name)
+    if comp and "x-ms-copy-source" in request.headers:
+        raise FilesError("UnsupportedHeader", f"x-ms-copy-source with comp={comp}")
     for name in _CONDITIONS:
         if name in request.headers:
             raise FilesError("ConditionHeadersNotSupported", name)
-
-
-async def _body(request: Request) -> bytes:
-    length = request.headers.get("content-length")
-    if length is None:
-        if "transfer-encoding" in request.headers:
-            raise FilesError("MissingContentLengthHeader")
-        return b""
-    if int(length) > MAX_WRITE_BYTES:
-        raise FilesError("RequestBodyTooLarge", f"At most {MAX_WRITE_BYTES} bytes, not {length}.")
-    return await request.body()
-
-
-async def _drain(request: Request) -> None:
-    """Read what the client still sends, within limits: it reads our refusal only when it is done."""
-    received_bytes = 0
-    try:
-        async for chunk in request.stream():
-            received_bytes += len(chunk)
-            if received_bytes > 4 * MAX_WRITE_BYTES:
-                return
-    except (ClientDisconnect, RuntimeError):  # gone, or read already
-        return
 
 
 def _common_headers(request: Request, request_id: str) -> dict[str, str]:

@@ -28,7 +28,7 @@ class Call:
     target: Target
     query: Mapping[str, str]
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes | memoryview
     shares: Shares
     now: Callable[[], float]
 

@@ -1,4 +1,8 @@
-"""The bytes of one open file: read, written, cleared, mapped. Knows no names, leases or properties."""
+"""The bytes of one open file: read, written, cleared, mapped. Knows no names, leases or properties.
+
+What is acknowledged survives the end of this process, however sudden: it is with the kernel. It is not
+waited for until it is on the disk, so a power cut may lose the last seconds.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from typing import Final
 from remora.localcloud.storage.errors import FilesError
 
 MAX_WRITE_BYTES: Final = 4 * 1024 * 1024
+Data = bytes | memoryview
+_COPIED_BYTES: Final = 4 * 1024 * 1024
 _ZEROS: Final = bytes(1024 * 1024)
 
 
@@ -20,30 +26,38 @@ def open_existing(path: Path, *, write: bool) -> int:
         raise FilesError("ResourceNotFound") from None
 
 
-def create(path: Path, size_bytes: int, body: bytes, written_ns: int | None) -> None:
-    """A new file of this size, its beginning being `body` and the rest zeros, safe on disk."""
+def create(path: Path, size_bytes: int, body: Data, written_ns: int | None) -> None:
+    """A new file of this size, its beginning being `body` and the rest zeros."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         _write_all(descriptor, 0, body)
         os.truncate(descriptor, size_bytes)
         if written_ns is not None:
             os.utime(descriptor, ns=(written_ns, written_ns))
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def write(descriptor: int, start: int, data: bytes) -> None:
-    """Write and wait for the disk: what is acknowledged survives a crash."""
+def copy(source: int, path: Path) -> None:
+    """A new file with the bytes of an open one."""
+    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        position = 0
+        while part := read(source, position, _COPIED_BYTES):
+            _write_all(target, position, part)
+            position += len(part)
+    finally:
+        os.close(target)
+
+
+def write(descriptor: int, start: int, data: Data) -> None:
     _write_all(descriptor, start, data)
-    os.fsync(descriptor)
 
 
 def clear(descriptor: int, start: int, end: int) -> None:
     """Make the bytes from `start` to before `end` zero."""
     for position in range(start, end, len(_ZEROS)):
         _write_all(descriptor, position, _ZEROS[: min(len(_ZEROS), end - position)])
-    os.fsync(descriptor)
 
 
 def read(descriptor: int, start: int, length: int) -> bytes:
@@ -70,16 +84,7 @@ def ranges(descriptor: int, start: int, end: int) -> list[tuple[int, int]]:
     return found
 
 
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory survive a crash."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _write_all(descriptor: int, start: int, data: bytes) -> None:
+def _write_all(descriptor: int, start: int, data: Data) -> None:
     view = memoryview(data)
     while view:
         written = os.pwrite(descriptor, view, start)

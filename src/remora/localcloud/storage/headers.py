@@ -15,7 +15,7 @@ from remora.localcloud.storage import stamps
 from remora.localcloud.storage.errors import FilesError
 from remora.localcloud.storage.leases import INFINITE, Lease
 from remora.localcloud.storage.model import Entry
-from remora.localcloud.storage.properties import MD5, Changes
+from remora.localcloud.storage.properties import MD5, Changes, Copied
 
 Headers = dict[str, str]
 
@@ -28,6 +28,13 @@ _CONTENT: Final = {
     "x-ms-content-language": "content-language",
     "x-ms-content-md5": MD5,
     "x-ms-content-type": "content-type",
+}
+_OVERRIDES: Final = {
+    "rscc": "cache-control",
+    "rscd": "content-disposition",
+    "rsce": "content-encoding",
+    "rscl": "content-language",
+    "rsct": "content-type",
 }
 _ATTRIBUTES: Final = (
     "ReadOnly",
@@ -174,6 +181,7 @@ def file_headers(entry: Entry, now: float) -> Headers:
         **properties.content,
         **metadata_headers(properties.metadata),
         **lease_headers(properties.lease, now),
+        **copy_headers(properties.copied),
         "x-ms-server-encrypted": "true",
         "x-ms-type": "File",
     }
@@ -187,6 +195,21 @@ def lease_headers(lease: Lease | None, now: float) -> Headers:
     if lease is not None and lease.is_active(now):
         headers["x-ms-lease-duration"] = "infinite" if lease.duration_seconds == INFINITE else "fixed"
     return headers
+
+
+def copy_headers(copied: Copied | None) -> Headers:
+    if copied is None:
+        return {}
+    return {"x-ms-copy-id": copied.id, "x-ms-copy-source": copied.source, "x-ms-copy-status": "success"}
+
+
+def overriding(query: Mapping[str, str]) -> Headers:
+    """Headers of an answer that a shared access signature sets; they are part of what it signs."""
+    found = {header: query[name] for name, header in _OVERRIDES.items() if query.get(name)}
+    for header, value in found.items():
+        if not value.isascii() or not value.isprintable():
+            raise FilesError("InvalidQueryParameterValue", header)
+    return found
 
 
 def metadata_headers(values: Mapping[str, str]) -> Headers:

@@ -10,7 +10,7 @@ import os
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,14 @@ from remora.localcloud.storage import content, leases
 from remora.localcloud.storage.errors import FilesError
 from remora.localcloud.storage.leases import Lease
 from remora.localcloud.storage.names import fold
-from remora.localcloud.storage.properties import MD5, Changes, Properties, PropertyStore, require_writable
+from remora.localcloud.storage.properties import (
+    MD5,
+    Changes,
+    Copied,
+    Properties,
+    PropertyStore,
+    require_writable,
+)
 from remora.localcloud.storage.stamps import ChangeClock
 from remora.localcloud.storage.tree import Kind, Place, children, locate
 
@@ -103,19 +110,70 @@ class Share:
             return self._register(names, place, "directory", changes)
 
     def create_file(
-        self, names: Names, size_bytes: int, body: bytes, changes: Changes, lease: str | None
+        self, names: Names, size_bytes: int, body: content.Data, changes: Changes, lease: str | None
     ) -> Entry:
         """Appears whole: of the full size, beginning with `body`. An existing file is replaced."""
-        locate(self._root, names)  # refuse before the disk is written to
+
+        def write(staged: Path) -> None:
+            content.create(staged, size_bytes, body, changes.written_ns)
+
+        return self._put_file(names, write, changes, lease)
+
+    def copy_file(
+        self,
+        source: Share,
+        source_names: Names,
+        names: Names,
+        *,
+        metadata: Mapping[str, str] | None,
+        copied: Copied,
+        lease: str | None,
+        ignore_read_only: bool,
+    ) -> Entry:
+        """Appears whole, like create_file. Content headers come along, metadata unless others are given."""
+        descriptor, original = source.open(source_names)
+        properties = original.properties
+        changes = Changes(
+            metadata=properties.metadata if metadata is None else metadata,
+            content=properties.content
+            if properties.vouches_for(original.stat)
+            else properties.without_md5().content,
+            attributes=properties.attributes,
+        )
+        try:
+            return self._put_file(
+                names,
+                lambda staged: content.copy(descriptor, staged),
+                changes,
+                lease,
+                copied=copied,
+                ignore_read_only=ignore_read_only,
+            )
+        finally:
+            os.close(descriptor)
+
+    def _put_file(
+        self,
+        names: Names,
+        write: Callable[[Path], None],
+        changes: Changes,
+        lease: str | None,
+        *,
+        copied: Copied | None = None,
+        ignore_read_only: bool = False,
+    ) -> Entry:
+        """Let `write` make a new file aside, then put it in its place."""
+        if locate(self._root, names[:-1]).kind != "directory":  # refuse before the disk is written to
+            raise FilesError("ParentNotFound")
         self._staging.mkdir(exist_ok=True)
         staged = self._staging / uuid.uuid4().hex
         try:
-            content.create(staged, size_bytes, body, changes.written_ns)
+            write(staged)
             with self._lock:
                 place = locate(self._root, names)
-                kept = self._allow_replacing(names, place, lease)
+                kept = self._allow_replacing(names, place, lease, ignore_read_only=ignore_read_only)
                 staged.replace(place.path)
-                return self._register(names, place, "file", changes, kept)
+                return self._register(names, place, "file", changes, kept, copied)
         finally:
             staged.unlink(missing_ok=True)
 
@@ -126,14 +184,14 @@ class Share:
                 raise FilesError("CannotDeleteFileOrDirectory", "It is the root of the share.")
             require_writable(entry.properties)
             entry.path.rmdir()
-            self._forget(names, entry.path.parent)
+            self._forget(names)
 
     def delete_file(self, names: Names, lease: str | None) -> None:
         with self._lock:
             entry = self._require_unleased(names, lease)
             require_writable(entry.properties)
             entry.path.unlink()
-            self._forget(names, entry.path.parent)
+            self._forget(names)
 
     def update(self, names: Names, kind: Kind, changes: Changes, lease: str | None) -> Entry:
         """Set metadata, attributes, content headers, times or the size."""
@@ -149,7 +207,7 @@ class Share:
             return self._save(names, entry, properties.vouching_for(stat) if vouched else properties)
 
     def write(
-        self, names: Names, start: int, data: bytes | int, lease: str | None, *, keep_write_time: bool
+        self, names: Names, start: int, data: content.Data | int, lease: str | None, *, keep_write_time: bool
     ) -> Entry:
         """Write `data` (or so many zeros) into an existing file, never beyond its end."""
         length = data if isinstance(data, int) else len(data)
@@ -210,25 +268,33 @@ class Share:
             path, place.kind, place.stat, parent_id, self._rows.load(self._row((*names, name)), place.stat)
         )
 
-    def _register(
-        self, names: Names, place: Place, kind: Kind, changes: Changes, lease: Lease | None = None
+    def _register(  # noqa: PLR0917
+        self,
+        names: Names,
+        place: Place,
+        kind: Kind,
+        changes: Changes,
+        lease: Lease | None = None,
+        copied: Copied | None = None,
     ) -> Entry:
-        """Bind a row to what has just been put at `place`, then make both durable."""
+        """Bind a row to what has just been put at `place`, as the last step."""
         stat = self._clock.settle(place.path)
-        properties = Properties(stat.st_ino, created_ns=stat.st_mtime_ns, lease=lease)
+        properties = Properties(stat.st_ino, created_ns=stat.st_mtime_ns, lease=lease, copied=copied)
         properties = properties.changed(changes).vouching_for(stat)
         self._rows.save(self._row(names), properties)
-        content.sync_directory(place.path.parent)
         return Entry(place.path, kind, stat, place.parent_id, properties)
 
-    def _allow_replacing(self, names: Names, place: Place, lease: str | None) -> Lease | None:
+    def _allow_replacing(
+        self, names: Names, place: Place, lease: str | None, *, ignore_read_only: bool
+    ) -> Lease | None:
         """The lease that a new file at `place` inherits from the file it replaces."""
         if place.stat is None:
             return None
         if place.kind != "file":
             raise FilesError("ResourceTypeMismatch")
         existing = self._require_unleased(names, lease)
-        require_writable(existing.properties)
+        if not ignore_read_only:
+            require_writable(existing.properties)
         return existing.properties.lease
 
     def _allow_target(self, rename: Rename, source: Entry, place: Place) -> None:
@@ -255,8 +321,6 @@ class Share:
         if wanted != place.path:
             place.path.replace(wanted)
         self._touch(wanted, rename.changes.written_ns)
-        for parent in {source.path.parent, wanted.parent}:
-            content.sync_directory(parent)
         if fold(self._row(rename.source)) != fold(self._row(rename.target)):
             self._rows.drop(self._row(rename.source))
             self._rows.drop_below(self._row(rename.source))
@@ -303,8 +367,7 @@ class Share:
         self._rows.save(self._row(names), properties)
         return replace(entry, stat=entry.path.lstat(), properties=properties)
 
-    def _forget(self, names: Names, parent: Path) -> None:
-        content.sync_directory(parent)
+    def _forget(self, names: Names) -> None:
         self._rows.drop(self._row(names))
         self._rows.drop_below(self._row(names))
 

@@ -20,6 +20,14 @@ MD5: Final = "content-md5"
 
 
 @dataclass(frozen=True, slots=True)
+class Copied:
+    """The copy that made a file: its id, and its source as the client spelled it."""
+
+    id: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """What a request asks to set; None leaves a thing as it is. Sizes in bytes, times in ns since 1970."""
 
@@ -46,6 +54,7 @@ class Properties:
     metadata: Mapping[str, str] = field(default_factory=dict)
     lease: Lease | None = None
     vouched: tuple[int, int] | None = None
+    copied: Copied | None = None
 
     def changed(self, changes: Changes) -> Properties:
         return replace(
@@ -113,11 +122,12 @@ def _to_json(properties: Properties) -> Json:
         "metadata": dict(properties.metadata),
         "lease": properties.lease and properties.lease.to_json(),
         "vouched": properties.vouched,
+        "copied": properties.copied and [properties.copied.id, properties.copied.source],
     }
 
 
 def _from_json(document: Json) -> Properties:
-    lease, vouched = document["lease"], document["vouched"]
+    lease, vouched, copied = document["lease"], document["vouched"], document.get("copied")
     return Properties(
         inode=document["inode"],
         created_ns=document["created_ns"],
@@ -126,4 +136,5 @@ def _from_json(document: Json) -> Properties:
         metadata=document["metadata"],
         lease=lease and Lease.from_json(lease),
         vouched=vouched and (vouched[0], vouched[1]),
+        copied=copied and Copied(*copied),
     )

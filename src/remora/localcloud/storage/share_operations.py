@@ -8,8 +8,8 @@ from typing import Final
 
 from starlette.responses import Response
 
+from remora.localcloud.storage import documents, stamps, xml
 from remora.localcloud.storage import headers as wire
-from remora.localcloud.storage import stamps, xml
 from remora.localcloud.storage.call import Call, decode_marker, encode_marker, page_size
 from remora.localcloud.storage.errors import FilesError
 from remora.localcloud.storage.shares import ShareProperties
@@ -72,6 +72,23 @@ def stats(call: Call) -> Response:
         Path(folder, name).lstat().st_size for folder, _, files in os.walk(root) for name in files
     )
     return Response(xml.share_stats(used_bytes), media_type="application/xml")
+
+
+def get_policies(call: Call) -> Response:
+    share = call.shares.get(call.target.account, call.target.share)
+    return Response(
+        xml.access_policies(share.policies), headers=_version(share), media_type="application/xml"
+    )
+
+
+def set_policies(call: Call) -> Response:
+    share = call.shares.update(
+        call.target.account,
+        call.target.share,
+        call.lease_id,
+        policies=documents.read_policies(call.body),
+    )
+    return Response(headers=_version(share))
 
 
 def delete(call: Call) -> Response:

@@ -23,6 +23,7 @@ from remora.localcloud.storage.names import is_share_name
 from remora.localcloud.storage.properties import PropertyStore
 
 _KIND: Final = "files"
+_SERVICE_KIND: Final = "files-service"
 _STAGING: Final = ".uploads"
 _DELETED: Final = ".deleted"
 _DEFAULT_QUOTA_GIB: Final = 102_400
@@ -34,6 +35,7 @@ class ShareProperties:
     quota_gib: int = _DEFAULT_QUOTA_GIB
     metadata: Mapping[str, str] = field(default_factory=dict)
     lease: Lease | None = None
+    policies: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 class Shares:
@@ -90,6 +92,7 @@ class Shares:
         *,
         quota_gib: int | None = None,
         metadata: Mapping[str, str] | None = None,
+        policies: Mapping[str, Mapping[str, str]] | None = None,
     ) -> ShareProperties:
         with self._lock:
             current = self._load(account, share)
@@ -99,8 +102,17 @@ class Shares:
                 changed_ns=self._now_ns(),
                 quota_gib=current.quota_gib if quota_gib is None else quota_gib,
                 metadata=current.metadata if metadata is None else metadata,
+                policies=current.policies if policies is None else policies,
             )
             return self._save(account, share, changed)
+
+    def service_properties(self, account: str) -> dict[str, str]:
+        """Section → XML, of the sections that were set."""
+        return self._state.get(_SERVICE_KIND, account) or {}
+
+    def set_service_properties(self, account: str, sections: Mapping[str, str]) -> None:
+        with self._lock:
+            self._state.put(_SERVICE_KIND, account, {**self.service_properties(account), **sections})
 
     def change_lease(
         self, account: str, share: str, change: Callable[[Lease | None], Lease | None]
@@ -136,6 +148,7 @@ class Shares:
             "quota_gib": properties.quota_gib,
             "metadata": dict(properties.metadata),
             "lease": properties.lease and properties.lease.to_json(),
+            "policies": {name: dict(fields) for name, fields in properties.policies.items()},
         }
         self._state.put(_KIND, f"{account}/{share}", document)
         return properties

@@ -30,7 +30,7 @@ def http_date(time_ns: int) -> str:
 def iso(time_ns: int) -> str:
     """UTC with seven digits of a second: the service's resolution."""
     seconds, rest_ns = divmod(time_ns, _NS_PER_SECOND)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest_ns // _NS_PER_TICK:07d}Z"
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{rest_ns // _NS_PER_TICK:07d}Z"
 
 
 def parse_iso(text: str) -> int:

@@ -72,9 +72,11 @@ def _child(directory: Path, name: str, parent_id: str) -> Place:
     stat = _lstat(path)
     if stat is None:
         wanted = fold(name)
-        same = sorted(other for other in directory.iterdir() if fold(other.name) == wanted)
+        names = os.listdir(directory)  # noqa: PTH208 - a tenth of the time of iterdir, at every new file
+        same = sorted(other for other in names if fold(other) == wanted)
         if same:
-            path, stat = same[0], _lstat(same[0])
+            path = directory / same[0]
+            stat = _lstat(path)
     return Place(path, stat, parent_id)
 
 

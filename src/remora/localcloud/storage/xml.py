@@ -77,6 +77,28 @@ def range_list(ranges: Iterable[tuple[int, int]]) -> bytes:
     return _body(root)
 
 
+def no_handles() -> bytes:
+    root = ET.Element("EnumerationResults")
+    ET.SubElement(root, "Entries")
+    _add(root, "NextMarker", "")
+    return _body(root)
+
+
+def access_policies(policies: Mapping[str, Mapping[str, str]]) -> bytes:
+    root = ET.Element("SignedIdentifiers")
+    for name, fields in policies.items():
+        item = ET.SubElement(root, "SignedIdentifier")
+        _add(item, "Id", name)
+        _add_all(ET.SubElement(item, "AccessPolicy"), fields)
+    return _body(root)
+
+
+def service_properties(sections: Iterable[str]) -> bytes:
+    """`sections` are elements, written already."""
+    content = "".join(sections)
+    return f"{_PROLOG}<StorageServiceProperties>{content}</StorageServiceProperties>".encode()
+
+
 def share_stats(used_bytes: int) -> bytes:
     root = ET.Element("ShareStats")
     _add(root, "ShareUsageBytes", str(used_bytes))
