@@ -7,7 +7,7 @@ PHRASE := I finally got the job I wanted
 # Threads of torch that wait must not take the cores from those that work.
 export OMP_WAIT_POLICY := passive
 
-.PHONY: demo test lint bench format chromium
+.PHONY: demo test lint bench bench-cloud conformance format chromium
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## from nothing to an answer from an adapter, on the local cloud
@@ -33,6 +33,14 @@ format: $(READY)
 
 bench: $(READY)  ## ratios against a peer on this machine
 	$(BIN)/python benchmarks/startup.py
+
+bench-cloud: $(READY)  ## the local cloud's ingress and uploads, as ratios
+	$(BIN)/python benchmarks/cloud_ingress.py
+	$(BIN)/python benchmarks/cloud_files.py
+
+conformance: $(READY)  ## the Azure CLI, unmodified, against the local cloud; and fifty kills
+	REMORA_KILL_ROUNDS=50 $(BIN)/python -m pytest tests/conformance
+	$(BIN)/python -m tests.conformance.azure_cli
 
 # torch comes first and by itself: a range for it would pull in builds that need a GPU.
 $(READY): pyproject.toml constraints.txt

@@ -16,10 +16,11 @@ from tests.localcloud.apps.cloud import Cloud, until, web_template
 from remora.localcloud.apps.defaults import essence, with_defaults
 from remora.localcloud.apps.mounts import Mounts
 from remora.localcloud.apps.profiles import read_profiles
-from remora.localcloud.apps.shapes import CONTAINER_APP, ENVIRONMENT, checked_properties
+from remora.localcloud.apps.shapes import CONTAINER_APP, ENVIRONMENT
 from remora.localcloud.apps.template import read_template
 from remora.localcloud.apps.wire import display_location
 from remora.localcloud.arm.resource import ArmError
+from remora.localcloud.arm.shapes import checked_properties
 from remora.localcloud.state import Json
 
 RECORDINGS = Path(__file__).parents[4] / "shared" / "azure" / "recordings" / "azure_cli_containerapp"
@@ -45,7 +46,7 @@ def test_defaults_are_those_of_the_recordings() -> None:
     assert stored["configuration"]["activeRevisionsMode"] == "Single"
     assert stored["configuration"]["maxInactiveRevisions"] == 100
     assert stored["template"]["containers"][0]["resources"] == {
-        "cpu": 1.0, "memory": "2Gi", "ephemeralStorage": "2Gi",
+        "cpu": 1.0, "memory": "2Gi", "ephemeralStorage": "4Gi",
     }  # fmt: skip
     assert stored["workloadProfileName"] == "Consumption"
     assert stored["managedEnvironmentId"] == stored["environmentId"] == "/env"

@@ -59,7 +59,9 @@ class App:
         return revision_at_work.status() if revision_at_work else STOPPED
 
     def weight(self, revision: str) -> int:
-        """The share of the traffic that the configuration gives to a revision."""
+        """The share of the traffic that the configuration gives to a revision; none without ingress."""
+        if not self.record.ingress:
+            return 0
         return self._weights(self.record.latest).get(revision, 0)
 
     async def start(self) -> None:

@@ -12,11 +12,18 @@ from remora.localcloud.apps.fleet import Fleet
 from remora.localcloud.apps.host import Host
 from remora.localcloud.apps.placement import Placement, check_size
 from remora.localcloud.apps.records import AppRecord, Records
-from remora.localcloud.apps.shapes import CONTAINER_APP, checked_properties
+from remora.localcloud.apps.shapes import CONTAINER_APP
 from remora.localcloud.apps.template import read_template
 from remora.localcloud.apps.tokens import Tokens
-from remora.localcloud.apps.wire import auth_token, display_location, unknown_action
+from remora.localcloud.apps.wire import (
+    auth_token,
+    display_location,
+    system_data,
+    unknown_action,
+    without_nulls,
+)
 from remora.localcloud.arm.resource import ArmError, ResourceId, Wire
+from remora.localcloud.arm.shapes import checked_properties
 from remora.localcloud.state import Json
 
 
@@ -51,7 +58,7 @@ class ContainerApps:
         app = self._fleet.find(resource_id)
         record = app.record if app else AppRecord.new(resource_id)
         check_revision(record, app.revisions if app else (), properties)
-        return {**body, "properties": properties}
+        return {**body, "properties": properties, "systemData": system_data(existing)}
 
     async def complete(self, resource_id: ResourceId, stored: Json) -> Json:
         properties = stored["properties"]
@@ -66,8 +73,7 @@ class ContainerApps:
             "configuration": self._configuration(stored, app.record if app else None),
         }
         return {
-            "identity": {"type": "None"},
-            **stored,
+            **without_nulls({**stored, "identity": _identity(stored.get("identity"))}),
             "id": str(resource_id).replace("/Microsoft.App/containerApps/", "/Microsoft.App/containerapps/"),
             "name": resource_id.name,
             "type": self.type,
@@ -137,3 +143,7 @@ class ContainerApps:
             fqdn = f"{self._host.address}:{record.port}" if record and record.port else None
             ingress = {"fqdn": fqdn, **{name: value for name, value in ingress.items() if name != "fqdn"}}
         return {**configuration, "secrets": names or None, "ingress": ingress}
+
+
+def _identity(sent: Json | None) -> Json:
+    return without_nulls(sent) if sent else {"type": "None"}

@@ -14,10 +14,17 @@ from remora.localcloud.apps.mounts import Share
 from remora.localcloud.apps.profiles import read_profiles
 from remora.localcloud.apps.quotas import Quotas
 from remora.localcloud.apps.records import AppRecord, Records
-from remora.localcloud.apps.shapes import ENVIRONMENT, STORAGE, checked_properties
+from remora.localcloud.apps.shapes import ENVIRONMENT, STORAGE
 from remora.localcloud.apps.tokens import Tokens
-from remora.localcloud.apps.wire import auth_token, display_location, unknown_action
+from remora.localcloud.apps.wire import (
+    auth_token,
+    display_location,
+    system_data,
+    unknown_action,
+    without_nulls,
+)
 from remora.localcloud.arm.resource import ArmError, ResourceId, Wire
+from remora.localcloud.arm.shapes import checked_properties, settable
 from remora.localcloud.state import Json
 
 ACCOUNT_NAME: Final = re.compile(r"[a-z0-9]{3,24}")
@@ -28,6 +35,13 @@ NULLS: Final = (
     "daprAIConnectionString",
     "vnetConfiguration",
     "infrastructureResourceGroup",
+)
+READ_ONLY: Final = (
+    "provisioningState",
+    "deploymentErrors",
+    "defaultDomain",
+    "staticIp",
+    "eventStreamEndpoint",
 )
 CONSUMPTION: Final = {"workloadProfileType": "Consumption", "name": "Consumption"}
 
@@ -55,13 +69,13 @@ class ManagedEnvironments:
         profiles = [_profile(item) for item in sent.get("workloadProfiles") or ()] or [CONSUMPTION]
         self._quotas.check_environment(resource_id.key, read_profiles(profiles, location), location)
         properties = {
-            **{name: sent.get(name) for name in NULLS},
-            **sent,
+            **dict.fromkeys(NULLS),
+            **settable(sent, READ_ONLY),
             "appLogsConfiguration": _kept_log_key(sent, existing),
             "workloadProfiles": profiles,
             "zoneRedundant": bool(sent.get("zoneRedundant")),
         }
-        return {**body, "properties": properties}
+        return {**body, "properties": properties, "systemData": system_data(existing)}
 
     async def complete(self, resource_id: ResourceId, stored: Json) -> Json:
         properties = stored["properties"]
@@ -101,8 +115,10 @@ class ManagedEnvironments:
             "peerAuthentication": {"mtls": {"enabled": False}},
             "peerTrafficConfiguration": {"encryption": {"enabled": False}},
         }
+        if properties.get("provisioningState") == "InProgress":
+            properties["provisioningState"] = "Waiting"
         return {
-            **stored,
+            **without_nulls(stored),
             "id": str(resource_id),
             "name": resource_id.name,
             "type": self.type,
@@ -200,7 +216,7 @@ class EnvironmentStorages:
 
 def _profile(sent: Json) -> Json:
     """Clients spell `Name` either way."""
-    return {(key[0].lower() + key[1:]): value for key, value in sent.items()}
+    return {(key[:1].lower() + key[1:]): value for key, value in sent.items()}
 
 
 def _kept_log_key(sent: Json, existing: Json | None) -> Json | None:

@@ -50,7 +50,7 @@ class Revisions:
             "properties": {
                 "createdTime": revision.created_at,
                 "fqdn": f"{self._host.address}:{revision.port}" if revision.port else "",
-                "template": {**revision.template, "revisionSuffix": None},
+                "template": _template(revision.template),
                 "active": revision.active,
                 "replicas": len(running.replicas) if running else 0,
                 "trafficWeight": app.weight(revision.name) if revision.active else 0,
@@ -109,7 +109,7 @@ class Replicas:
         container = replica.order.container
         path = (
             f"{revision.group_id}/containerApps/{revision.names[0]}/revisions/{revision.name}"
-            f"/replicas/{replica.name}/containers/{container}/logstream"
+            f"/replicas/{replica.name}/containers/{container}"
         )
         return {
             "name": container,
@@ -119,7 +119,8 @@ class Replicas:
             "restartCount": status.restarts,
             "runningState": state,
             "runningStateDetails": status.details,
-            "logStreamEndpoint": f"{self._host.arm_url()}{path}",
+            "logStreamEndpoint": f"{self._host.arm_url()}{path}/logstream",
+            "execEndpoint": f"{self._host.arm_url().replace('http', 'ws', 1)}{path}/exec",
         }
 
 
@@ -130,3 +131,18 @@ def _find(fleet: Fleet, resource_id: ResourceId) -> tuple[App, RevisionRecord] |
         return None
     wanted = resource_id.name.lower()
     return next(((app, revision) for revision in app.revisions if revision.name == wanted), None)
+
+
+def _template(stored: Json) -> Json:
+    """As a revision shows it: no suffix, always probes, no disk."""
+    containers = [
+        {
+            "probes": [],
+            **container,
+            "resources": {
+                name: value for name, value in container["resources"].items() if name != "ephemeralStorage"
+            },
+        }
+        for container in stored["containers"]
+    ]
+    return {**stored, "revisionSuffix": None, "containers": containers}

@@ -24,6 +24,7 @@ PROBE_RANGES: Final = {
     "failureThreshold": (1, 10),
     "terminationGracePeriodSeconds": (0, 3600),
 }
+DISKS: Final = ((0.25, "1Gi"), (0.5, "2Gi"), (1.0, "4Gi"), (math.inf, "8Gi"))  # up to so many vCPUs
 MOST_REPLICAS: Final = 1000
 MOST_GRACE_SECONDS: Final = 600
 
@@ -36,7 +37,7 @@ def template_with_defaults(sent: Json) -> Json:
             400, INVALID, f"The template has {len(containers)} containers and"
             f" {len(sent.get('initContainers') or [])} init containers; the local cloud runs one container."
         )  # fmt: skip
-    volumes = sent.get("volumes") or None
+    volumes = [_given(volume) for volume in sent.get("volumes") or ()] or None
     _require("template.volumes", volumes, "name")
     for volume in volumes or ():
         if (kind := volume.get("storageType") or "EmptyDir") not in ("AzureFile", "EmptyDir"):
@@ -58,6 +59,11 @@ def template_with_defaults(sent: Json) -> Json:
 def not_emulated(what: str) -> ArmError:
     """An app with it runs on Azure and not here; better refused than half emulated."""
     return ArmError(400, "NotEmulated", f"The local cloud does not emulate {what}.")
+
+
+def _given(sent: Json) -> Json:
+    """What is not null: of the kinds that a rule or a volume can be, clients send the others as null."""
+    return {name: value for name, value in sent.items() if value is not None}
 
 
 def _suffix(suffix: str) -> str:
@@ -126,7 +132,8 @@ def _resources(sent: Json) -> Json:
     if not (0 < cores < math.inf and 0 < gib < math.inf):
         message = f"Container resources are invalid: cpu '{cpu}', memory '{memory}'."
         raise ArmError(400, "ContainerAppInvalidResourceTotal", message)
-    return {**sent, "cpu": cpu, "memory": memory.replace(".0Gi", "Gi"), "ephemeralStorage": "2Gi"}
+    disk = next(size for most, size in DISKS if cores <= most)
+    return {**sent, "cpu": cpu, "memory": memory.replace(".0Gi", "Gi"), "ephemeralStorage": disk}
 
 
 def _scale(sent: Json) -> Json:
@@ -141,7 +148,7 @@ def _scale(sent: Json) -> Json:
         "maxReplicas": most,
         "cooldownPeriod": sent.get("cooldownPeriod") or 300,
         "pollingInterval": sent.get("pollingInterval") or 30,
-        "rules": sent.get("rules") or None,
+        "rules": [_given(rule) for rule in sent.get("rules") or ()] or None,
     }
 
 

@@ -52,6 +52,8 @@ def _entry(item: Json) -> Json:
             " without '--'."
         )
         raise ArmError(400, INVALID, message)
+    if not entry.get("latestRevision"):
+        entry.pop("latestRevision", None)  # never answered where it is false
     return {**entry, "weight": _weight(entry.get("weight", 0))}
 
 

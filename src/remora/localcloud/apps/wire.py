@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from remora.localcloud.arm.resource import ArmError
@@ -13,6 +13,7 @@ LOCATION_PARTS: Final = re.compile(
     r"(north|south|east|west|central|us|europe|asia|uk|india|japan|korea|australia|brazil|canada|france|germany"
     r"|italy|norway|sweden|switzerland|poland|uae|africa|israel|spain|mexico|new|zealand|qatar|local|\d+)"
 )
+USER: Final = "local"
 UPPER: Final = {"us": "US", "uk": "UK", "uae": "UAE"}
 
 
@@ -23,6 +24,25 @@ def display_location(location: str | None) -> str:
         return name
     words = [UPPER.get(word, word.capitalize()) for word in LOCATION_PARTS.findall(name)]
     return " ".join(words)
+
+
+def system_data(existing: Json | None) -> Json:
+    """Who made a resource and when; there is one user here."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    former = (existing or {}).get("systemData") or {}
+    return {
+        "createdBy": former.get("createdBy", USER),
+        "createdByType": "User",
+        "createdAt": former.get("createdAt", now),
+        "lastModifiedBy": USER,
+        "lastModifiedByType": "User",
+        "lastModifiedAt": now,
+    }
+
+
+def without_nulls(document: Json) -> Json:
+    """Null at the top of a document means "not given", and is not answered."""
+    return {name: value for name, value in document.items() if value is not None}
 
 
 def auth_token(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starlette.routing import BaseRoute, Router
+from starlette.types import ASGIApp
 
 from remora.localcloud.arm.deployed import Deployed
 from remora.localcloud.arm.deployment_record import DeploymentStore
@@ -15,6 +16,7 @@ from remora.localcloud.arm.group_deletion import GroupDeletion
 from remora.localcloud.arm.groups import Groups
 from remora.localcloud.arm.operations import Operations
 from remora.localcloud.arm.preparation import Preparation
+from remora.localcloud.arm.provider_answers import ProviderAnswers
 from remora.localcloud.arm.provider_routes import ProviderRoutes
 from remora.localcloud.arm.registrations import Registrations
 from remora.localcloud.arm.registry import Registry
@@ -33,7 +35,7 @@ from remora.localcloud.state import State
 class ArmApi:
     """The routes, still unguarded, and what works on after they have answered."""
 
-    router: Router
+    router: ASGIApp
     operations: Operations
 
 
@@ -84,4 +86,4 @@ def create_arm_api(
         *service_routes,
         *resource_routes.routes,
     )
-    return ArmApi(Router(routes=routes, redirect_slashes=False), operations)
+    return ArmApi(ProviderAnswers(Router(routes=routes, redirect_slashes=False)), operations)

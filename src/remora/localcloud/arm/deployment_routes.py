@@ -72,7 +72,7 @@ class DeploymentRoutes:
 
     async def put(self, http: HttpRequest) -> Response:
         record, is_new = self._deployments.put(await self._request(http), await _finder(http))
-        url = own_url(http, f"{record.id}/operationStatuses/{record.status_id}")
+        url = own_url(http, f"{http.url.path}/operationStatuses/{record.status_id}")
         headers = {"Azure-AsyncOperation": url}
         return JSONResponse(record.show(), status_code=201 if is_new else 200, headers=headers)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from remora.localcloud.arm.built_in import DEPLOYMENT, RESOURCE_GROUP
 from remora.localcloud.arm.expressions import ExpressionError, calls_in, evaluate_node
+from remora.localcloud.arm.locations import normal_location
 from remora.localcloud.arm.loops import checked_count
 from remora.localcloud.arm.paths import parse_resource_id, resource_id
 from remora.localcloud.arm.place import Place
@@ -94,8 +95,9 @@ class Plan:
         locations: dict[str, list[str | None]] = {}
         for item in self.resources:
             places = locations.setdefault(spelled(item.id.type), [])
-            if item.location not in places:
-                places.append(item.location)
+            place = normal_location(item.location) if isinstance(item.location, str) else None
+            if place not in places:
+                places.append(place)
         providers: dict[str, list[Json]] = {}
         for full_type, places in locations.items():
             namespace, _, kind = full_type.partition("/")

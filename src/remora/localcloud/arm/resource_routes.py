@@ -7,9 +7,10 @@ from starlette.responses import JSONResponse, Response
 
 from remora.localcloud.arm import wire
 from remora.localcloud.arm.groups import Groups
-from remora.localcloud.arm.http import AnyCaseRoute, own_url, read_json
+from remora.localcloud.arm.http import AnyCaseRoute, read_json
 from remora.localcloud.arm.operations import IN_PROGRESS, Operations
 from remora.localcloud.arm.paths import ResourcePath, parse_resource_id, parse_resource_path
+from remora.localcloud.arm.provider_answers import resource_json
 from remora.localcloud.arm.registry import Registry
 from remora.localcloud.arm.resource import ArmError, ResourceId, Wire
 from remora.localcloud.arm.resources import Resources
@@ -51,12 +52,13 @@ class ResourceRoutes:
     async def get(self, request: Request) -> Response:
         path = self._path(request)
         if path.tail is None:
-            return JSONResponse(self._resources.get(self._id(request, path)))
+            return resource_json(request, self._resources.get(self._id(request, path)))
         if path.names:
             children = self._resources.list_children(self._id(request, path), path.tail)
-            return JSONResponse({"value": children})
+            return resource_json(request, {"value": children})
         group = self._groups.show(self._groups.require(request.path_params["group"]))
-        return JSONResponse({"value": self._resources.list_all(group["id"], self._collection(path))})
+        found = self._resources.list_all(group["id"], self._collection(path))
+        return resource_json(request, {"value": found})
 
     async def head(self, request: Request) -> Response:
         self._resources.get(self._id(request, self._path(request)))
@@ -89,14 +91,14 @@ class ResourceRoutes:
         if path.tail is None or not path.names:
             raise ArmError(405, "MethodNotAllowed", "POST is for actions: …/{name}/{action}.")
         answer = await self._resources.action(self._id(request, path), path.tail, await read_json(request))
-        return Response(status_code=200) if answer is None else JSONResponse(answer)
+        return Response(status_code=200) if answer is None else resource_json(request, answer)
 
     async def list_in_subscription(self, request: Request) -> Response:
         path = self._path(request)
         if path.tail is None or path.names:
             raise ArmError(404, "InvalidResourceType", f"'{request.url.path}' is not a list of resources.")
         scope = f"/subscriptions/{request.path_params['subscription']}"
-        return JSONResponse({"value": self._resources.list_all(scope, self._collection(path))})
+        return resource_json(request, {"value": self._resources.list_all(scope, self._collection(path))})
 
     async def poll(self, request: Request) -> Response:
         """Both styles at once: a status body, or (`monitor`) the way to the result."""
@@ -104,17 +106,16 @@ class ResourceRoutes:
         if operation is None:
             name = request.path_params["operation"]
             raise ArmError(404, "OperationNotFound", f"The operation '{name}' could not be found.")
-        if "monitor" not in request.query_params:
+        if wire.asks_for_status(request):
             return JSONResponse(wire.status_body(request, operation))
         if operation.status == IN_PROGRESS:
-            url = own_url(request, request.url.path, monitor="true")
-            return Response(status_code=202, headers={"Location": url})
+            return wire.go_on(request)
         if operation.error is not None:
             return JSONResponse({"error": operation.error}, status_code=operation.error_status)
         target = parse_resource_id(operation.target)
         if operation.kind != "put" or target is None:
             return Response(status_code=204)
-        return JSONResponse(self._resources.get(target))
+        return resource_json(request, self._resources.get(target))
 
     def _path(self, request: Request) -> ResourcePath:
         self._subscription.require(request.path_params["subscription"])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from remora.localcloud.arm.http import own_url
 from remora.localcloud.arm.operations import Operation
+from remora.localcloud.arm.provider_answers import asked_version, resource_json
 from remora.localcloud.arm.resource import ResourceId, Wire
 from remora.localcloud.state import Json
 
@@ -18,6 +19,7 @@ _STATUS_SEGMENTS = {
     ),
     "microsoft.storage/storageaccounts": ("asyncoperations", "asyncoperations"),
 }
+_LAST_WITHOUT_STATUS = "2024-03-01"  # a PATCH's answer has a status URL only since then
 _ALWAYS_200 = frozenset(
     ("microsoft.storage/storageaccounts/fileservices", "microsoft.app/managedenvironments/storages")
 )
@@ -35,20 +37,22 @@ def put_response(
     """201 with a status to poll, 202 with a place to look, or done."""
     if operation is None:
         created = new and resource_id.type.lower() not in _ALWAYS_200
-        return JSONResponse(shown, status_code=201 if created else 200)
+        return resource_json(request, shown, 201 if created else 200)
     if wire is Wire.LOCATION:
-        return Response(status_code=202, headers=_location(request, resource_id, shown, operation))
-    return JSONResponse(shown, status_code=201, headers=_status(request, resource_id, shown, operation))
+        headers = _location(request, resource_id, shown, operation)
+        return Response(status_code=202, headers=headers, media_type="text/plain")
+    return resource_json(request, shown, 201, _status(request, resource_id, shown, operation))
 
 
 def patch_response(
     request: Request, resource_id: ResourceId, shown: Json, operation: Operation | None
 ) -> Response:
-    """202 without a body, and both headers; or done."""
+    """202 without a body and a place to look, for newer versions also a status to poll; or done."""
     if operation is None:
-        return JSONResponse(shown)
-    headers = _status(request, resource_id, shown, operation)
-    headers |= _location(request, resource_id, shown, operation)
+        return resource_json(request, shown)
+    headers = _location(request, resource_id, shown, operation)
+    if asked_version(request) > _LAST_WITHOUT_STATUS:
+        headers |= _status(request, resource_id, shown, operation)
     return Response(status_code=202, headers=headers)
 
 
@@ -62,13 +66,26 @@ def delete_response(
     return Response(status_code=202, headers=headers)
 
 
+def asks_for_status(request: Request) -> bool:
+    """Whether a poll is of a status URL; the other ones lead to the result."""
+    segment = request.path_params["segment"].lower()
+    return "monitor" not in request.query_params and not segment.endswith("results")
+
+
+def go_on(request: Request) -> Response:
+    """What polling a result answers before there is one: the same place again."""
+    monitor = {"monitor": "true"} if "monitor" in request.query_params else {}
+    url = own_url(request, request.url.path, **monitor)
+    return Response(status_code=202, headers={"Location": url})
+
+
 def status_body(request: Request, operation: Operation) -> Json:
     """What polling a status URL answers."""
     body: Json = {
         "id": request.url.path,
         "name": operation.id,
         "status": operation.status,
-        "startTime": operation.start_time,
+        "startTime": operation.start_time.rstrip("Z"),
     }
     return body | ({"error": operation.error} if operation.error else {})
 
@@ -83,7 +100,8 @@ def _status(request: Request, resource_id: ResourceId, shown: Json, operation: O
 
 def _location(request: Request, resource_id: ResourceId, shown: Json, operation: Operation) -> dict[str, str]:
     path = _path(resource_id, shown, operation, _segments(resource_id)[1])
-    return {"Location": own_url(request, path, monitor="true")}
+    monitor = {} if path.split("/")[-2].endswith("Results") else {"monitor": "true"}
+    return {"Location": own_url(request, path, **monitor)}
 
 
 def _segments(resource_id: ResourceId) -> tuple[str, str]:

@@ -12,12 +12,14 @@ from collections.abc import Callable, Sequence
 from starlette.routing import BaseRoute
 
 from remora.localcloud.arm.resource import ArmError, ResourceHandler, ResourceId, VirtualHandler, Wire
+from remora.localcloud.arm.shapes import settable
 from remora.localcloud.arm.timestamps import now_text
 from remora.localcloud.logs.query import LogQuery, LogSource
 from remora.localcloud.state import Json, State
 
 _KIND = "workspace-keys"
 _CUSTOMERS = "workspace-customers"  # customer id → resource id
+_READ_ONLY = ("provisioningState", "customerId", "createdDate", "modifiedDate", "privateLinkScopedResources")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{2,61}[A-Za-z0-9]")
 
 
@@ -65,7 +67,7 @@ class WorkspaceHandler:
         if not isinstance(sent, dict):
             message = "The request content was invalid and could not be deserialized: 'properties' must be"
             raise ArmError(400, "InvalidRequestContent", f"{message} an object.")
-        given = {key: value for key, value in sent.items() if value is not None}
+        given = settable(sent, _READ_ONLY)
         fixed = {"customerId": former["customerId"], "createdDate": former["createdDate"]}
         return {
             "location": body.get("location") or (existing or {}).get("location"),

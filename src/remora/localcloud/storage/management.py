@@ -16,11 +16,13 @@ from starlette.routing import BaseRoute
 
 from remora.localcloud.arm.http import AnyCaseRoute, read_json
 from remora.localcloud.arm.resource import ArmError, ResourceHandler, ResourceId, VirtualHandler, Wire
+from remora.localcloud.arm.shapes import checked_properties, settable
 from remora.localcloud.arm.store import Record, ResourceStore
 from remora.localcloud.arm.timestamps import now_text
 from remora.localcloud.state import Json
 from remora.localcloud.storage.errors import FilesError
 from remora.localcloud.storage.keys import KEY_NAMES, AccountKeys
+from remora.localcloud.storage.settings import ACCOUNT, ACCOUNTS_OWN, FILE_SERVICE, SHARE, SHARES_OWN
 from remora.localcloud.storage.shares import Shares
 
 _ACCOUNT_NAME = re.compile(r"[a-z0-9]{3,24}")
@@ -34,6 +36,15 @@ _INVALID_NAME = (
     "{name} is not a valid storage account name. Storage account name must be between 3 and 24 characters in"
     " length and use numbers and lower-case letters only."
 )
+
+
+_NETWORK_ACLS = {
+    "ipv6Rules": [],
+    "bypass": "AzureServices",
+    "virtualNetworkRules": [],
+    "ipRules": [],
+    "defaultAction": "Allow",
+}
 
 
 class StorageService:
@@ -112,10 +123,10 @@ class AccountHandler:
         sku = body.get("sku") or _old_sku(body) or (existing or {}).get("sku")
         if not isinstance(sku, dict) or not isinstance(sku.get("name"), str):
             raise ArmError(400, "InvalidRequestContent", "The 'sku.name' of a storage account is required.")
-        defaults = _account_defaults(sku["name"]) if existing is None else existing["properties"]
+        defaults = existing["properties"] if existing else _account_defaults(sku["name"], body.get("kind"))
         properties = {
             **defaults,
-            **{k: v for k, v in (body.get("properties") or {}).items() if v is not None},
+            **settable(checked_properties(body, ACCOUNT), ACCOUNTS_OWN),
         }
         tier = "Premium" if sku["name"].startswith("Premium") else "Standard"
         return {
@@ -139,9 +150,12 @@ class AccountHandler:
 
     def show(self, resource_id: ResourceId, stored: Json) -> Json:
         times = {key["keyName"]: key["creationTime"] for key in self._keys.show(resource_id.name)}
+        url = f"{self._files_url()}/{resource_id.name}/"
         computed = {
             "keyCreationTime": times,
-            "primaryEndpoints": {"file": f"{self._files_url()}/{resource_id.name}/"},
+            "encryption": _encryption(stored["properties"]),
+            "networkAcls": {**_NETWORK_ACLS, **stored["properties"].get("networkAcls", {})},
+            "primaryEndpoints": dict.fromkeys(_endpoints(stored["kind"]), url),
             "primaryLocation": stored["location"],
             "statusOfPrimary": "available",
         }
@@ -189,7 +203,7 @@ class FileServiceHandler:
             raise ArmError(
                 400, "InvalidResourceName", f"The file service is named 'default', not '{resource_id.name}'."
             )
-        properties = {**((existing or {}).get("properties") or {}), **(body.get("properties") or {})}
+        properties = {**((existing or {}).get("properties") or {}), **checked_properties(body, FILE_SERVICE)}
         return {"properties": properties}
 
     async def complete(self, resource_id: ResourceId, stored: Json) -> Json:
@@ -233,7 +247,7 @@ class ShareHandler:
                 f"The share name '{resource_id.name}' is not valid: 3 to 63 lower-case letters, digits and"
                 " single hyphens.",
             )
-        given = {k: v for k, v in (body.get("properties") or {}).items() if v is not None}
+        given = settable(checked_properties(body, SHARE), SHARES_OWN)
         former = (existing or {}).get("properties") or {"enabledProtocols": "SMB"}
         quota = given.get("shareQuota", former.get("shareQuota", _DEFAULT_QUOTA_GIB))
         if not isinstance(quota, int) or isinstance(quota, bool) or not 1 <= quota <= _MAX_QUOTA_GIB:
@@ -300,26 +314,27 @@ def _old_sku(body: Json) -> Json | None:
     return None if name is None else {"name": name}
 
 
-def _account_defaults(sku: str) -> dict[str, Any]:
-    created = now_text()
-    service = {"keyType": "Account", "enabled": True, "lastEnabledTime": created}
+def _endpoints(kind: str) -> tuple[str, ...]:
+    """What an account of a kind has addresses of. Templates refer to them; only files are served."""
+    if kind == "FileStorage":
+        return ("file",)
+    return ("file", "blob", "queue", "table", *(("dfs", "web") if kind == "StorageV2" else ()))
+
+
+def _encryption(properties: Json) -> Json:
+    service = {"keyType": "Account", "enabled": True, "lastEnabledTime": properties["creationTime"]}
+    sent = properties.get("encryption", {})
+    return {"keySource": "Microsoft.Storage", **sent, "services": {"file": service, "blob": service}}
+
+
+def _account_defaults(sku: str, kind: str | None) -> dict[str, Any]:
+    tier = {"accessTier": "Premium" if sku.startswith("Premium") else "Hot"}
     return {
         "allowCrossTenantReplication": False,
         "privateEndpointConnections": [],
         "minimumTlsVersion": "TLS1_0",
         "allowBlobPublicAccess": False,
-        "networkAcls": {
-            "bypass": "AzureServices",
-            "ipv6Rules": [],
-            "virtualNetworkRules": [],
-            "ipRules": [],
-            "defaultAction": "Allow",
-        },
         "supportsHttpsTrafficOnly": True,
-        "accessTier": "Premium" if sku.startswith("Premium") else "Hot",
-        "encryption": {
-            "services": {"file": service, "blob": service},
-            "keySource": "Microsoft.Storage",
-        },
-        "creationTime": created,
+        **({} if kind == "Storage" else tier),  # the first kind of account has no tiers
+        "creationTime": now_text(),
     }
