@@ -155,3 +155,23 @@ def test_requests_of_the_azure_cli_are_answered_as_recorded(cloud: RunningCloud,
     assert (refused.status_code, refused.json()) == (400, recorded_refusal["response"]["body"])
     assert accepted.json()["properties"].keys() == lite["response"]["body"]["properties"].keys()
     assert refused.headers["date"].endswith("GMT")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("location", []), ("location", 1), ("properties", []), ("properties", "x")]
+)
+def test_a_member_of_the_wrong_kind_is_refused_on_every_write(
+    cloud: RunningCloud, group: str, key: str, value: Any
+) -> None:
+    path = f"{cloud.groups_path}/{group}/providers/Microsoft.OperationalInsights/workspaces/kinds"
+    good = {"location": "westeurope", "properties": {}}
+    with cloud.http() as http:
+        version = {"api-version": "2022-10-01"}
+        assert http.put(path, params=version, json=good).status_code in (200, 201)
+        for answer in (
+            http.put(path, params=version, json={**good, key: value}),
+            http.patch(path, params=version, json={key: value}),
+        ):
+            assert answer.status_code == 400
+            assert answer.json()["error"]["code"] == "InvalidRequestContent"
+        assert http.get(path, params=version).status_code == 200

@@ -306,12 +306,13 @@ class Resources:
 
 
 def _checked(body: Json) -> Json:
-    """What holds for every type: properties are an object, tags are texts. Raises ArmError 400."""
+    """What holds for every type: tags are texts, `properties` is an object, `location` a text. Raises 400."""
     checked_tags(body)
-    if not isinstance(body.get("properties") or {}, dict):
-        raise ArmError(
-            400, "InvalidRequestContent", "The request content was invalid: 'properties' is no object."
-        )
+    for key, kind, called in (("properties", dict, "no object"), ("location", str, "no text")):
+        if body.get(key) is not None and not isinstance(body[key], kind):
+            raise ArmError(
+                400, "InvalidRequestContent", f"The request content was invalid: '{key}' is {called}."
+            )
     return body
 
 
