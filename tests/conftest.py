@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+
+from hypothesis import settings
 
 # A runner in the background may have been started with SIGINT ignored, which every process that a test
 # starts would inherit; then Ctrl+C could not be tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# In CI the examples are the same every time, and a busy machine is no failure; elsewhere they are new ones.
+settings.register_profile("ci", derandomize=True, deadline=None)
+if os.environ.get("CI"):
+    settings.load_profile("ci")

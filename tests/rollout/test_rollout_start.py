@@ -152,7 +152,7 @@ def test_a_share_that_takes_no_files_costs_only_the_cache(container: Container, 
 
 
 def test_two_replicas_that_start_together_agree_on_one_cache(container: Container, index: Path) -> None:
-    processes = [container.start(**only(index), PORT=str(container.port + n)) for n in range(2)]
+    processes = [container.start(**only(index), PORT=str(free_port())) for _ in range(2)]
     for process in processes:
         stdout, stderr = process.communicate(timeout=WAIT_SECONDS)
         assert process.returncode == 0, stderr
