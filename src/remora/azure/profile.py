@@ -47,6 +47,7 @@ class CloudProfile:
     retries: int
     default_location: str | None
     token: str = ""
+    pulls_images: bool = True
 
     def new_credential(self) -> TokenCredential:
         """Who we are there; it keeps its tokens, so make one and share it."""
@@ -104,6 +105,7 @@ def load_profile(name: str, home: Path) -> CloudProfile:
         retries=1,
         default_location="westus3",
         token=connection["token"],
+        pulls_images=False,
     )
 
 

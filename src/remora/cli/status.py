@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from remora.azure.apps import ContainerApp, Revision
+from remora.azure.apps import AppState, ContainerApp, Revision
 from remora.cli.context import Deployment, FolderArgument, open_deployment
 from remora.cli.output import Mode, Output, OutputOption
 from remora.errors import DeploymentNotFound, RemoraError
@@ -16,6 +16,7 @@ from remora.errors import DeploymentNotFound, RemoraError
 app = typer.Typer(add_completion=False)
 
 START_SECONDS = 60.0
+_ANSWERS = {True: "yes", None: "asleep: the next request wakes it"}
 
 
 @app.command(epilog="Example: remora status examples/tone --output json")
@@ -39,12 +40,22 @@ def _document(deployment: Deployment, out: Output) -> dict[str, Any]:
         "provisioning": state.provisioning,
         "endpoint": f"{url}/v1",
         "image": state.image,
-        "image_pulled": deployment.clients.profile.name != "local",
+        "image_pulled": deployment.clients.profile.pulls_images,
         "revision": asdict(revision) if revision else None,
         "serving_revision": state.latest_ready_revision,
         "replicas": [asdict(replica) for replica in app_now.replicas(revision.name)] if revision else [],
-        **_answers(deployment),
+        **(_asleep() if revision and _is_asleep(state, revision) else _answers(deployment)),
     }
+
+
+def _is_asleep(state: AppState, revision: Revision) -> bool:
+    """Scaled to zero. Asking would wake it, and looking must not cost anything."""
+    serves = revision.name == state.latest_ready_revision
+    return serves and not state.min_replicas and not revision.replicas and not revision.failed
+
+
+def _asleep() -> dict[str, Any]:
+    return {"answers": None, "problem": None, "models": []}
 
 
 def _settled(app_now: ContainerApp, name: str, out: Output) -> Revision:
@@ -81,7 +92,7 @@ def _table(document: dict[str, Any]) -> str:
         "app": f"{document['app']} in {document['resource_group']} ({document['cloud']})"
         f" {document['provisioning']}",
         "endpoint": document["endpoint"],
-        "answers": "yes" if document["answers"] else f"no: {document['problem']}",
+        "answers": _ANSWERS.get(document["answers"], f"no: {document['problem']}"),
         "models": models,
         "revision": f"{revision.get('name')} {revision.get('state')} {revision.get('details')}".rstrip(),
         "replicas": replicas,
