@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
-from tests.conformance.clients import async_clients, sync_clients
+from azure.core.exceptions import HttpResponseError
+from tests.conformance.clients import Clients, async_clients, sync_clients
 from tests.conformance.differences import read
 from tests.conformance.lifecycle import PARAMETERS, TEMPLATE, lifecycle
 from tests.conformance.openapi import Answer, answer_violations, operation_of
@@ -94,6 +95,65 @@ async def test_resources_are_what_the_typed_schemas_say(
                     if shape(text) not in azures_own
                 }
     assert not found, "\n".join(sorted(found))
+
+
+USAGE_OPERATIONS = {
+    "AvailableWorkloadProfiles_Get",
+    "ManagedEnvironmentUsages_List",
+    "ManagedEnvironments_ListWorkloadProfileStates",
+    "Usages_List",
+}
+
+
+@pytest.mark.parametrize("version", ["2023-11-02-preview", "2024-03-01", "2024-08-02-preview"])
+async def test_usages_and_profiles_are_what_the_documents_allow(
+    cloud: RunningCloud, azures_own: frozenset[str], version: str
+) -> None:
+    """Of a region, of an environment with a dedicated profile, and of neither."""
+    recorder = Recorder()
+    clients = sync_clients(cloud.connection, recorder, apps_version=version)
+    clients.resources.resource_groups.create_or_update("usages", {"location": "westus3"})
+    profiles = [
+        {"name": "Consumption", "workloadProfileType": "Consumption"},
+        {"name": "large", "workloadProfileType": "NC24-A100", "minimumCount": 1, "maximumCount": 2},
+    ]
+    environment = {"location": "westus3", "properties": {"workloadProfiles": profiles}}
+    clients.apps.managed_environments.begin_create_or_update("usages", "main", environment).result()
+    states = clients.apps.managed_environments.list_workload_profile_states
+    assert [item.name for item in states("usages", "main")] == ["large"]
+    offered = {item.name for item in clients.apps.available_workload_profiles.get("westus3")}
+    assert {"Consumption", "D4", "NC24-A100"} <= offered
+    assert list(clients.apps.usages.list("westus3"))
+    assert list(clients.apps.managed_environment_usages.list("usages", "main"))
+    _ask_in_vain(clients)
+    clients.resources.resource_groups.begin_delete("usages").result()
+    await clients.close()
+    asked = [(operation_of(answer), answer) for answer in recorder.answers]
+    held = [
+        (item.name, answer) for item, answer in asked if item is not None and item.name in USAGE_OPERATIONS
+    ]
+    assert {name for name, answer in held if answer.status == 200} == USAGE_OPERATIONS
+    assert {name for name, answer in held if answer.status >= 400} == USAGE_OPERATIONS
+    found = {
+        f"{name} {answer.status} {text}"
+        for name, answer in held
+        for text in answer_violations(answer)
+        if shape(text) not in azures_own
+    }
+    assert not found, "\n".join(sorted(found))
+
+
+def _ask_in_vain(clients: Clients) -> None:
+    """About an environment and a region that are not there."""
+    refusals: tuple[Callable[[], Any], ...] = (
+        lambda: list(clients.apps.managed_environments.list_workload_profile_states("usages", "nobody")),
+        lambda: list(clients.apps.managed_environment_usages.list("usages", "nobody")),
+        lambda: list(clients.apps.usages.list("nowhere")),
+        lambda: list(clients.apps.available_workload_profiles.get("nowhere")),
+    )
+    for refused in refusals:
+        with pytest.raises(HttpResponseError):
+            refused()
 
 
 OWNED = {

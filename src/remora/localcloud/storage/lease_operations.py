@@ -48,7 +48,8 @@ class _Change:
         if self._action == "break":
             period_seconds = wire.optional_int(self._call.headers, "x-ms-lease-break-period")
             broken, remaining_seconds = leases.break_(lease, period_seconds, now)
-            self.headers["x-ms-lease-time"] = str(remaining_seconds)
+            if self._durations:  # a file's lease has no period to wait for, and its answer names none
+                self.headers["x-ms-lease-time"] = str(remaining_seconds)
             return broken
         taken = self._take(lease, now)
         self.headers["x-ms-lease-id"] = taken.id
