@@ -20,6 +20,7 @@ BOX = "#question textarea"
 
 
 def send(page: Page, text: str) -> None:
+    expect(page.locator("#question .submit-button")).to_be_visible()  # the last answer is quite through
     page.fill(BOX, text)
     page.press(BOX, "Enter")
 

@@ -209,6 +209,7 @@ def test_the_deployed_chat_page_answers_streams_and_stops(
     for count, model in enumerate((base, "tone"), start=1):
         page.click("#model input")
         page.get_by_role("option", name=f"{model} ·").click()
+        expect(page.locator("#question .submit-button")).to_be_visible()
         page.fill("#question textarea", PHRASE)
         page.press("#question textarea", "Enter")
         expect(page.locator(".answer-facts")).to_have_count(count, timeout=30_000)
@@ -218,6 +219,7 @@ def test_the_deployed_chat_page_answers_streams_and_stops(
     page.screenshot(path=tmp_path / "chat.png")
     page.click("#model input")
     page.get_by_role("option", name=f"{base} ·").click()
+    expect(page.locator("#question .submit-button")).to_be_visible()
     page.fill("#question textarea", "Tell me a long story")
     page.press("#question textarea", "Enter")
     expect(page.locator("#chat .bot").last).to_contain_text("Once upon a time", timeout=30_000)
