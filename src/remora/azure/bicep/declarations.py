@@ -18,7 +18,6 @@ RESOURCE_TYPE = re.compile(
     r"(?P<type>[A-Za-z0-9.]+(?:/[A-Za-z0-9]+)+)@(?P<version>\d{4}-\d\d-\d\d(?:-[a-z]+)?)"
 )
 NESTED_TYPE = re.compile(r"(?P<type>[A-Za-z0-9]+)(?:@(?P<version>\d{4}-\d\d-\d\d(?:-[a-z]+)?))?")
-REGISTRY = re.compile(r"(br|ts)[:/]")
 
 CompileModule = Callable[[Source, Files], dict[str, Json]]
 
