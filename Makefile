@@ -46,7 +46,7 @@ conformance: $(READY)  ## the Azure CLI, unmodified, against the local cloud; an
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[serve,azure,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[serve,azure,otel,dev]'
 	@touch $(READY)
 
 # The browser tests need a Chromium. Where it is missing and cannot be installed they are skipped, and say so.
