@@ -9,10 +9,12 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import pytest
+from azure.core.exceptions import HttpResponseError
 from tests.azure.local_cloud import LocalCloud
 
 from remora.adapters.adapter import Digest
@@ -21,9 +23,9 @@ from remora.azure.files import Share
 from remora.azure.profile import Clients
 from remora.azure.provision import prepare as prepare_deployment
 from remora.azure.provision import provision
-from remora.errors import RemoraError
+from remora.errors import Locked, RemoraError
 from remora.rollout.plan import SyncFile, SyncPlan
-from remora.rollout.sync import point_aliases, prepare, upload
+from remora.rollout.sync import change_aliases, point_aliases, prepare, upload
 
 GROUP, ACCOUNT, NAME = "sync-tests", "synctests", "files"
 MIB = 1024 * 1024
@@ -266,9 +268,52 @@ def test_aliases_are_replaced_only_when_they_change(share: Share, content: Path)
     assert not point_aliases(share, {"tone": DIGEST})
     after = (content / ALIASES).stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert json.loads((content / ALIASES).read_bytes())["$generation"] == 1
     assert point_aliases(share, {"tone": Digest("b" * 64)})
+    assert json.loads((content / ALIASES).read_bytes())["$generation"] == 2
     assert json.loads((content / ALIASES).read_bytes())["tone"] == {"digest": "b" * 64, "previous": DIGEST}
     assert [path.name for path in content.joinpath(".remora").iterdir()] == ["aliases.json"]
+
+
+@pytest.mark.parametrize("first", [None, b"old"])
+def test_of_two_writers_one_wins_and_the_other_is_told(
+    share: Share, content: Path, first: bytes | None
+) -> None:
+    if first is not None:
+        share.replace(ALIASES, first)
+    winner = Share(share._clients, GROUP, ACCOUNT, NAME)
+    winner.replace_if_same(ALIASES, b"winner", expected=first)
+    with pytest.raises(Locked, match=r"aliases\.json"):
+        share.replace_if_same(ALIASES, b"loser", expected=first)
+    assert (content / ALIASES).read_bytes() == b"winner"
+    assert [path.name for path in content.joinpath(".remora").iterdir()] == ["aliases.json"]
+
+
+def test_the_lease_of_a_writer_that_died_is_broken(share: Share, content: Path) -> None:
+    """And where it only seemed dead, its rename is refused."""
+    share.replace(ALIASES, b"old")
+    dead = share._client.get_file_client(str(ALIASES)).acquire_lease()
+    share.replace_if_same(ALIASES, b"new", expected=b"old")
+    late = share._client.get_file_client(f"{ALIASES}.late")
+    late.upload_file(b"late")
+    with pytest.raises(HttpResponseError):
+        late.rename_file(str(ALIASES), overwrite=True, destination_lease=dead)
+    assert (content / ALIASES).read_bytes() == b"new"
+
+
+def test_many_writers_at_once_lose_no_change(share: Share, content: Path) -> None:
+    def count_up(writer: int) -> bool:
+        digest = Digest(f"{writer:064x}")
+        try:
+            change_aliases(share, lambda now: now.with_alias("tone", digest))
+        except Locked:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        wins = sum(pool.map(count_up, range(12)))
+    assert wins >= 1
+    assert json.loads((content / ALIASES).read_bytes())["$generation"] == wins
 
 
 def test_a_missing_share_is_not_an_empty_one(clients: Clients) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remora.adapters.adapter import Adapter
+from remora.adapters.aliases import read_aliases
 from remora.adapters.inspect import inspect_adapter, read_base
-from remora.adapters.store import adapter_folder, model_folder, read_aliases, read_release
+from remora.adapters.store import adapter_folder, model_folder, read_release
 from remora.errors import ProjectIncomplete
 from remora.project.settings import Settings
 from remora.project.workspace import Workspace, find_workspace
@@ -41,15 +42,19 @@ def models_of_project(settings: Settings) -> ModelSet:
     return ModelSet(base_name=name, base_path=base, adapters=tuple(adapters))
 
 
-def models_of_share(share: Path, release_id: str) -> tuple[ModelSet, Mapping[str, str | int]]:
-    """What a release on a mounted share serves, and its serve settings."""
+def models_of_share(
+    share: Path, release_id: str, alias_set: str = ""
+) -> tuple[ModelSet, Mapping[str, str | int]]:
+    """What a release on a mounted share serves, and its serve settings.
+
+    `alias_set` is the id of the aliases that the revision was made with, if it names one.
+    """
     release = read_release(share, release_id)
     base = share / model_folder(release.base_digest)
     shape = read_base(base, names=(release.base_name, *release.also_known_as))
-    aliases = read_aliases(share)
     adapters = [
         inspect_adapter(alias, share / adapter_folder(alias, digest), shape)
-        for alias, digest in sorted(aliases.items())
+        for alias, digest in sorted(read_aliases(share, alias_set).digests.items())
     ]
     return ModelSet(release.base_name, base, tuple(adapters)), release.serve
 

@@ -4,28 +4,25 @@
 .remora/models/<digest>/…               a base model, immutable
 .remora/adapters/<name>/<digest>/…      an adapter, immutable
 .remora/aliases.json                    alias → digest; the only file that is ever replaced
+.remora/alias-sets/<id>.json            the aliases that one revision starts with, see `aliases.py`
 .remora/releases/<id>/…                 code and settings that a revision runs
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from remora.adapters.adapter import Digest
-from remora.errors import InvalidFile
-from remora.project.alias import is_alias
+from remora.errors import InvalidFile, InvalidInput
 
 ROOT = PurePosixPath(".remora")
 ALIASES = ROOT / "aliases.json"
 MANIFEST = ROOT / "manifest.json"
 RELEASE_FILE = "release.json"
-
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def model_folder(digest: Digest) -> PurePosixPath:
@@ -41,6 +38,13 @@ def adapter_folder(name: str, digest: Digest) -> PurePosixPath:
 def release_folder(release_id: str) -> PurePosixPath:
     """Where a release lies on the share."""
     return ROOT / "releases" / release_id
+
+
+def alias_set_path(set_id: str) -> PurePosixPath:
+    """Where the aliases that a revision starts with lie on the share. Raises InvalidInput."""
+    if not set_id.isalnum():
+        raise InvalidInput(f"{set_id!r} is no id of a set of aliases", hint="run: remora deploy")
+    return ROOT / "alias-sets" / f"{set_id}.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,39 +74,6 @@ def read_release(share: Path, release_id: str) -> Release:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidFile(f"{path} is not a release: {error!r}", hint="run: remora deploy") from error
-
-
-def encode_aliases(aliases: Mapping[str, Digest], previous: Mapping[str, Digest]) -> bytes:
-    """`aliases.json`: each alias with the digest it pointed to before, where there was one."""
-    document = {
-        name: {"digest": digest, "previous": previous.get(name)} for name, digest in sorted(aliases.items())
-    }
-    return (json.dumps(document, indent=2) + "\n").encode()
-
-
-def decode_aliases(data: bytes, origin: str) -> dict[str, Digest]:
-    """Alias → digest. `origin` names the file in the InvalidFile that a malformed one raises."""
-    try:
-        aliases = {str(name): Digest(str(entry["digest"])) for name, entry in json.loads(data).items()}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InvalidFile(f"{origin} is malformed: {error!r}", hint="run: remora deploy") from error
-    if unusable := [name for name, digest in aliases.items() if not _is_safe(name, digest)]:
-        raise InvalidFile(f"{origin} names {unusable[0]!r} wrongly", hint="run: remora deploy")
-    return aliases
-
-
-def read_aliases(share: Path) -> dict[str, Digest]:
-    """Alias → digest on a mounted share; nothing deployed yet is an empty mapping."""
-    path = share / ALIASES
-    try:
-        return decode_aliases(path.read_bytes(), str(path))
-    except FileNotFoundError:
-        return {}
-
-
-def _is_safe(name: str, digest: str) -> bool:
-    """Both become folders: nothing in them may lead anywhere else."""
-    return is_alias(name) and bool(_DIGEST.fullmatch(digest))
 
 
 def _read_json(path: Path) -> dict[str, Any]:

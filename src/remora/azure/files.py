@@ -12,16 +12,18 @@ from pathlib import Path, PurePosixPath
 from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING, Any
 
-from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
 
 from remora.azure.failures import explained
 from remora.azure.profile import Clients
 from remora.azure.ranges import RANGE_BYTES, upload_ranges
+from remora.errors import Locked
 
 if TYPE_CHECKING:
-    from azure.storage.fileshare import ShareClient, ShareFileClient
+    from azure.storage.fileshare import ShareClient, ShareFileClient, ShareLeaseClient
 
 _MAX_RANGES_IN_FLIGHT = 8
+_LOST_RACE = frozenset({404, 409, 412})  # gone, taken, or with another lease
 
 
 class Share:
@@ -53,12 +55,54 @@ class Share:
 
     def replace(self, path: PurePosixPath, data: bytes) -> None:
         """Write a small file so that a reader sees the old or the new content, never a part of it."""
+        with explained(f"writing {path} to {self!r}"):
+            self._write_beside(path, data).rename_file(str(path), overwrite=True)
+
+    def replace_if_same(self, path: PurePosixPath, data: bytes, *, expected: bytes | None) -> None:
+        """`replace`, but only while the file's content is `expected` (None: while there is no file).
+
+        Azure Files honours no If-Match. What it has are leases, and renaming that does not overwrite: the
+        content is compared under a lease, and only the lease's holder can rename onto the file. A lease that
+        somebody else holds is broken, since it never ends by itself and its holder may be dead; where the
+        holder lives, it is the holder's rename that fails. So of two writers at once one wins, whoever it is,
+        and the other raises Locked.
+        """
+        with explained(f"writing {path} to {self!r}"):
+            temporary = self._write_beside(path, data)
+            try:
+                self._rename_if_same(temporary, path, expected)
+            except (HttpResponseError, Locked) as error:
+                with suppress(AzureError):
+                    temporary.delete_file()
+                if self.read(path) == data:  # done at a first attempt, whose answer was lost
+                    return
+                if isinstance(error, Locked) or error.status_code in _LOST_RACE:
+                    raise _changed_meanwhile(path) from error
+                raise
+
+    def _rename_if_same(
+        self, temporary: ShareFileClient, path: PurePosixPath, expected: bytes | None
+    ) -> None:
+        if expected is None:
+            temporary.rename_file(str(path), overwrite=False)
+            return
+        target = self._client.get_file_client(str(path))
+        lease = _lease(target)
+        try:
+            if target.download_file(lease=lease).readall() != expected:
+                raise _changed_meanwhile(path)
+            temporary.rename_file(str(path), overwrite=True, destination_lease=lease)
+        finally:
+            with suppress(AzureError):  # it went with the file that was replaced, or was broken
+                lease.release()
+
+    def _write_beside(self, path: PurePosixPath, data: bytes) -> ShareFileClient:
+        """A new file with this content in the folder of another, to be renamed."""
         self.make_folder(path.parent)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        with explained(f"writing {path} to {self!r}"):
-            client = self._client.get_file_client(str(temporary))
-            _create(client, data)
-            client.rename_file(str(path), overwrite=True)
+        client = self._client.get_file_client(str(temporary))
+        _create(client, data)
+        return client
 
     def upload(
         self,
@@ -143,6 +187,21 @@ def _create(client: ShareFileClient, data: bytes) -> None:
         return
     digest = hashlib.md5(data, usedforsecurity=False).digest()
     client.create_file(len(data), data=data, headers={"Content-MD5": base64.b64encode(digest).decode()})
+
+
+def _lease(client: ShareFileClient) -> ShareLeaseClient:
+    """A lease on a file, taken from whoever holds one."""
+    try:
+        return client.acquire_lease()
+    except ResourceExistsError:
+        from azure.storage.fileshare import ShareLeaseClient
+
+        ShareLeaseClient(client).break_lease()
+        return client.acquire_lease()
+
+
+def _changed_meanwhile(path: PurePosixPath) -> Locked:
+    return Locked(f"somebody else has changed {path} meanwhile", hint="run the command again")
 
 
 def _is_of_share(error: ResourceNotFoundError) -> bool:

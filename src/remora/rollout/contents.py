@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 from remora.adapters.adapter import Digest
+from remora.adapters.aliases import AliasSet
 from remora.adapters.digest import folder_digest
 from remora.adapters.hash_cache import HashCache
 from remora.adapters.inspect import ADAPTER_FILES
@@ -16,7 +17,6 @@ from remora.adapters.store import (
     RELEASE_FILE,
     Release,
     adapter_folder,
-    encode_aliases,
     model_folder,
     release_folder,
 )
@@ -63,7 +63,7 @@ def release_contents(models: ModelSet, settings: Settings, hashes: HashCache) ->
         files=tuple(files),
         release_id=release_id,
         aliases=aliases,
-        adapter_set=_short_sha256(encode_aliases(aliases, {})),
+        adapter_set=_short_sha256(AliasSet.of(aliases).encode()),
     )
 
 

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from remora.adapters.aliases import AliasSet
 from remora.adapters.store import ALIASES
 from remora.azure.apps import API_KEY_SECRET, AppState, ContainerApp
 from remora.azure.files import Share
@@ -138,7 +139,7 @@ class Rollout:
         if self._before is None:
             return
         if self._aliases_before is not None:
-            self._share.replace(ALIASES, self._aliases_before)
+            sync.point_aliases(self._share, AliasSet.decode(self._aliases_before, str(ALIASES)).digests)
         if self._is_running(self._app.read()):
             self._app.roll_out(
                 {name: self._before.environment.get(name) for name in self._wanted},

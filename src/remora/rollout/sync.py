@@ -12,7 +12,8 @@ from pathlib import PurePosixPath
 from threading import Lock
 
 from remora.adapters.adapter import Digest
-from remora.adapters.store import ALIASES, MANIFEST, decode_aliases, encode_aliases
+from remora.adapters.aliases import AliasSet
+from remora.adapters.store import ALIASES, MANIFEST
 from remora.azure.files import Share
 from remora.rollout.plan import (
     Manifest,
@@ -73,12 +74,24 @@ def upload(share: Share, plan: SyncPlan, progress: Callable[[int, int], None]) -
 
 def point_aliases(share: Share, wanted: Mapping[str, Digest]) -> bool:
     """Make `aliases.json` say `wanted`; return whether it had to change."""
+    before, after = change_aliases(
+        share, lambda current: current if current.digests == dict(wanted) else current.serving(wanted)
+    )
+    return after is not before
+
+
+def change_aliases(share: Share, change: Callable[[AliasSet], AliasSet]) -> tuple[AliasSet, AliasSet]:
+    """Replace `aliases.json` with what `change` makes of it; return it before and after.
+
+    A `change` that returns what it was given writes nothing, unless there is no file yet. Raises Locked
+    where somebody else has changed it meanwhile.
+    """
     data = share.read(ALIASES)
-    current = decode_aliases(data, str(ALIASES)) if data is not None else {}
-    if data is not None and current == dict(wanted):
-        return False
-    share.replace(ALIASES, encode_aliases(wanted, current))
-    return True
+    before = AliasSet.decode(data, str(ALIASES))
+    after = change(before)
+    if data is None or after is not before:
+        share.replace_if_same(ALIASES, after.encode(), expected=data)
+    return before, after
 
 
 class _Progress:

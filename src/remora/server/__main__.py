@@ -19,6 +19,8 @@ from remora.server.keys import VARIABLE, keys_from_environment
 from remora.server.serving import bind, serve
 from remora.server.settings import ServerSettings
 
+ALIAS_SET_VARIABLE = "REMORA_ADAPTERS"
+
 
 def main() -> int:
     arguments = _parser().parse_args()
@@ -37,7 +39,7 @@ def _serve_share(mount: Path, release_id: str, host: str, port: int) -> None:
     if not keys:
         raise InvalidInput("the endpoint has no API key", hint=f"set {VARIABLE}", param=VARIABLE)
     listener = bind(host, port)
-    models, serve_settings = models_of_share(mount, release_id)
+    models, serve_settings = models_of_share(mount, release_id, os.environ.get(ALIAS_SET_VARIABLE, ""))
     engine_settings = _engine_settings(serve_settings)
 
     def load(of: ModelSet) -> Engine:
