@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -65,13 +65,24 @@ _TEXT_CHARACTERS = 400
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
-    """Turn an SDK exception inside the block into a RemoraError that says what was being done."""
+def explained(what: str, *, but: Container[str] = ()) -> Iterator[None]:
+    """Turn an SDK exception inside the block into a RemoraError that says what was being done.
+
+    Errors of the file service with a code in `but` pass as they are: the caller expects them.
+    """
     try:
         yield
     except AzureError as error:
+        if file_code(error) in but:
+            raise
         ours, hint = _CODES.get(_code(error)) or _by_type(error)
         raise ours(f"{what}: {_reason(error)}", hint=hint) from error
+
+
+def file_code(error: AzureError) -> str:
+    """The file service's code of an error, "" for another's; the SDK gives it as a text or as an enum."""
+    code = getattr(error, "error_code", None)
+    return str(getattr(code, "value", code) or "")
 
 
 def described(error: Mapping[str, Any]) -> str:

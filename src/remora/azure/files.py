@@ -146,6 +146,10 @@ class Share:
                 found[path] = entry["size"]
         return found
 
+    def file(self, path: PurePosixPath) -> ShareFileClient:
+        """The SDK's client of one file, for what only that can say (leases)."""
+        return self._client.get_file_client(str(path))
+
     def make_folder(self, folder: PurePosixPath) -> None:
         """Create a folder and its parents; existing ones are a no-op."""
         for part in (*reversed(folder.parents), folder):

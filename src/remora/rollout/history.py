@@ -1,0 +1,89 @@
+"""What was done to an endpoint: one small file an event, `.remora/history/<utc>-<id>.json`.
+
+Files of their own cannot overwrite each other, need no lock, and sort by time. Owns the events; says nothing
+about what an event means.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import secrets
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from remora.adapters.store import ROOT
+from remora.azure.files import Share
+
+HISTORY = ROOT / "history"
+_PARALLEL_READS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """One event.
+
+    `at` is UTC (ISO 8601). `what` is a verb such as "deploy" or "adapters push", `name` what it was done to,
+    `before` and `after` the ids (releases, digests) that it went from and to, "" for none.
+    """
+
+    at: str
+    who: str
+    host: str
+    what: str
+    name: str
+    before: str
+    after: str
+    result: str
+    message: str
+
+
+def happened(
+    what: str, name: str, *, before: str = "", after: str = "", result: str = "ok", message: str = ""
+) -> Happened:
+    """An event of now and of whoever runs this."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return Happened(now, getpass.getuser(), socket.gethostname(), what, name, before, after, result, message)
+
+
+def record(share: Share, event: Happened) -> None:
+    """Keep an event for good."""
+    stamp = event.at.replace(":", "").replace("+0000", "Z")
+    share.replace(HISTORY / f"{stamp}-{secrets.token_hex(4)}.json", encode_event(event))
+
+
+def read_history(share: Share, *, most: int) -> list[Happened]:
+    """The newest `most` events, newest first; files that hold no event are left out."""
+    names = sorted((path for path in share.sizes(HISTORY) if path.suffix == ".json"), reverse=True)
+    with ThreadPoolExecutor(_PARALLEL_READS) as pool:
+        found = list(pool.map(share.read, names[:most]))
+    return [event for data in found if data and (event := decode_event(data)) is not None]
+
+
+def encode_event(event: Happened) -> bytes:
+    """As it lies on the share."""
+    document = {
+        "at": event.at,
+        "who": event.who,
+        "host": event.host,
+        "what": event.what,
+        "name": event.name,
+        "from": event.before,
+        "to": event.after,
+        "result": event.result,
+        "message": event.message,
+    }
+    return (json.dumps(document, indent=1) + "\n").encode()
+
+
+def decode_event(data: bytes) -> Happened | None:
+    """None where it is none: others may write to a share too."""
+    try:
+        document: dict[str, Any] = json.loads(data)
+        keys = ("at", "who", "host", "what", "name", "from", "to", "result", "message")
+        return Happened(*(str(document[key]) for key in keys))
+    except (ValueError, KeyError, TypeError):
+        return None
