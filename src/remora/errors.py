@@ -15,7 +15,8 @@ RemoraError                      exit 1    HTTP 500   internal_error
 │   └── InvalidApiKey                      HTTP 401   invalid_api_key
 ├── Refused                      exit 5    HTTP 400   refused
 │   ├── AdapterRejected                    HTTP 400   adapter_rejected
-│   └── ForeignHost                        HTTP 403   foreign_host
+│   ├── ForeignHost                        HTTP 403   foreign_host
+│   └── AdminKeyRequired                   HTTP 403   admin_key_required
 ├── ProvisioningFailed           exit 6    HTTP 502   provisioning_failed
 │   └── SyncFailed                         HTTP 502   sync_failed
 ├── NotReady                     exit 7    HTTP 503   not_ready
@@ -128,6 +129,13 @@ class ForeignHost(Refused):
     """The request names a host that is not this machine: a web page elsewhere may be behind it."""
 
     code = "foreign_host"
+    http_status = 403
+
+
+class AdminKeyRequired(Refused):
+    """Only the admin key may change which adapters are served."""
+
+    code = "admin_key_required"
     http_status = 403
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
-from tests.api.endpoint_builder import KEY, RunningEndpoint, build_app, echo_engine
+from tests.api.endpoint_builder import KEY, KEYS, RunningEndpoint, build_app, echo_engine
 
 from remora.engine.echo import EchoEngine
 from remora.server.settings import ServerSettings
@@ -29,5 +29,5 @@ async def client(engine: EchoEngine) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 def endpoint() -> Iterator[RunningEndpoint]:
     """The application behind a real server on a loopback port."""
-    with RunningEndpoint(ServerSettings(api_keys=(KEY,), chat_page=False)) as running:
+    with RunningEndpoint(ServerSettings(api_keys=KEYS, chat_page=False)) as running:
         yield running

@@ -18,11 +18,15 @@ from remora.adapters.registry import AdapterRegistry
 from remora.engine.base import EngineStats, GenerationRequest, TokenEvent, TokenStream
 from remora.engine.echo import EchoEngine
 from remora.errors import EngineFailed
+from remora.project.api_keys import ApiKey
 from remora.server.app import create_app
 from remora.server.serving import bind
 from remora.server.settings import ServerSettings
 
 KEY = "a-key-for-tests"
+ADMIN_KEY = "an-admin-key-for-tests"
+KEYS = (ApiKey("tests", KEY),)
+ADMIN_KEYS = (ApiKey("admin", ADMIN_KEY),)
 BASE = "tone-base"
 TONE_DIGEST = Digest("3f9a12cd" * 8)
 PIRATE_DIGEST = Digest("0badcafe" * 8)
@@ -83,7 +87,7 @@ def echo_engine(context_length: int = 4096) -> WatchedEngine:
 
 
 def build_app(engine: EchoEngine, settings: ServerSettings | None = None) -> FastAPI:
-    chosen = settings or ServerSettings(api_keys=(KEY,), chat_page=False)
+    chosen = settings or ServerSettings(api_keys=KEYS, admin_keys=ADMIN_KEYS, chat_page=False)
     return create_app(engine, AdapterRegistry(BASE, ADAPTERS), chosen)
 
 

@@ -9,7 +9,7 @@ import httpx
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
-from tests.api.endpoint_builder import BASE, KEY, DyingEngine, RunningEndpoint
+from tests.api.endpoint_builder import BASE, KEY, KEYS, DyingEngine, RunningEndpoint
 
 from remora.server.settings import ServerSettings
 
@@ -94,7 +94,7 @@ def test_errors_are_the_clients_own_types(client: OpenAI) -> None:
 
 
 def test_an_engine_that_dies_in_the_middle_ends_the_stream_with_an_error() -> None:
-    settings = ServerSettings(api_keys=(KEY,), chat_page=False)
+    settings = ServerSettings(api_keys=KEYS, chat_page=False)
     with (
         RunningEndpoint(settings, DyingEngine) as endpoint,
         OpenAI(base_url=f"{endpoint.url}/v1", api_key=KEY, max_retries=0) as client,
@@ -139,7 +139,7 @@ def test_giving_up_on_a_whole_answer_stops_the_engine(endpoint: RunningEndpoint)
 
 
 def test_a_silent_stream_is_kept_alive() -> None:
-    settings = ServerSettings(api_keys=(KEY,), chat_page=False, keep_alive_seconds=0.01)
+    settings = ServerSettings(api_keys=KEYS, chat_page=False, keep_alive_seconds=0.01)
     body = {"model": BASE, "prompt": "hello", "stream": True}
     headers = {"authorization": f"Bearer {KEY}"}
     with RunningEndpoint(settings) as endpoint:

@@ -6,9 +6,11 @@ import json
 
 import httpx
 import pytest
-from tests.api.endpoint_builder import BASE, KEY, PIRATE_DIGEST, build_app
+from tests.api.endpoint_builder import BASE, KEY, KEYS, PIRATE_DIGEST, build_app
 
 from remora.engine.echo import EchoEngine
+from remora.project.api_keys import ApiKey
+from remora.server.key_ring import KeyRing
 from remora.server.sessions import COOKIE, Sessions
 from remora.server.settings import ServerSettings
 
@@ -97,7 +99,9 @@ async def test_the_api_needs_the_key(engine: EchoEngine, path: str, authorizatio
 
 
 async def test_any_of_several_keys_opens_the_api(engine: EchoEngine) -> None:
-    app = build_app(engine, ServerSettings(api_keys=("old", "new"), chat_page=False))
+    app = build_app(
+        engine, ServerSettings(api_keys=(ApiKey("a", "old"), ApiKey("b", "new")), chat_page=False)
+    )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
         for key in ("old", "new"):
             answer = await http.get("/v1/models", headers={"authorization": f"bearer {key}"})
@@ -152,24 +156,26 @@ async def test_behind_tls_the_cookie_is_secure(engine: EchoEngine) -> None:
 
 @pytest.mark.parametrize("cookie", ["", "x", "9999999999.", "9999999999.abc", ".", "9" * 5000 + ".a", "²³.x"])
 def test_a_made_up_cookie_opens_nothing(cookie: str) -> None:
-    assert not Sessions((KEY,), 60).is_valid(cookie)
+    assert Sessions(KeyRing(KEYS), 60).find(cookie) is None
 
 
 def test_a_session_ends_with_its_time_and_with_its_key() -> None:
     now = 1000.0
-    cookie = Sessions(("old", "new"), 60, lambda: now).issue("old")
-    assert Sessions(("old",), 60, lambda: now + 59).is_valid(cookie)
-    assert not Sessions(("old",), 60, lambda: now + 61).is_valid(cookie)
-    assert not Sessions(("new",), 60, lambda: now).is_valid(cookie)
+    old, new = ApiKey("alice", "old"), ApiKey("alice", "new")
+    cookie = Sessions(KeyRing((old, new)), 60, lambda: now).issue(old)
+    only_old = KeyRing((old,))
+    assert Sessions(only_old, 60, lambda: now + 59).find(cookie) == old
+    assert Sessions(only_old, 60, lambda: now + 61).find(cookie) is None
+    assert Sessions(KeyRing((new,)), 60, lambda: now).find(cookie) is None
     expiry, _, signature = cookie.partition(".")
-    assert not Sessions(("old",), 60, lambda: now).is_valid(f"{int(expiry) + 1}.{signature}")
+    assert Sessions(only_old, 60, lambda: now).find(f"{int(expiry) + 1}.{signature}") is None
 
 
 async def test_an_api_key_opens_no_page_and_a_session_no_api(engine: EchoEngine) -> None:
     async with browser(engine, authorization=f"Bearer {KEY}") as http:
         assert (await http.get("/config")).status_code == 401
     async with browser(engine) as http:
-        http.cookies.set(COOKIE, Sessions((KEY,), 60).issue(KEY))
+        http.cookies.set(COOKIE, Sessions(KeyRing(KEYS), 60).issue(KEYS[0]))
         assert (await http.get("/v1/models")).status_code == 401
 
 

@@ -19,9 +19,8 @@ from openai import OpenAI
 from tests.engine.tiny_models import TinyModel, write_model
 
 from remora.cli.main import main
-from remora.errors import InvalidFile, InvalidInput, PortInUse
+from remora.errors import InvalidInput, PortInUse
 from remora.server.auth import is_loopback
-from remora.server.keys import kept_key, keys_from_environment, keys_from_file
 from remora.server.serving import bind
 
 EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 - never bound: it is refused
@@ -147,34 +146,3 @@ def test_binding_says_what_is_wrong() -> None:
 )
 def test_loopback_names(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
-
-
-def test_keys_come_one_a_line(tmp_path: Path) -> None:
-    file = tmp_path / "keys"
-    file.write_text("one\n\n  two \n")
-    assert keys_from_file(file) == ("one", "two")
-    assert keys_from_environment({"REMORA_API_KEY": "one"}) == ("one",)
-    assert keys_from_environment({}) == ()
-
-
-@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xff\xfe"])
-def test_a_key_file_without_a_key_is_refused(tmp_path: Path, content: bytes) -> None:
-    file = tmp_path / "keys"
-    file.write_bytes(content)
-    with pytest.raises(InvalidFile):
-        keys_from_file(file)
-
-
-@pytest.mark.parametrize("key", ["two words", "schlüssel", "a\tb"])
-def test_a_key_that_cannot_travel_is_refused_without_showing_it(key: str) -> None:
-    with pytest.raises(InvalidInput) as refused:
-        keys_from_environment({"REMORA_API_KEY": key})
-    assert key not in str(refused.value)
-
-
-def test_a_kept_key_is_made_once(tmp_path: Path) -> None:
-    path = tmp_path / "home" / "serve.key"
-    made = kept_key(path)
-    assert kept_key(path) == made
-    assert len(made[0]) >= 40
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-from tests.api.endpoint_builder import KEY, RunningEndpoint
+from tests.api.endpoint_builder import KEY, KEYS, RunningEndpoint
 
 from remora.server.settings import ServerSettings
 
@@ -37,7 +37,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def shared_endpoint() -> Iterator[RunningEndpoint]:
     """One for all tests of a file: Gradio takes seconds to start."""
-    with RunningEndpoint(ServerSettings(api_keys=(KEY,))) as running:
+    with RunningEndpoint(ServerSettings(api_keys=KEYS)) as running:
         yield running
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from remora.cli.output import Output
 from remora.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from remora.server.settings import ServerSettings
 
 GRACE_SECONDS = 3  # an open page must not hold up Ctrl+C for long
 
@@ -21,7 +25,11 @@ PortOption = Annotated[int, typer.Option(envvar="PORT", min=0, max=65535, help="
 NoAuthOption = Annotated[bool, typer.Option("--no-auth", help="Ask for no API key (this machine only).")]
 KeyFileOption = Annotated[
     Path | None,
-    typer.Option("--api-key-file", help="File with API keys, one a line; over REMORA_API_KEY."),
+    typer.Option(
+        "--api-key-file",
+        envvar="REMORA_API_KEY_FILE",
+        help="File of API keys, one a line, as key or name:key; followed while it serves.",
+    ),
 ]
 DtypeOption = Annotated[str | None, typer.Option(help="auto, float32 or bfloat16; default: remora.toml's.")]
 EngineOption = Annotated[str, typer.Option(hidden=True)]
@@ -44,19 +52,17 @@ def serve(
     from remora.server.engines import EngineSettings, load_engine
     from remora.server.serving import bind
     from remora.server.serving import serve as serve_models
-    from remora.server.settings import ServerSettings
 
     out = Output()
     environment = dict(os.environ) | ({"REMORA_SERVE_DTYPE": dtype} if dtype else {})
     settings = load_settings(folder, environment)
-    keys = _api_keys(host, no_auth, api_key_file, out)
+    server_settings = _server_settings(host, no_auth, api_key_file, out)
     listener = bind(host, port)
     engine_settings = EngineSettings(
         dtype=settings.serve.dtype,
         max_running_requests=settings.serve.max_running_requests,
         max_queued_requests=settings.serve.max_queued_requests,
     )
-    server_settings = ServerSettings(api_keys=keys, graceful_shutdown_seconds=GRACE_SECONDS)
     with listener:
         serve_models(
             listener,
@@ -67,28 +73,38 @@ def serve(
         )
 
 
-def _api_keys(host: str, no_auth: bool, key_file: Path | None, out: Output) -> tuple[str, ...]:
-    from remora.server.auth import is_loopback
-    from remora.server.keys import kept_key, keys_from_environment, keys_from_file
+def _server_settings(host: str, no_auth: bool, key_file: Path | None, out: Output) -> ServerSettings:
+    """Whom to ask for which key: --no-auth, else a file, else REMORA_API_KEY, else a key of our own."""
+    from remora.server.keys import admin_key_from_environment, keep_key, keys_from_environment
+    from remora.server.settings import ServerSettings
 
-    if no_auth and key_file is not None:
+    settings = ServerSettings(
+        admin_keys=admin_key_from_environment(os.environ), graceful_shutdown_seconds=GRACE_SECONDS
+    )
+    if no_auth:
+        _check_no_auth(host, key_file)
+        return settings
+    if key_file is not None:
+        return replace(settings, api_key_file=key_file)
+    if keys := keys_from_environment(os.environ):
+        return replace(settings, api_keys=keys)
+    kept = _home() / "serve.key"
+    keep_key(kept)
+    out.note(f"API key: in {kept}")
+    return replace(settings, api_key_file=kept)
+
+
+def _check_no_auth(host: str, key_file: Path | None) -> None:
+    from remora.server.auth import is_loopback
+
+    if key_file is not None:
         raise InvalidInput("--no-auth and --api-key-file exclude each other", param="--no-auth")
-    if no_auth and not is_loopback(host):
+    if not is_loopback(host):
         raise InvalidInput(
             f"--no-auth would let everyone who reaches {host} use the endpoint",
             hint="leave --host out, or serve with an API key",
             param="--no-auth",
         )
-    if no_auth:
-        return ()
-    if key_file is not None:
-        return keys_from_file(key_file)
-    if keys := keys_from_environment(os.environ):
-        return keys
-    kept = _home() / "serve.key"
-    keys = kept_key(kept)
-    out.note(f"API key: in {kept}")
-    return keys
 
 
 def _home() -> Path:

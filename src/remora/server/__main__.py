@@ -15,7 +15,12 @@ from remora.adapters.model_set import ModelSet, models_of_share
 from remora.engine.base import Engine
 from remora.errors import InvalidInput, RemoraError
 from remora.server.engines import EngineSettings, load_engine
-from remora.server.keys import VARIABLE, keys_from_environment
+from remora.server.keys import (
+    FILE_VARIABLE,
+    VARIABLE,
+    admin_key_from_environment,
+    keys_from_environment,
+)
 from remora.server.serving import bind, serve
 from remora.server.settings import ServerSettings
 
@@ -35,9 +40,7 @@ def main() -> int:
 
 
 def _serve_share(mount: Path, release_id: str, host: str, port: int) -> None:
-    keys = keys_from_environment(os.environ)
-    if not keys:
-        raise InvalidInput("the endpoint has no API key", hint=f"set {VARIABLE}", param=VARIABLE)
+    settings = _server_settings(os.environ)
     listener = bind(host, port)
     models, serve_settings = models_of_share(mount, release_id, os.environ.get(ALIAS_SET_VARIABLE, ""))
     engine_settings = _engine_settings(serve_settings)
@@ -45,7 +48,20 @@ def _serve_share(mount: Path, release_id: str, host: str, port: int) -> None:
     def load(of: ModelSet) -> Engine:
         return load_engine("torch", of.base_path, engine_settings)
 
-    serve(listener, models, load, ServerSettings(api_keys=keys), _report)
+    serve(listener, models, load, settings, _report)
+
+
+def _server_settings(environment: Mapping[str, str]) -> ServerSettings:
+    """The container's own keys, and those of a file, which can be exchanged without a restart."""
+    file = environment.get(FILE_VARIABLE)
+    settings = ServerSettings(
+        api_keys=keys_from_environment(environment),
+        api_key_file=Path(file) if file else None,
+        admin_keys=admin_key_from_environment(environment),
+    )
+    if not settings.asks_for_key:
+        raise InvalidInput("the endpoint has no API key", hint=f"set {VARIABLE}", param=VARIABLE)
+    return settings
 
 
 def _engine_settings(values: Mapping[str, str | int]) -> EngineSettings:

@@ -1,9 +1,10 @@
 """Who may ask. Owns which paths need a key, which a session and which nothing; issues neither.
 
     /healthz /readyz /login     open
-    /v1/…                       `Authorization: Bearer KEY`
+    /v1/… /metrics              `Authorization: Bearer KEY`
     everything else             a session, from signing in at /login
 
+Whose key it was is known to everything behind this (`caller_of`), and `admin_only` keeps a route for admins.
 Without keys (`--no-auth`) nobody is asked, and then only requests that name this machine are answered: a web
 page elsewhere could otherwise point its own name here and use the endpoint through its visitor's browser.
 """
@@ -11,25 +12,47 @@ page elsewhere could otherwise point its own name here and use the endpoint thro
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 
+from fastapi import Request
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from remora.errors import ForeignHost, InvalidApiKey, SignInRequired
+from remora.project.api_keys import ApiKey
+from remora.server.key_ring import KeyRing
 from remora.server.problems import problem_response
 from remora.server.sessions import COOKIE, Sessions
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login"})
 API_PREFIX = "/v1"
+METRICS_PATH = "/metrics"
+CALLER = "remora.caller"  # in the scope of a request
+
+
+def caller_of(scope: Scope) -> ApiKey | None:
+    """Whose key a request came with; None where nobody was asked for one."""
+    caller: ApiKey | None = scope.get(CALLER)
+    return caller
+
+
+def admin_only(keys: KeyRing) -> Callable[[Request], None]:
+    """A dependency for routes that only the admin key opens: `dependencies=[Depends(admin_only(keys))]`."""
+
+    def check(request: Request) -> None:
+        keys.check_admin(caller_of(request.scope))
+
+    return check
 
 
 class KeyRequired:
     """ASGI middleware: lets through what the table above allows."""
 
-    def __init__(self, app: ASGIApp, sessions: Sessions) -> None:
+    def __init__(self, app: ASGIApp, keys: KeyRing, sessions: Sessions) -> None:
         self.app = app
+        self.keys = keys
         self.sessions = sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,23 +62,27 @@ class KeyRequired:
         path: str = scope["path"]
         if path in OPEN_PATHS:
             await self.app(scope, receive, send)
-        elif path == API_PREFIX or path.startswith(f"{API_PREFIX}/"):
+        elif path in {API_PREFIX, METRICS_PATH} or path.startswith(f"{API_PREFIX}/"):
             await self._with_key(scope, receive, send)
         else:
             await self._with_session(scope, receive, send)
 
     async def _with_key(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self.sessions.key_matches(key.strip()):
+        presented = _bearer(scope)
+        caller = self.keys.find(presented) if presented else None
+        if caller is not None:
+            scope[CALLER] = caller
             await self.app(scope, receive, send)
             return
-        what = "this API key is not valid" if key else "no API key was sent"
+        what = "this API key is not valid" if presented else "no API key was sent"
         error = InvalidApiKey(what, hint="send the header 'Authorization: Bearer YOUR_KEY'")
         await problem_response(error)(scope, receive, send)
 
     async def _with_session(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection = HTTPConnection(scope)
-        if self.sessions.is_valid(connection.cookies.get(COOKIE, "")):
+        caller = self.sessions.find(connection.cookies.get(COOKIE, ""))
+        if caller is not None:
+            scope[CALLER] = caller
             await self.app(scope, receive, send)
             return
         wants_page = "text/html" in connection.headers.get("accept", "")
@@ -66,14 +93,22 @@ class KeyRequired:
 
 
 class LoopbackOnly:
-    """ASGI middleware: answers only requests whose Host is a name of this machine."""
+    """ASGI middleware: answers only requests whose Host is a name of this machine.
 
-    def __init__(self, app: ASGIApp) -> None:
+    A key is not asked for, but one that is sent still says who calls: the admin key opens its routes.
+    """
+
+    def __init__(self, app: ASGIApp, keys: KeyRing) -> None:
         self.app = app
+        self.keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        host = Headers(scope=scope).get("host", "") if scope["type"] != "lifespan" else "localhost"
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        host = Headers(scope=scope).get("host", "")
         if is_loopback(_without_port(host)):
+            scope[CALLER] = self.keys.find(_bearer(scope))
             await self.app(scope, receive, send)
             return
         error = ForeignHost(f"{host!r} is no name of this machine", hint="use http://127.0.0.1 or an API key")
@@ -88,6 +123,12 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _bearer(scope: Scope) -> str:
+    """The key in the Authorization header, empty where there is none."""
+    scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else ""
 
 
 def _without_port(host: str) -> str:

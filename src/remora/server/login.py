@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from remora.server.key_ring import KeyRing
 from remora.server.sessions import COOKIE, Sessions
 
 LONGEST_FORM_BYTES = 8192
@@ -18,7 +19,7 @@ LONGEST_FORM_BYTES = 8192
 PAGE = Template(files("remora.server.ui").joinpath("login.html").read_text("utf-8"))
 
 
-def login_routes(sessions: Sessions) -> APIRouter:
+def login_routes(keys: KeyRing, sessions: Sessions) -> APIRouter:
     router = APIRouter()
 
     @router.get("/login")
@@ -27,8 +28,8 @@ def login_routes(sessions: Sessions) -> APIRouter:
 
     @router.post("/login")
     async def sign_in(request: Request) -> Response:
-        key = _key_of(await request.body())
-        if not sessions.key_matches(key):
+        key = keys.find(_key_of(await request.body()))
+        if key is None:
             return _page("This key is not valid. Copy it again, without spaces around it.", status_code=401)
         answer = RedirectResponse("/", status_code=303)
         answer.set_cookie(

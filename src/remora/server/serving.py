@@ -18,7 +18,8 @@ from remora.adapters.model_set import ModelSet
 from remora.adapters.registry import AdapterRegistry
 from remora.engine.base import Engine
 from remora.errors import InvalidInput, PortInUse
-from remora.server.app import create_app
+from remora.server.app import create_app, key_ring
+from remora.server.key_ring import KeyRing
 from remora.server.settings import ServerSettings
 
 BACKLOG = 256
@@ -54,6 +55,7 @@ def serve(
     report: Report,
 ) -> None:
     """Load base and adapters, then answer on `listener` until SIGINT or SIGTERM; then return."""
+    keys = key_ring(settings)
     registry = AdapterRegistry.of(models)
     report(f"loading {models.base_name} from {models.base_path}")
     engine = load(models)
@@ -61,7 +63,8 @@ def serve(
         for adapter in registry.adapters:
             applied = engine.load_adapter(adapter)
             report(f"loaded {adapter.name}@{short(adapter.digest)}: {applied.modules} modules")
-        run(create_app(engine, registry, settings), listener, settings, report)
+        with _reload_on_hangup(keys):
+            run(create_app(engine, registry, settings, keys), listener, settings, report)
     finally:
         engine.close()
 
@@ -101,6 +104,16 @@ class _Server(uvicorn.Server):
         # A page left open is cut off after the grace period, and that is no fault to print a traceback for.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         await super().shutdown(sockets=sockets)
+
+
+@contextmanager
+def _reload_on_hangup(keys: KeyRing) -> Iterator[None]:
+    """SIGHUP reads the file of keys again; without this it would end the process."""
+    before = signal.signal(signal.SIGHUP, lambda *_: keys.reload())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @contextmanager

@@ -9,7 +9,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+
+from remora.project.api_keys import ApiKey
+from remora.server.key_ring import KeyRing
 
 COOKIE = "remora_session"
 PURPOSE = b"remora session cookie v1:"
@@ -18,31 +21,28 @@ PURPOSE = b"remora session cookie v1:"
 class Sessions:
     """Issues and checks session cookies. `now` gives seconds since the epoch."""
 
-    def __init__(
-        self, api_keys: Sequence[str], session_seconds: int, now: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, keys: KeyRing, session_seconds: int, now: Callable[[], float] = time.time) -> None:
         self.session_seconds = session_seconds
-        self._keys = tuple(key.encode() for key in api_keys)
+        self._keys = keys
         self._now = now
 
-    def key_matches(self, presented: str) -> bool:
-        """Whether this is one of the keys; takes as long for a near miss as for a far one."""
-        matches = [hmac.compare_digest(key, presented.encode(errors="replace")) for key in self._keys]
-        return any(matches)
-
-    def issue(self, api_key: str) -> str:
+    def issue(self, key: ApiKey) -> str:
         """The cookie's value for someone who showed this key."""
         expiry = str(int(self._now()) + self.session_seconds)
-        return f"{expiry}.{_signature(api_key.encode(), expiry)}"
+        return f"{expiry}.{_signature(key, expiry)}"
 
-    def is_valid(self, cookie: str) -> bool:
+    def find(self, cookie: str) -> ApiKey | None:
+        """The key that this cookie was issued for; None where it has run out or is not one of ours."""
         expiry, _, signature = cookie.partition(".")
         if not (expiry.isascii() and expiry.isdigit()) or int(expiry[:20]) < self._now():
-            return False
+            return None
         presented = signature.encode(errors="replace")
-        matches = [hmac.compare_digest(_signature(key, expiry).encode(), presented) for key in self._keys]
-        return any(matches)
+        found = None
+        for key in self._keys.keys:
+            if hmac.compare_digest(_signature(key, expiry).encode(), presented):
+                found = found or key
+        return found
 
 
-def _signature(key: bytes, expiry: str) -> str:
-    return hmac.new(key, PURPOSE + expiry.encode(), hashlib.sha256).hexdigest()
+def _signature(key: ApiKey, expiry: str) -> str:
+    return hmac.new(key.secret.encode(), PURPOSE + expiry.encode(), hashlib.sha256).hexdigest()

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
+
+from remora.project.api_keys import ApiKey
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """No API key means that everyone who can reach the port may use it (loopback only, see `serve`)."""
+    """Neither keys nor a file of them: everyone who can reach the port may use it (loopback only, see
+    `serve`). The file is followed while we serve; `admin_keys` alone ask nobody else for a key.
+    """
 
-    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    api_keys: tuple[ApiKey, ...] = ()
+    api_key_file: Path | None = None
+    admin_keys: tuple[ApiKey, ...] = ()
     chat_page: bool = True
     default_max_tokens: int = 512
     max_body_bytes: int = 4 * 1024 * 1024
     session_seconds: int = 12 * 3600
     keep_alive_seconds: float = 15.0
     graceful_shutdown_seconds: int = 10
+
+    @property
+    def asks_for_key(self) -> bool:
+        return bool(self.api_keys) or self.api_key_file is not None
