@@ -50,6 +50,7 @@ class Project:
             self.user.home / "cloud" / "shares" / (config.storage_account or "") / (config.file_share or "")
         )
         document: dict[str, Any] = json.loads((share / ".remora" / "aliases.json").read_text())
+        del document["$generation"]  # a cancelled rollout counts on
         return document
 
     def plan(self) -> dict[str, Any]:

@@ -64,7 +64,16 @@ class Release:
 def read_release(share: Path, release_id: str) -> Release:
     """The release's document on a mounted share. Raises InvalidFile."""
     path = share / release_folder(release_id) / RELEASE_FILE
-    document = _read_json(path)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InvalidFile(f"{path} does not exist", hint="run: remora deploy") from error
+    return decode_release(data, str(path))
+
+
+def decode_release(data: bytes, origin: str) -> Release:
+    """A release's document. `origin` names the file in the InvalidFile that a malformed one raises."""
+    document = _object(data, origin)
     try:
         return Release(
             base_name=str(document["base_name"]),
@@ -73,16 +82,14 @@ def read_release(share: Path, release_id: str) -> Release:
             serve=dict(document["serve"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise InvalidFile(f"{path} is not a release: {error!r}", hint="run: remora deploy") from error
+        raise InvalidFile(f"{origin} is not a release: {error!r}", hint="run: remora deploy") from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _object(data: bytes, origin: str) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise InvalidFile(f"{path} does not exist", hint="run: remora deploy") from error
+        document = json.loads(data)
     except ValueError as error:
-        raise InvalidFile(f"{path} is not JSON: {error}", hint="run: remora deploy") from error
+        raise InvalidFile(f"{origin} is not JSON: {error}", hint="run: remora deploy") from error
     if not isinstance(document, dict):
-        raise InvalidFile(f"{path} holds no JSON object", hint="run: remora deploy")
+        raise InvalidFile(f"{origin} holds no JSON object", hint="run: remora deploy")
     return document

@@ -24,12 +24,13 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One running copy of a revision."""
+    """One running copy of a revision. `container_id` is another after every start of its container."""
 
     name: str
     state: str
     details: str
     container: str
+    container_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +225,7 @@ def _replica(document: Json) -> Replica:
         state=properties.get("runningState") or "",
         details=container.get("runningStateDetails") or properties.get("runningStateDetails") or "",
         container=container.get("name") or "",
+        container_id=container.get("containerId") or "",
     )
 
 

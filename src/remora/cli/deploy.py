@@ -20,33 +20,61 @@ from remora.project.config import save_inference_config
 from remora.project.settings import Settings
 from remora.rollout.contents import Contents, release_contents
 from remora.rollout.golden import read_golden
+from remora.rollout.part import Part, narrowed, part_of
 from remora.rollout.release import Deployed, Rollout, Scale
+from remora.rollout.restart import Strategy
 
 app = typer.Typer(add_completion=False)
 
 TimeoutOption = Annotated[
     float, typer.Option("--timeout", min=1, help="Seconds until a new revision must answer.")
 ]
+StrategyOption = Annotated[
+    Strategy,
+    typer.Option(
+        "--strategy",
+        help="A new revision beside the old one, or a restart of the replicas in place, as AI Toolkit does.",
+    ),
+]
+CodeOnlyOption = Annotated[
+    bool, typer.Option("--code-only", help="Deploy code and settings; the adapters stay as they are.")
+]
+AdaptersOnlyOption = Annotated[
+    bool, typer.Option("--adapters-only", help="Deploy the adapters; code and settings stay as they are.")
+]
 TIMEOUT_SECONDS = 1200.0
 
 
-@app.command(epilog="Example: remora deploy examples/tone")
+@app.command(epilog="Example: remora deploy examples/tone --adapters-only --strategy restart")
 def deploy(
     folder: FolderArgument = Path(),
+    strategy: StrategyOption = Strategy.REVISION,
+    code_only: CodeOnlyOption = False,
+    adapters_only: AdaptersOnlyOption = False,
     timeout: TimeoutOption = TIMEOUT_SECONDS,
     output: OutputOption = Mode.HUMAN,
 ) -> None:
     """Sync what changed to the share, roll out a new revision, and check that it answers."""
     out = Output(output)
-    deployed = deploy_project(folder, out, timeout_seconds=timeout)
+    part = part_of(code_only=code_only, adapters_only=adapters_only)
+    deployed = deploy_project(folder, out, timeout_seconds=timeout, strategy=strategy, part=part)
     show_deployed(folder, deployed, out)
 
 
-def deploy_project(folder: Path, out: Output, *, timeout_seconds: float) -> Deployed:
-    """Deploy the project in a folder; what is already so stays untouched."""
+def deploy_project(
+    folder: Path,
+    out: Output,
+    *,
+    timeout_seconds: float,
+    strategy: Strategy = Strategy.REVISION,
+    part: Part = Part.EVERYTHING,
+) -> Deployed:
+    """Deploy the project in a folder, or a part of it; what is already so stays untouched."""
     deployment = open_deployment(folder, out)
     with out.step("reading the project") as say:
         models, contents = read_project(deployment.settings)
+        if part is not Part.EVERYTHING:
+            contents = narrowed(contents, part, deployment.app.read(), deployment.share)
         say(f"{len(models.adapters)} adapters on {models.base_name}")
     rollout = rollout_of(deployment, contents)
     with interruptible(out, _work(rollout, deployment, folder)):
@@ -56,6 +84,7 @@ def deploy_project(folder: Path, out: Output, *, timeout_seconds: float) -> Depl
             endpoint_scheme=deployment.clients.profile.endpoint_scheme,
             timeout_seconds=timeout_seconds,
             steps=out.step,
+            strategy=strategy,
         )
     _remember_endpoint(folder, deployment, deployed.url)
     return deployed

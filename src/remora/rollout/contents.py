@@ -32,11 +32,13 @@ _ID_CHARACTERS = 12
 class Contents:
     """A release: its files, its id, and the adapters that it serves.
 
-    `adapter_set` identifies the aliases as a whole, so that a revision can say which set it started with.
+    `base_digest` is that of the base model; `adapter_set` identifies the aliases as a whole, so that a
+    revision can say which set it started with.
     """
 
     files: tuple[SyncFile, ...]
     release_id: str
+    base_digest: Digest
     aliases: Mapping[str, Digest]
     adapter_set: str
 
@@ -62,6 +64,7 @@ def release_contents(models: ModelSet, settings: Settings, hashes: HashCache) ->
     return Contents(
         files=tuple(files),
         release_id=release_id,
+        base_digest=base_digest,
         aliases=aliases,
         adapter_set=_short_sha256(AliasSet.of(aliases).encode()),
     )

@@ -19,6 +19,7 @@ from remora.rollout.contents import Contents
 from remora.rollout.endpoint import Endpoint
 from remora.rollout.golden import GoldenPrompt
 from remora.rollout.plan import SyncPlan
+from remora.rollout.restart import Strategy, check_restart, restart_replicas
 
 RELEASE_VARIABLE = "REMORA_RELEASE"
 ADAPTERS_VARIABLE = "REMORA_ADAPTERS"
@@ -102,23 +103,29 @@ class Rollout:
         endpoint_scheme: str,
         timeout_seconds: float,
         steps: Steps,
+        strategy: Strategy = Strategy.REVISION,
     ) -> Deployed:
         """Bring the share and the app to `contents` and prove it with real answers.
 
-        Nothing changed means no new revision. Raises NotReady where the new revision does not come up (the
-        old one goes on serving) and VerificationFailed where the wrong adapter answers.
+        Nothing changed means no new revision. Raises Refused where a restart cannot do it, NotReady where the
+        new revision does not come up (the old one goes on serving) and VerificationFailed where the wrong
+        adapter answers.
         """
         seconds: dict[str, float] = {}
         state = self._app.read()
-        changed = not self._is_running(state)
+        restarts = strategy is Strategy.RESTART
+        if restarts:
+            running = state.environment.get(RELEASE_VARIABLE)
+            check_restart(state, running=running, wanted=self._contents.release_id)
+        changed = not restarts and not self._is_running(state)
         with _timed(seconds, "sync"):
-            plan = self._sync(state if changed else None, steps)
+            plan = self._sync(state if changed or restarts else None, steps)
         with _timed(seconds, "revision"), steps("rolling out") as say:
             revision = self._roll_out() if changed else state.latest_revision
-            if not changed and self._app.revision(revision).failed:
-                self._app.restart(revision)
+            if restarts or (not changed and self._app.revision(revision).failed):
+                restart_replicas(self._app, revision, timeout_seconds=timeout_seconds, progress=say.now)
             self._app.wait_until_ready(revision, timeout_seconds=timeout_seconds, progress=say.now)
-            say(f"revision {revision} is ready" if changed else f"revision {revision} is up to date")
+            say(f"revision {revision} is {_became(changed, restarts)}")
         url = f"{endpoint_scheme}://{_fqdn(self._app)}"
         with _timed(seconds, "check"), steps("asking the endpoint") as say:
             checked = self._check(url, base_name, golden, timeout_seconds)
@@ -183,6 +190,10 @@ class Rollout:
         return same_scale and all(
             state.environment.get(name) == value for name, value in self._wanted.items()
         )
+
+
+def _became(changed: bool, restarted: bool) -> str:
+    return "restarted" if restarted else "ready" if changed else "up to date"
 
 
 def _fqdn(app: ContainerApp) -> str:

@@ -1,0 +1,89 @@
+"""Which part of a project a rollout changes: everything, its code alone, or its adapters alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from enum import StrEnum
+
+from remora.adapters.aliases import AliasSet
+from remora.adapters.store import (
+    ALIASES,
+    RELEASE_FILE,
+    ROOT,
+    decode_release,
+    release_folder,
+)
+from remora.azure.apps import AppState
+from remora.azure.files import Share
+from remora.errors import InvalidInput, Refused
+from remora.rollout.contents import Contents
+from remora.rollout.plan import SyncFile
+from remora.rollout.release import ADAPTERS_VARIABLE, RELEASE_VARIABLE
+
+_ADAPTERS = (*ROOT.parts, "adapters")
+_WHOLE = "deploy everything once: remora deploy, without --code-only and --adapters-only"
+
+
+class Part(StrEnum):
+    """What of the project a rollout may change; the rest stays as it is deployed."""
+
+    EVERYTHING = "everything"
+    CODE = "code"
+    ADAPTERS = "adapters"
+
+
+def part_of(*, code_only: bool, adapters_only: bool) -> Part:
+    """The part that two flags mean. Raises InvalidInput where they exclude one another."""
+    if code_only and adapters_only:
+        raise InvalidInput(
+            "--code-only and --adapters-only exclude one another",
+            hint="leave both out to deploy everything",
+            param="--code-only",
+        )
+    return Part.CODE if code_only else Part.ADAPTERS if adapters_only else Part.EVERYTHING
+
+
+def narrowed(contents: Contents, part: Part, state: AppState, share: Share) -> Contents:
+    """These contents with everything but `part` as it is deployed now.
+
+    Raises Refused where nothing is deployed that could stay, or where adapters are for another base model
+    than the deployed release serves.
+    """
+    if part is Part.CODE:
+        return _only_code(contents, state, share)
+    return _only_adapters(contents, state, share) if part is Part.ADAPTERS else contents
+
+
+def _only_code(contents: Contents, state: AppState, share: Share) -> Contents:
+    data, adapter_set = share.read(ALIASES), state.environment.get(ADAPTERS_VARIABLE)
+    if data is None or adapter_set is None:
+        raise Refused(
+            f"--code-only: no adapters are deployed on {share!r} that could stay as they are", hint=_WHOLE
+        )
+    return replace(
+        contents,
+        files=_files(contents.files, adapters=False),
+        aliases=AliasSet.decode(data, str(ALIASES)).digests,
+        adapter_set=adapter_set,
+    )
+
+
+def _only_adapters(contents: Contents, state: AppState, share: Share) -> Contents:
+    release_id = state.environment.get(RELEASE_VARIABLE)
+    path = release_folder(release_id or "none") / RELEASE_FILE
+    data = share.read(path) if release_id else None
+    if release_id is None or data is None:
+        raise Refused(f"--adapters-only: no release is deployed on {share!r} that could stay", hint=_WHOLE)
+    deployed = decode_release(data, str(path))
+    if deployed.base_digest != contents.base_digest:
+        raise Refused(
+            f"--adapters-only: release {release_id} serves base model {deployed.base_digest[:12]},"
+            f" these adapters are for {contents.base_digest[:12]}",
+            hint=_WHOLE,
+        )
+    return replace(contents, files=_files(contents.files, adapters=True), release_id=release_id)
+
+
+def _files(files: Iterable[SyncFile], *, adapters: bool) -> tuple[SyncFile, ...]:
+    return tuple(file for file in files if (file.path.parts[:2] == _ADAPTERS) is adapters)
