@@ -175,8 +175,9 @@ async def test_a_full_queue_refuses_and_recovers(gated: TorchEngine, gated_model
         gated.submit(a_request())
     gated_model.let(1)
     await next_of(streams[0])
-    assert gated.stats().running_requests == 2
-    assert gated.stats().queued_requests == 2
+    stats = gated.stats()
+    assert (stats.running_requests, stats.queued_requests) == (2, 2)
+    assert 0 < stats.kv_tokens_used < stats.kv_tokens_total
     gated_model.let(7)
     await asyncio.gather(*(rest_of(stream) for stream in streams))
     await rest_of(gated.submit(a_request(max_tokens=1)))

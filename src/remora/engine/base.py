@@ -70,7 +70,10 @@ class TokenStream(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """A snapshot for `/readyz`, `/metrics` and tests."""
+    """A snapshot for `/readyz`, `/metrics` and tests.
+
+    Of `kv_tokens_total` tokens of key/value cache `kv_tokens_used` are reserved; 0 of 0 where there is none.
+    """
 
     alive: bool
     running_requests: int
@@ -79,6 +82,8 @@ class EngineStats:
     steps: int
     cancelled_requests: int
     adapters: tuple[Digest, ...]
+    kv_tokens_used: int = 0
+    kv_tokens_total: int = 0
 
 
 class Tokenizer(Protocol):

@@ -41,11 +41,32 @@ class Question:
     stop: Sequence[str] = ()
 
 
+class AnswerObserver:
+    """Is told how answers go, for metrics, logs and traces; this one keeps nothing."""
+
+    def began(self, answer: Answer) -> None:
+        """Somebody waits for this answer now."""
+
+    def got_first(self, answer: Answer) -> None:
+        """Its first piece of text came."""
+
+    def got_next(self, seconds: float) -> None:
+        """Another piece came, so long after the one before."""
+
+    def ended(self, answer: Answer) -> None:
+        """It is through, stopped or failed; its counts are final."""
+
+
 class Answer:
     """A running answer. Iterate `events()` once; counts and times are final when it is through."""
 
     def __init__(
-        self, answer_id: str, adapter: Adapter | None, prompt_tokens: int, source: AsyncGenerator[TextEvent]
+        self,
+        answer_id: str,
+        adapter: Adapter | None,
+        prompt_tokens: int,
+        source: AsyncGenerator[TextEvent],
+        observer: AnswerObserver,
     ) -> None:
         self.id = answer_id
         self.created_seconds = int(time.time())
@@ -54,6 +75,7 @@ class Answer:
         self.completion_tokens = 0
         self.finish_reason: FinishReason | None = None
         self._source = source
+        self._observer = observer
         self._asked_at = time.perf_counter()
         self._first_at: float | None = None
         self._first_tokens = 0
@@ -80,10 +102,14 @@ class Answer:
 
     async def events(self) -> AsyncGenerator[TextEvent]:
         """The text as it comes. Closing this, or cancelling whoever waits for it, stops the engine."""
-        async with aclosing(self._source) as source:
-            async for event in source:
-                self._note(event)
-                yield event
+        self._observer.began(self)
+        try:
+            async with aclosing(self._source) as source:
+                async for event in source:
+                    self._note(event)
+                    yield event
+        finally:
+            self._observer.ended(self)
 
     async def text(self) -> str:
         """The whole text, when it is there."""
@@ -91,21 +117,31 @@ class Answer:
             return "".join([event.text async for event in events])
 
     def _note(self, event: TextEvent) -> None:
-        self._last_at = time.perf_counter()
+        before, self._last_at = self._last_at, time.perf_counter()
         self.completion_tokens = event.token_count
         self.finish_reason = event.finish_reason
         if self._first_at is None:
             self._first_at = self._last_at
             self._first_tokens = event.token_count
+            self._observer.got_first(self)
+        else:
+            self._observer.got_next(self._last_at - before)
 
 
 class Answerer:
     """Answers questions with one engine and the adapters of one registry."""
 
-    def __init__(self, engine: Engine, models: AdapterRegistry, default_max_tokens: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        models: AdapterRegistry,
+        default_max_tokens: int,
+        observer: AnswerObserver | None = None,
+    ) -> None:
         self.engine = engine
         self.models = models
         self.default_max_tokens = default_max_tokens
+        self.observer = observer or AnswerObserver()
 
     def ask(self, question: Question, id_prefix: str = "chatcmpl") -> Answer:
         """Start to answer. Raises at once whatever is wrong with the question or the engine."""
@@ -125,7 +161,7 @@ class Answerer:
             stop_token_ids=self.engine.tokenizer.stop_token_ids,
         )
         source = generate_text(self.engine, request, question.stop)
-        return Answer(request.request_id, adapter, len(prompt_ids), source)
+        return Answer(request.request_id, adapter, len(prompt_ids), source, self.observer)
 
     def _prompt_ids(self, question: Question) -> tuple[int, ...]:
         characters = len(question.text) + sum(len(turn["content"]) for turn in question.turns)

@@ -77,8 +77,9 @@ class TorchEngine:
         self.context_length = model.context_length
         self._model = model
         self._max_open_requests = max_running_requests + max_queued_requests
+        self._slots = SlotAllocator(model.cache_tokens)
         self._scheduler = Scheduler(
-            SlotAllocator(model.cache_tokens),
+            self._slots,
             max_running_requests=max_running_requests,
             prefill_tokens_per_step=prefill_tokens_per_step,
         )
@@ -88,7 +89,7 @@ class TorchEngine:
         self._tasks: deque[_Task[Any]] = deque()
         self._adapters = LoadedAdapters()
         self._failure: EngineFailed | None = None
-        self._running = self._generated = self._steps = self._cancelled = 0
+        self._running = self._reserved = self._generated = self._steps = self._cancelled = 0
         self._thread = threading.Thread(target=self._run, name="remora-torch-engine", daemon=True)
         self._thread.start()
 
@@ -174,6 +175,8 @@ class TorchEngine:
                 steps=self._steps,
                 cancelled_requests=self._cancelled,
                 adapters=self._adapters.digests,
+                kv_tokens_used=self._reserved,
+                kv_tokens_total=self._slots.row_count,
             )
 
     def close(self) -> None:
@@ -290,6 +293,7 @@ class TorchEngine:
     def _count_running(self) -> None:
         with self._changed:
             self._running = self._scheduler.running_count
+            self._reserved = self._slots.row_count - self._slots.free_row_count
 
     def _install(self, digest: Digest, pairs: Mapping[str, LoraPair]) -> AppliedAdapter:
         with self._changed:
