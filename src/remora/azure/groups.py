@@ -18,6 +18,13 @@ def list_subscriptions(clients: Clients) -> list[tuple[str, str]]:
     ]
 
 
+def list_groups(clients: Clients) -> list[tuple[str, str]]:
+    """(name, location) of every resource group of the subscription, by name."""
+    with explained("listing resource groups"):
+        found = [(str(item.name), str(item.location)) for item in clients.resources.resource_groups.list()]
+    return sorted(found)
+
+
 def group_location(clients: Clients, group: str) -> str | None:
     """Where a resource group is, or None where there is no such group."""
     try:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from remora.adapters.adapter import Digest, short
+from remora.cli.chat_lines import serve_lines
 from remora.cli.context import FolderArgument, open_deployment
 from remora.cli.output import Mode, Output, OutputOption
 from remora.errors import InvalidInput
@@ -33,16 +34,21 @@ def chat(
     temperature: TemperatureOption = 0.0,
     output: OutputOption = Mode.HUMAN,
 ) -> None:
-    """Chat with the endpoint. Ctrl+C stops an answer, Ctrl+D ends the conversation."""
+    """Chat with the endpoint. Ctrl+C stops an answer, Ctrl+D ends the conversation.
+
+    With --output jsonl: questions are JSON lines on stdin, as {"messages": […], "model": "tone"}.
+    """
     out = Output(output)
-    if message is None and (out.mode is Mode.JSON or not sys.stdin.isatty()):
+    if message is None and not out.streams and (out.mode is Mode.JSON or not sys.stdin.isatty()):
         raise InvalidInput("there is no terminal to ask on", hint="pass --message", param="--message")
     deployment = open_deployment(folder, out)
     with deployment.endpoint() as endpoint:
         models = [str(item["id"]) for item in endpoint.models()]
         chosen = model or models[min(1, len(models) - 1)]
         parameters = {"max_tokens": max_tokens, "temperature": temperature}
-        if message is None:
+        if message is None and out.streams:
+            serve_lines(endpoint, models, {"model": chosen, **parameters}, out)
+        elif message is None:
             _converse(endpoint, chosen, models, parameters, out)
         else:
             _ask_once(endpoint, chosen, message, parameters, out)

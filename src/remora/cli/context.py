@@ -12,9 +12,9 @@ import typer
 from remora.azure.apps import API_KEY_SECRET, ContainerApp
 from remora.azure.files import Share
 from remora.azure.profile import Clients, load_profile, remora_home
-from remora.cli.cloud import ensure_running
+from remora.cli.cloud import ensure_running, running
 from remora.cli.output import Output
-from remora.errors import DeploymentNotFound
+from remora.errors import CloudUnavailable, DeploymentNotFound
 from remora.project.config import INFERENCE_FILE, InferenceConfig, load_inference_config
 from remora.project.settings import Settings, load_settings
 from remora.rollout.endpoint import Endpoint
@@ -53,15 +53,20 @@ def read_settings(folder: Path) -> Settings:
     return load_settings(folder, os.environ)
 
 
-def connect(settings: Settings, out: Output, subscription_id: str = "") -> Clients:
-    """Clients of the project's cloud; a local cloud that is not running is started."""
+def connect(settings: Settings, out: Output, subscription_id: str = "", *, start: bool = True) -> Clients:
+    """Clients of the project's cloud; a local cloud that is not running is started.
+
+    Raises CloudUnavailable where it is not running and must not be started.
+    """
     home = remora_home()
-    if settings.cloud == "local":
+    if settings.cloud == "local" and start:
         ensure_running(home, out)
+    elif settings.cloud == "local" and running(home) is None:
+        raise CloudUnavailable("the local cloud is not running", hint="run: remora cloud start")
     return Clients(load_profile(settings.cloud, home), subscription_id)
 
 
-def open_deployment(folder: Path, out: Output) -> Deployment:
+def open_deployment(folder: Path, out: Output, *, start: bool = True) -> Deployment:
     """The project's deployment. Raises DeploymentNotFound where nothing was provisioned yet."""
     settings = read_settings(folder)
     config = load_inference_config(folder)
@@ -70,4 +75,4 @@ def open_deployment(folder: Path, out: Output) -> Deployment:
             f"{folder / INFERENCE_FILE} does not say {', '.join(config.missing)}",
             hint=f"run: remora provision {folder}, or fill the names in by hand",
         )
-    return Deployment(settings, config, connect(settings, out, config.subscription_id or ""))
+    return Deployment(settings, config, connect(settings, out, config.subscription_id or "", start=start))

@@ -141,15 +141,20 @@ def _report(error: RemoraError, argv: list[str]) -> int:
         traceback.print_exception(error)
     from remora.cli.output import Mode, Output
 
-    Output(Mode.JSON if _wants_json(argv) else Mode.HUMAN).error(error)
+    asked = _asked_output(argv)
+    Output(Mode(asked) if asked in set(Mode) else Mode.HUMAN).error(error)
     return error.exit_code
 
 
-def _wants_json(argv: list[str]) -> bool:
+def _asked_output(argv: list[str]) -> str:
     """Read before parsing, since an error can come from the parser itself."""
-    pairs = zip(argv, [*argv[1:], ""], strict=True)
-    asked = any(flag in ("--output", "-o") and value == "json" for flag, value in pairs)
-    return asked or "--output=json" in argv or os.environ.get("REMORA_OUTPUT") == "json"
+    asked = os.environ.get("REMORA_OUTPUT", "")
+    for flag, value in zip(argv, [*argv[1:], ""], strict=True):
+        if flag in ("--output", "-o"):
+            asked = value
+        elif flag.startswith("--output="):
+            asked = flag.partition("=")[2]
+    return asked
 
 
 def _did_you_mean(word: str, known: list[str]) -> str:

@@ -1,6 +1,8 @@
 """The only place that prints. Data goes to stdout, progress and questions to stderr.
 
-In `json` mode stdout carries exactly one document with a `schema` field, errors included.
+In `json` mode stdout carries exactly one document with a `schema` field, errors included. In `jsonl` mode,
+for programs that show a command at work, everything is one JSON object a line: results on stdout, progress
+and questions on stderr, and answers are read from stdin as `{"answer": …}`, null to give up.
 """
 
 from __future__ import annotations
@@ -8,16 +10,16 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
-from rich.markup import escape
-from rich.status import Status
 
+from remora.cli.next_command import next_command
+from remora.cli.step import SHOWN, Event, Step
 from remora.errors import InvalidInput, RemoraError
 
 
@@ -26,44 +28,27 @@ class Mode(StrEnum):
 
     HUMAN = "human"
     JSON = "json"
+    JSONL = "jsonl"
 
 
 OutputOption = Annotated[
     Mode,
-    typer.Option("--output", "-o", envvar="REMORA_OUTPUT", help="Print for people or as one JSON document."),
+    typer.Option(
+        "--output",
+        "-o",
+        envvar="REMORA_OUTPUT",
+        help="Print for people, as one JSON document, or as JSON lines with progress and questions.",
+    ),
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Answer every question with its default.")]
-
-
-class Step:
-    """What a piece of work says while it goes on."""
-
-    def __init__(self, label: str, console: Console, status: Status | None) -> None:
-        self.text = label
-        self._label = label
-        self._console = console
-        self._status = status
-
-    def __call__(self, text: str) -> None:
-        """Replace the text of the final line."""
-        self.text = text
-
-    def now(self, text: str) -> None:
-        """What is being waited for, beside a terminal's spinner."""
-        if self._status is not None:
-            self._status.update(f"{escape(self._label)}: {escape(text)}")
-
-    def done(self, text: str, *, failed: bool = False) -> None:
-        """A part of it has ended."""
-        mark, style = ("(x)", "red") if failed else ("(✓)", "green")
-        self._console.print(f"    {mark} {text}", style=style, markup=False)
 
 
 class Output:
     """A command's voice."""
 
     def __init__(self, mode: Mode = Mode.HUMAN, *, assume_yes: bool = False) -> None:
-        self.mode = mode
+        self.streams = mode is Mode.JSONL
+        self.mode = Mode.JSON if self.streams else mode
         self.assume_yes = assume_yes
         self._out = Console(highlight=False, soft_wrap=True)
         self._err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -72,7 +57,7 @@ class Output:
     def result(self, schema: str, document: Mapping[str, Any], human: RenderableType | None = None) -> None:
         """The command's answer: `document` in json mode, `human` otherwise."""
         if self.mode is Mode.JSON:
-            self._out.out(json.dumps({"schema": f"remora.{schema}/v1", **document}, indent=2, default=str))
+            self._out.out(_json(schema, document, indent=None if self.streams else 2))
         elif human is not None:
             self._out.print(human)
 
@@ -87,11 +72,11 @@ class Output:
 
     def note(self, text: str) -> None:
         """Something worth knowing, on stderr."""
-        self._err.print(text, markup=False)
+        self._tell(Event.NOTE, text)
 
     def warn(self, text: str) -> None:
         """Something that may surprise, on stderr."""
-        self._err.print(f"(!) Warning: {text}", style="yellow", markup=False)
+        self._tell(Event.WARNING, text)
 
     @contextmanager
     def step(self, label: str) -> Iterator[Step]:
@@ -100,31 +85,56 @@ class Output:
         Calling what it yields replaces the text of the final line.
         """
         started = time.monotonic()
-        status = self._err.status(label) if self._err.is_terminal else None
+        status = self._err.status(label) if self._err.is_terminal and not self.streams else None
         if status is None:
-            self.note(f"... {label}")
-        step = Step(label, self._err, status)
+            self._tell(Event.STARTED, label)
+        step = Step(label, self._tell, status)
         try:
             with status or nullcontext():
                 yield step
         except KeyboardInterrupt:
-            self._err.print(f"(!) Interrupted: {label}", style="yellow", markup=False)
+            self._tell(Event.INTERRUPTED, label)
             raise
         except BaseException:
-            self._err.print(f"(x) Failed: {label}", style="red", markup=False)
+            self._tell(Event.FAILED, label)
             raise
-        self._err.print(
-            f"(✓) Done: {step.text} ({time.monotonic() - started:.1f}s)", style="green", markup=False
-        )
+        self._tell(Event.DONE, step.text, seconds=time.monotonic() - started)
 
-    def ask(self, question: str, *, default: str | None, flag: str, variable: str) -> str:
-        """Ask on a terminal; elsewhere take the default, or fail naming the flag and the variable."""
+    def receive(self) -> dict[str, Any] | None:
+        """The next JSON object on stdin, or None at its end. Raises InvalidInput for anything else."""
+        line = sys.stdin.readline()
+        if not line:
+            return None
+        try:
+            document = json.loads(line)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise InvalidInput(f"{line.strip()[:80]!r} is not a JSON object", hint="write one object a line")
+        return document
+
+    def ask(
+        self,
+        question: str,
+        *,
+        default: str | None,
+        flag: str,
+        variable: str,
+        known: Callable[[], Sequence[tuple[str, str]]] = tuple,
+    ) -> str:
+        """Ask on a terminal; elsewhere take the default, or fail naming the flag and the variable.
+
+        `known` gives answers (value, label) that may be meant; it is called only if somebody is asked.
+        """
+        answer = None
         if self._asks:
-            answer: str = typer.prompt(question, default=default, err=True)
-            return answer
-        if default is None:
-            raise InvalidInput(f"{question} is not given", hint=f"pass {flag} or set {variable}", param=flag)
-        return default
+            self._list(known())
+            answer = str(typer.prompt(question, default=default, err=True))
+        elif self._streams_questions:
+            answer = self._inquire("text", question, default=default, choices=known())
+        if answer or default is not None:
+            return answer or default or ""
+        raise InvalidInput(f"{question} is not given", hint=f"pass {flag} or set {variable}", param=flag)
 
     def choose(
         self,
@@ -136,40 +146,113 @@ class Output:
         default: str | None,
     ) -> str:
         """One of `choices` (value, label): the default or the only one where nobody can be asked."""
+        values = [value for value, _ in choices]
+        answer = None
         if self._asks and len(choices) > 1:
-            for value, label in choices:
-                self.note(f"  {value}  {label}")
-            values = [value for value, _ in choices]
+            self._list(choices)
             while (answer := typer.prompt(question, default=default or values[0], err=True)) not in values:
                 self.note(f"{answer!r} is none of them")
+        elif self._streams_questions:
+            answer = self._inquire("choice", question, default=default or values[0], choices=choices)
+        if answer is not None:
+            if answer not in values:
+                raise InvalidInput(
+                    f"{answer!r} is none of {', '.join(values)}", hint=f"pass {flag}", param=flag
+                )
             return str(answer)
         if default is None and len(choices) == 1:
-            return choices[0][0]
+            return values[0]
         return self.ask(question, default=default, flag=flag, variable=variable)
+
+    def ask_secret(self, question: str) -> str:
+        """A text that is not shown while it is typed; elsewhere the first line of stdin."""
+        if self._asks:
+            answer = str(typer.prompt(question, hide_input=True, err=True))
+        elif self.streams:
+            answer = self._inquire("secret", question) or ""
+        else:
+            answer = sys.stdin.readline().rstrip("\r\n")
+        if not answer:
+            raise InvalidInput(f"{question} is not given", hint="type it, or pipe it in")
+        return answer
 
     def confirm(self, question: str, *, assume_yes: bool) -> None:
         """Go on, or raise: Abort on a no, InvalidInput where nobody can be asked."""
         if assume_yes:
             return
-        if not self._asks:
+        if self._asks:
+            typer.confirm(question, abort=True, err=True)
+            return
+        answer = self._inquire("yes_no", question, default="no") if self._streams_questions else None
+        if answer is None:
             raise InvalidInput(f"{question} needs a yes", hint="pass --yes", param="--yes")
-        typer.confirm(question, abort=True, err=True)
+        if answer != "yes":
+            raise typer.Abort
 
     def agrees(self, question: str, *, default: bool) -> bool:
         """A yes or no on a terminal; elsewhere, and after one more Ctrl+C, the default."""
-        if not self._asks:
-            return default
         try:
-            return bool(typer.confirm(question, default=default, err=True))
+            if self._asks:
+                return bool(typer.confirm(question, default=default, err=True))
+            if self._streams_questions:
+                answer = self._inquire("yes_no", question, default="yes" if default else "no")
+                return default if answer is None else answer == "yes"
         except (typer.Abort, KeyboardInterrupt):
-            return default
+            pass
+        return default
 
     def error(self, error: RemoraError) -> None:
         """What happened and what to do next."""
         if self.mode is Mode.JSON:
             body = {"code": error.code, "message": error.message, "hint": error.hint, "param": error.param}
-            self.result("error", {"error": body, "exit_code": error.exit_code})
+            following = next_command(error.hint)
+            self.result("error", {"error": body, "next": following, "exit_code": error.exit_code})
             return
         self._err.print(f"Error ({error.code}): {error.message}", style="red", markup=False)
         if error.hint:
             self._err.print(f"  → {error.hint}", markup=False)
+
+    @property
+    def _streams_questions(self) -> bool:
+        return self.streams and not self.assume_yes
+
+    def _tell(self, event: Event, text: str, *, seconds: float | None = None) -> None:
+        """An event on stderr; what is waited for just now is left to a terminal's spinner."""
+        if self.streams:
+            took = {} if seconds is None else {"seconds": round(seconds, 2)}
+            self._err.out(_json("progress", {"event": event, "text": text, **took}))
+        elif event in SHOWN:
+            mark, style = SHOWN[event]
+            took_text = "" if seconds is None else f" ({seconds:.1f}s)"
+            self._err.print(f"{mark}{text}{took_text}", style=style or None, markup=False)
+
+    def _list(self, choices: Sequence[tuple[str, str]]) -> None:
+        for value, label in choices:
+            self.note(f"  {value}  {label}")
+
+    def _inquire(
+        self,
+        kind: str,
+        question: str,
+        *,
+        default: str | None = None,
+        choices: Sequence[tuple[str, str]] = (),
+    ) -> str | None:
+        """The answer of the program that reads us, an empty one being the default; None where it has gone.
+
+        Raises Abort if it gave up.
+        """
+        offered = [{"value": value, "label": label} for value, label in choices]
+        document = {"kind": kind, "text": question, "default": default, "choices": offered}
+        self._err.out(_json("question", document))
+        reply = self.receive()
+        if reply is None:
+            return None
+        answer = reply.get("answer")
+        if answer is None:
+            raise typer.Abort
+        return str(answer) or default
+
+
+def _json(schema: str, document: Mapping[str, Any], *, indent: int | None = None) -> str:
+    return json.dumps({"schema": f"remora.{schema}/v1", **document}, indent=indent, default=str)

@@ -13,7 +13,7 @@ import typer
 from remora.azure.bicep import OUR_COMPILER, build
 from remora.azure.deployment import ResourceProgress, cancel_deployment, is_running, read_deployment
 from remora.azure.gpus import check_gpus
-from remora.azure.groups import create_group, group_location, list_subscriptions
+from remora.azure.groups import create_group, group_location, list_groups, list_subscriptions
 from remora.azure.preflight import check_storage, missing_providers, register_provider
 from remora.azure.profile import Clients
 from remora.azure.provision import Prepared, Provisioned, prepare
@@ -124,7 +124,7 @@ def find_target(folder: Path, wishes: Wishes, out: Output) -> Target:
     clients = connect(settings, out)
     subscription = _subscription(clients, wishes, config, finetuning, out)
     clients = clients.for_subscription(subscription)
-    group = _group(folder, wishes, config, finetuning, out)
+    group = _group(folder, clients, wishes, config, finetuning, out)
     existing = group_location(clients, group)
     location = existing or _location(clients, group, wishes, out)
     declared = template.get("parameters", {})
@@ -234,13 +234,22 @@ def _subscription(
 
 
 def _group(
-    folder: Path, wishes: Wishes, config: InferenceConfig, finetuning: FinetuningConfig, out: Output
+    folder: Path,
+    clients: Clients,
+    wishes: Wishes,
+    config: InferenceConfig,
+    finetuning: FinetuningConfig,
+    out: Output,
 ) -> str:
     if wishes.resource_group is not None:
         return wishes.resource_group
     default = config.resource_group or finetuning.resource_group or _group_name(folder)
     return out.ask(
-        "Resource group", default=default, flag="--resource-group", variable="AZURE_RESOURCE_GROUP"
+        "Resource group",
+        default=default,
+        flag="--resource-group",
+        variable="AZURE_RESOURCE_GROUP",
+        known=lambda: list_groups(clients),
     )
 
 

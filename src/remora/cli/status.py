@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -19,11 +19,18 @@ START_SECONDS = 60.0
 _ANSWERS = {True: "yes", None: "asleep: the next request wakes it"}
 
 
+StartOption = Annotated[
+    bool, typer.Option("--start/--no-start", help="Start a local cloud that is not running.")
+]
+
+
 @app.command(epilog="Example: remora status examples/tone --output json")
-def status(folder: FolderArgument = Path(), output: OutputOption = Mode.HUMAN) -> None:
+def status(
+    folder: FolderArgument = Path(), start: StartOption = True, output: OutputOption = Mode.HUMAN
+) -> None:
     """Show the app's revision, replicas, models, and whether the endpoint answers now."""
     out = Output(output)
-    deployment = open_deployment(folder, out)
+    deployment = open_deployment(folder, out, start=start)
     document = _document(deployment, out)
     out.result("status", document, _table(document))
 

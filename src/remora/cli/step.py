@@ -1,0 +1,66 @@
+"""A piece of work as a command tells about it: its events, how they look to people, its changing text.
+
+Prints nothing: where an event goes is what `tell` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+from rich.markup import escape
+from rich.status import Status
+
+
+class Event(StrEnum):
+    """What happens to a piece of work."""
+
+    STARTED = "started"
+    NOW = "now"
+    PART = "part"
+    FAILED_PART = "failed_part"
+    DONE = "done"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    NOTE = "note"
+    WARNING = "warning"
+
+
+SHOWN: dict[Event, tuple[str, str]] = {
+    Event.STARTED: ("... ", ""),
+    Event.PART: ("    (✓) ", "green"),
+    Event.FAILED_PART: ("    (x) ", "red"),
+    Event.DONE: ("(✓) Done: ", "green"),
+    Event.FAILED: ("(x) Failed: ", "red"),
+    Event.INTERRUPTED: ("(!) Interrupted: ", "yellow"),
+    Event.NOTE: ("", ""),
+    Event.WARNING: ("(!) Warning: ", "yellow"),
+}
+"""How an event looks to people: what stands before its text, and the style of the line."""
+
+
+class Step:
+    """What a piece of work says while it goes on."""
+
+    def __init__(self, label: str, tell: Callable[[Event, str], None], status: Status | None) -> None:
+        self.text = label
+        self._label = label
+        self._tell = tell
+        self._status = status
+        self._now = ""
+
+    def __call__(self, text: str) -> None:
+        """Replace the text of the final line."""
+        self.text = text
+
+    def now(self, text: str) -> None:
+        """What is being waited for, beside a terminal's spinner."""
+        if self._status is not None:
+            self._status.update(f"{escape(self._label)}: {escape(text)}")
+        elif text != self._now:
+            self._tell(Event.NOW, text)
+        self._now = text
+
+    def done(self, text: str, *, failed: bool = False) -> None:
+        """A part of it has ended."""
+        self._tell(Event.FAILED_PART if failed else Event.PART, text)

@@ -1,0 +1,201 @@
+"""`--output jsonl`: progress and questions as JSON lines, for programs that show a command at work."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.api.endpoint_builder import KEY, KEYS, RunningEndpoint
+from tests.cli.command import COMMAND_SECONDS, User
+from tests.cli.test_cli_deploying import make_project
+
+from remora.cli.next_command import next_command
+from remora.server.settings import ServerSettings
+
+Json = dict[str, Any]
+
+
+class Watched:
+    """A command that a program reads line by line, and whose questions it answers."""
+
+    def __init__(
+        self, command: list[str], environment: dict[str, str], *, stdin: int = subprocess.PIPE
+    ) -> None:
+        self.process = subprocess.Popen(
+            command, env=environment, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.told: list[Json] = []
+
+    def until(self, **wanted: str) -> Json:
+        """The next line on stderr that has these values."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.told.append(json.loads(line))
+            if all(self.told[-1].get(key) == value for key, value in wanted.items()):
+                return self.told[-1]
+        raise AssertionError((wanted, self.told))
+
+    def send(self, document: Json) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(document) + "\n")
+        self.process.stdin.flush()
+
+    def receive(self) -> Json:
+        assert self.process.stdout is not None
+        document: Json = json.loads(self.process.stdout.readline())
+        return document
+
+    def finish(self) -> tuple[int, Json]:
+        """The exit code and the last line on stdout; closes stdin."""
+        stdout, stderr = self.process.communicate(timeout=COMMAND_SECONDS)
+        self.told += [json.loads(line) for line in stderr.splitlines()]
+        lines = stdout.splitlines()
+        return self.process.returncode, json.loads(lines[-1]) if lines else {}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, User]]:
+    folder = tmp_path_factory.mktemp("lines")
+    user = User(folder / "home")
+    yield make_project(folder / "tone"), user
+    user.run("cloud", "stop")
+
+
+def watch(project: tuple[Path, User], *words: str, stdin: int = subprocess.PIPE) -> Watched:
+    root, user = project
+    command = [sys.executable, "-m", "remora", words[0], str(root), *words[1:], "--output", "jsonl"]
+    return Watched(command, user.environment, stdin=stdin)
+
+
+def test_a_cloud_that_does_not_run_is_not_started_for_a_look(project: tuple[Path, User]) -> None:
+    root, user = project
+    config = root / "infra" / "inference.config.json"
+    empty = config.read_text()
+    config.write_text(json.dumps(dict.fromkeys(json.loads(empty), "x")))
+    code, document = watch(project, "status", "--no-start").finish()
+    config.write_text(empty)
+    assert (code, document["error"]["code"]) == (7, "cloud_unavailable")
+    assert document["next"] == ["remora", "cloud", "start"]
+    assert not (user.home / "cloud" / "connection.json").exists()
+
+
+def test_questions_are_lines_and_so_are_their_answers(project: tuple[Path, User]) -> None:
+    planning = watch(project, "plan")
+    subscription = planning.until(schema="remora.question/v1")
+    assert subscription["kind"] == "choice"
+    assert subscription["default"] in [choice["value"] for choice in subscription["choices"]]
+    planning.send({"answer": subscription["default"]})
+    group = planning.until(schema="remora.question/v1")
+    assert (group["kind"], group["default"]) == ("text", "remora-tone")
+    planning.send({"answer": "mine"})
+    assert planning.until(schema="remora.question/v1")["default"] == "westus3"
+    planning.send({"answer": ""})
+    done = planning.until(event="done")
+    assert done["schema"] == "remora.progress/v1"
+    assert done["seconds"] >= 0
+    code, plan = planning.finish()
+    assert code == 0
+    assert (plan["schema"], plan["resource_group"], plan["location"]) == ("remora.plan/v1", "mine", "westus3")
+
+
+def test_who_gives_up_is_asked_no_more(project: tuple[Path, User]) -> None:
+    planning = watch(project, "plan")
+    planning.until(schema="remora.question/v1")
+    planning.send({"answer": None})
+    code, document = planning.finish()
+    assert (code, document["error"]["code"]) == (130, "interrupted")
+
+
+@pytest.mark.parametrize("words", [("plan",), ("plan", "--yes")])
+def test_where_nobody_answers_the_defaults_hold(project: tuple[Path, User], words: tuple[str, ...]) -> None:
+    planning = watch(project, *words, stdin=subprocess.DEVNULL)
+    code, plan = planning.finish()
+    assert (code, plan["resource_group"]) == (0, "remora-tone")
+    asked = [line for line in planning.told if line["schema"] == "remora.question/v1"]
+    assert bool(asked) is ("--yes" not in words)
+
+
+def test_a_rollout_is_cancelled_when_the_program_says_so(project: tuple[Path, User]) -> None:
+    code, _ = watch(project, "provision", "--yes").finish()
+    assert code == 0
+    known = watch(project, "plan", "-g", "remora-tone")
+    known.until(schema="remora.question/v1")
+    known.send({"answer": ""})
+    assert known.finish()[1]["resource_group"] == "remora-tone"
+    deploying = watch(project, "deploy")
+    deploying.until(event="now")  # it waits for the new revision, which never gets ready
+    deploying.process.send_signal(signal.SIGINT)
+    question = deploying.until(schema="remora.question/v1")
+    assert (question["kind"], question["default"]) == ("yes_no", "yes")
+    deploying.send({"answer": "no"})
+    code, document = deploying.finish()
+    assert code == document["exit_code"] == 130
+    assert document["error"]["message"].startswith("cancelled")
+    assert document["next"][:2] == ["remora", "deploy"]
+
+
+def test_deleting_needs_a_yes(project: tuple[Path, User]) -> None:
+    removing = watch(project, "down")
+    assert removing.until(schema="remora.question/v1")["default"] == "no"
+    removing.send({"answer": "no"})
+    assert removing.finish()[0] == 130
+    code, document = watch(project, "down", stdin=subprocess.DEVNULL).finish()
+    assert (code, document["error"]["param"]) == (2, "--yes")
+
+
+def test_a_conversation_is_lines_too() -> None:
+    with RunningEndpoint(ServerSettings(api_keys=KEYS, chat_page=False)) as running:
+        script = f"""
+from remora.cli.chat_lines import serve_lines
+from remora.cli.output import Mode, Output
+from remora.rollout.endpoint import Endpoint
+with Endpoint({running.url!r}, {KEY!r}) as endpoint:
+    models = [item["id"] for item in endpoint.models()]
+    serve_lines(endpoint, models, {{"model": models[0], "max_tokens": 50}}, Output(Mode.JSONL))
+"""
+        talking = Watched([sys.executable, "-c", script], User(Path()).environment)
+        first = talking.receive()
+        assert first["schema"] == "remora.chat.models/v1"
+        assert first["model"] == first["models"][0]
+        for model in first["models"]:
+            talking.send({"messages": [{"role": "user", "content": "Hello"}], "model": model})
+            pieces: list[str] = []
+            while (line := talking.receive())["schema"] == "remora.chat.piece/v1":
+                pieces.append(line["text"])
+            assert (line["schema"], line["model"]) == ("remora.chat/v1", model)
+            assert line["answer"] == "".join(pieces) != ""
+            assert (line["adapter_digest"] is None) is (model == first["model"])
+        for wrong, code in (
+            ({"messages": "Hello"}, "invalid_value"),
+            ({"messages": [{"role": "user", "content": "Hello"}], "model": "nope"}, "model_not_found"),
+        ):
+            talking.send(wrong)
+            assert talking.receive()["error"]["code"] == code
+        assert talking.finish() == (0, {})
+
+
+@pytest.mark.parametrize(
+    ("hint", "command"),
+    [
+        (
+            "run: remora provision my-folder, or fill the names in by hand",
+            ["remora", "provision", "my-folder"],
+        ),
+        ("run `remora init`", ["remora", "init"]),
+        ("wait for it with: remora deploy .", ["remora", "deploy", "."]),
+        ("sign in with: az login", ["az", "login"]),
+        ("choose one with --subscription, or sign in to its tenant: az login --tenant TENANT", None),
+        ("see: remora deploy --help", None),
+        ("pass --yes", None),
+        ("run: remora logs 'a", None),
+        ("", None),
+    ],
+)
+def test_the_command_of_a_hint_is_found(hint: str, command: list[str] | None) -> None:
+    assert next_command(hint) == command
