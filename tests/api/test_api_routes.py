@@ -66,6 +66,7 @@ async def test_models_are_listed_with_the_base_first(client: httpx.AsyncClient) 
     cards = (await client.get("/v1/models")).json()["data"]
     assert [card["id"] for card in cards] == [BASE, "tone", "pirate"]
     assert cards[0]["parent"] is None
+    assert set(cards[0]["stack"]) == {"engine", "dtype", "device", "template"}
     assert cards[2]["parent"] == BASE
     assert cards[2]["root"] == "pirate"
     assert cards[2]["adapter"]["digest"] == PIRATE_DIGEST

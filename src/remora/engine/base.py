@@ -86,6 +86,19 @@ class EngineStats:
     kv_tokens_total: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What an answer is computed with. Equal stacks give equal greedy answers to equal questions.
+
+    `engine` is name and version ("torch 2.9.0"), `dtype` the number format ("float32"), `device` the kind of
+    processor, not which one of that kind.
+    """
+
+    engine: str
+    dtype: str
+    device: str
+
+
 class Tokenizer(Protocol):
     """Text to ids and back, as the base model's own tokenizer does it."""
 
@@ -116,6 +129,10 @@ class Engine(Protocol):
     @property
     def context_length(self) -> int:
         """The most tokens of prompt and answer together."""
+
+    @property
+    def stack(self) -> Stack:
+        """What this engine computes with."""
 
     def load_adapter(self, adapter: Adapter) -> AppliedAdapter:
         """Apply an adapter and say what was applied; loading a digest twice is a no-op.

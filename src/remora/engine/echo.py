@@ -11,7 +11,14 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from remora.adapters.adapter import Adapter, AppliedAdapter, Digest, short
-from remora.engine.base import EngineStats, FinishReason, GenerationRequest, TokenEvent, TokenStream
+from remora.engine.base import (
+    EngineStats,
+    FinishReason,
+    GenerationRequest,
+    Stack,
+    TokenEvent,
+    TokenStream,
+)
 from remora.errors import ContextLengthExceeded, EngineFailed, ModelNotFound
 
 END_OF_TEXT = 0x110000  # the first id that is no character
@@ -38,6 +45,7 @@ class EchoEngine:
     def __init__(self, *, context_length: int = 4096, script: Mapping[str, str] | None = None) -> None:
         self.tokenizer = EchoTokenizer()
         self.context_length = context_length
+        self.stack = Stack("echo", "none", "none")
         self._script = dict(script or {})
         self._adapters: dict[Digest, Adapter] = {}
         self._free = asyncio.Event()

@@ -37,7 +37,7 @@ def create_app(
     install_problem_handlers(app)
     app.include_router(chat_routes(answerer, settings))
     app.include_router(completion_routes(answerer, settings))
-    app.include_router(model_routes(models))
+    app.include_router(model_routes(models, engine))
     app.include_router(ops_routes(engine))
     app.include_router(unknown_route())
     if settings.asks_for_key:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
 
 from remora.adapters.adapter import Adapter
 from remora.adapters.registry import AdapterRegistry
+from remora.engine.base import Engine, Tokenizer
+
+_FINGERPRINT_CHARACTERS = 12
+_PROBE = ({"role": "user", "content": "Remora 1, 2, 3"},)
 
 
-def model_routes(models: AdapterRegistry) -> APIRouter:
+def model_routes(models: AdapterRegistry, engine: Engine) -> APIRouter:
     router = APIRouter()
     started_seconds = int(time.time())
+    stack = {**asdict(engine.stack), "template": _template_fingerprint(engine.tokenizer)}
 
     @router.get("/v1/models")
     async def list_models() -> dict[str, Any]:
-        cards = [_base_card(models, started_seconds)]
+        cards = [_base_card(models, stack, started_seconds)]
         cards += [_adapter_card(models, adapter, started_seconds) for adapter in models.adapters]
         return {"object": "list", "data": cards}
 
@@ -25,15 +32,17 @@ def model_routes(models: AdapterRegistry) -> APIRouter:
     async def show(model: str) -> dict[str, Any]:
         adapter = models.resolve(model)
         if adapter is None:
-            return _base_card(models, started_seconds)
+            return _base_card(models, stack, started_seconds)
         return _adapter_card(models, adapter, started_seconds)
 
     return router
 
 
-def _base_card(models: AdapterRegistry, created_seconds: int) -> dict[str, Any]:
+def _base_card(models: AdapterRegistry, stack: dict[str, str], created_seconds: int) -> dict[str, Any]:
+    """`stack` is what answers are computed with: it tells how closely two of them should agree."""
     name = models.base_name
-    return {**_card(name, created_seconds), "root": name, "parent": None, "adapter": None}
+    card = _card(name, created_seconds)
+    return {**card, "root": name, "parent": None, "adapter": None, "stack": stack}
 
 
 def _adapter_card(models: AdapterRegistry, adapter: Adapter, created_seconds: int) -> dict[str, Any]:
@@ -46,6 +55,12 @@ def _adapter_card(models: AdapterRegistry, adapter: Adapter, created_seconds: in
     }
     card = _card(adapter.name, created_seconds)
     return {**card, "root": adapter.path.name, "parent": models.base_name, "adapter": detail}
+
+
+def _template_fingerprint(tokenizer: Tokenizer) -> str:
+    """Identifies tokenizer and chat template by what they make of a message."""
+    ids = tokenizer.render_chat(_PROBE)
+    return hashlib.sha256(" ".join(map(str, ids)).encode()).hexdigest()[:_FINGERPRINT_CHARACTERS]
 
 
 def _card(name: str, created_seconds: int) -> dict[str, Any]:

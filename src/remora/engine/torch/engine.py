@@ -75,6 +75,7 @@ class TorchEngine:
             )
         self.tokenizer = tokenizer
         self.context_length = model.context_length
+        self.stack = model.stack
         self._model = model
         self._max_open_requests = max_running_requests + max_queued_requests
         self._slots = SlotAllocator(model.cache_tokens)

@@ -11,6 +11,7 @@ from remora.engine.torch.batch import build_batch
 from remora.engine.torch.kv_cache import KvCache
 from remora.engine.torch.lora import LoraSet
 from remora.engine.torch.scheduler import Chunk
+from remora.engine.torch.stack import stack_of
 
 
 class SlotModel:
@@ -21,6 +22,7 @@ class SlotModel:
         self._cache = KvCache(cache_tokens)
         self._device: torch.device = model.device
         self.dtype: torch.dtype = model.dtype
+        self.stack = stack_of(self.dtype, self._device)
         self.cache_tokens = cache_tokens
         self.context_length = min(context_length, cache_tokens)
         self.vocab_size: int = model.get_input_embeddings().weight.shape[0]
