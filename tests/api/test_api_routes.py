@@ -51,7 +51,7 @@ async def test_a_streamed_completion_has_the_apis_default_length(client: httpx.A
         ({"prompt": [1]}, "prompt[0]"),
         ({"prompt": "a", "max_tokens": 0}, "max_tokens"),
         ({"prompt": "a", "echo": True}, "echo"),
-        ({"prompt": "a", "logprobs": 1}, "logprobs"),
+        ({"prompt": "a", "logprobs": 21}, "logprobs"),
         ({"prompt": "a", "messages": []}, "messages"),
     ],
 )

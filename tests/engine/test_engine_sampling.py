@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from remora.engine.base import SamplingParams
-from remora.engine.torch.sampling import TokenSampler, choose_tokens
+from remora.engine.torch.sampling import Choice, TokenSampler, choose_tokens
 
 LOGITS = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()[torch.tensor([2, 0, 3, 1])]  # likeliest: 1, 3, 0, 2
 
@@ -79,5 +79,5 @@ def test_rows_are_chosen_by_their_own_rule_and_broken_ones_by_none() -> None:
     hot = TokenSampler(SamplingParams(max_tokens=1, temperature=1.0, top_k=1))
     broken = torch.full((4,), float("nan"))
     logits = torch.stack([LOGITS, LOGITS.flip(0), broken, broken]).bfloat16()
-    assert choose_tokens(logits, [greedy, hot, greedy, hot]) == [1, 2, None, None]
+    assert choose_tokens(logits, [greedy, hot, greedy, hot]) == [Choice(1), Choice(2), None, None]
     assert choose_tokens(logits[:0], []) == []

@@ -23,18 +23,10 @@ from remora.errors import ContextLengthExceeded, EngineFailed, InvalidInput
 class Decoder:
     """The `decode` of a real tokenizer, over a vocabulary that the test chooses."""
 
-    stop_token_ids: frozenset[int] = frozenset()
-
     def __init__(self, pieces: Sequence[str], decoder: Any) -> None:
         vocabulary = {piece: index for index, piece in enumerate(pieces)}
         self._tokenizer = FastTokenizer(models.WordLevel(vocabulary, unk_token=pieces[0]))
         self._tokenizer.decoder = decoder
-
-    def encode(self, text: str) -> list[int]:
-        raise NotImplementedError
-
-    def render_chat(self, messages: object) -> list[int]:
-        raise NotImplementedError
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(ids)))

@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFa
 
 from remora.adapters.adapter import Adapter, LoraModule
 from remora.adapters.inspect import inspect_adapter
-from remora.engine.base import Engine, GenerationRequest, SamplingParams, TokenEvent
+from remora.engine.base import Constraint, Engine, GenerationRequest, SamplingParams, TokenEvent
 from remora.engine.torch.attention import IMPLEMENTATION, register_slot_attention
 from remora.engine.torch.model import SlotModel
 from remora.engine.torch.scheduler import Chunk
@@ -106,12 +106,11 @@ class TinyModel:
         assert set(self.adapters[name].modules) == set(_modules_of(peft_model))
         return self.adapters[name]
 
-    def reference(self, adapter: str | None, prompt: Sequence[int], count: int) -> list[int]:
+    def reference(
+        self, adapter: str | None, prompt: Sequence[int], count: int, *, scale: float = 1.0
+    ) -> list[int]:
         """What `generate` of transformers and PEFT answers, alone and greedy."""
-        model = AutoModelForCausalLM.from_pretrained(self.path, dtype=torch.float32)
-        if adapter is not None:
-            with peft_warnings_ignored():
-                model = PeftModel.from_pretrained(model, self.adapters[adapter].path)
+        model = self.peft_model(adapter, scale)
         ids = torch.tensor([list(prompt)])
         answer = model.generate(
             input_ids=ids,
@@ -123,6 +122,18 @@ class TinyModel:
         )
         tokens: list[int] = answer[0, len(prompt) :].tolist()
         return tokens
+
+    def peft_model(self, adapter: str | None, scale: float = 1.0) -> Any:
+        """The model as transformers and PEFT run it, the adapter's scaling multiplied by `scale`."""
+        model = AutoModelForCausalLM.from_pretrained(self.path, dtype=torch.float32)
+        if adapter is None:
+            return model
+        with peft_warnings_ignored():
+            peft_model = PeftModel.from_pretrained(model, self.adapters[adapter].path)
+        for module in peft_model.modules():
+            if isinstance(module, LoraLayer):
+                module.scaling["default"] *= scale
+        return peft_model
 
 
 @contextmanager
@@ -175,6 +186,8 @@ def a_request(
     max_tokens: int = 8,
     stop_token_ids: frozenset[int] = frozenset(),
     temperature: float = 0,
+    adapter_scale: float = 1.0,
+    constraint: Constraint | None = None,
     **sampling: Any,
 ) -> GenerationRequest:
     return GenerationRequest(
@@ -183,6 +196,8 @@ def a_request(
         sampling=SamplingParams(max_tokens=max_tokens, temperature=temperature, **sampling),
         adapter=None if adapter is None else adapter.digest,
         stop_token_ids=stop_token_ids,
+        adapter_scale=adapter_scale,
+        constraint=constraint,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -21,9 +21,15 @@ class FinishReason(StrEnum):
 class SamplingParams:
     """How the next token is chosen. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 switch those off.
 
-    Order of operations: temperature, then top_k, then top_p, then one draw from the request's own
-    random generator (seeded by `seed`, or from the system when None), so a request's answer does not
-    depend on what else is in the batch.
+    Order of operations: the constraint's mask, `logit_bias` and the penalties, then temperature, top_k, top_p
+    and one draw from the request's own random generator (seeded by `seed`, or from the system when None), so
+    a request's answer does not depend on what else is in the batch.
+
+    The penalties are OpenAI's: a token that the answer (not the prompt) already has c times loses
+    c · frequency_penalty + presence_penalty from its logit. `logit_bias` is added to the logits of its ids.
+
+    `top_logprobs` None gives no log-probabilities; n ≥ 0 gives that of the chosen token and of the n
+    likeliest. They are the model's own, before all of the above: natural logarithms of the softmax, float32.
     """
 
     max_tokens: int
@@ -31,17 +37,48 @@ class SamplingParams:
     top_p: float = 1.0
     top_k: int = 0
     seed: int | None = None
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    top_logprobs: int | None = None
+
+
+class Constraint(Protocol):
+    """What one answer may be, token by token. Belongs to one request; for one thread at a time."""
+
+    @property
+    def grammar(self) -> str:
+        """What it was made of, in llguidance's notation: for an engine that has no use for masks."""
+
+    def copy(self) -> Constraint:
+        """One of its own for another answer, at the beginning."""
+
+    def mask(self) -> bytes:
+        """One bit for each id, the lowest bit of a byte first: set where it may come next.
+
+        Ids that the mask has no bit for may not come. Where the answer may end, a stop token is among those
+        that may. Raises InvalidInput where the grammar turns out to be too expensive.
+        """
+
+    def advance(self, token_id: int) -> bool:
+        """Take the token that was chosen; True where the answer is complete and nothing can follow."""
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """Prompt ids in, with the adapter (None is the base model) and the ids that end the answer."""
+    """Prompt ids in, with the adapter (None is the base model) and the ids that end the answer.
+
+    `adapter_scale` (0 … 1.5) multiplies what the adapter adds: 0 answers as the base does, 1 as it was
+    trained. Whatever is kept between requests by their adapter must be kept by its scale too.
+    """
 
     request_id: str
     prompt_ids: tuple[int, ...]
     sampling: SamplingParams
     adapter: Digest | None = None
     stop_token_ids: frozenset[int] = frozenset()
+    adapter_scale: float = 1.0
+    constraint: Constraint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +86,13 @@ class TokenEvent:
     """One generated token. The last event of a stream has a `finish_reason`.
 
     A token of `stop_token_ids` is delivered with FinishReason.STOP; whoever makes text leaves it out.
+    `logprob` and `top_logprobs` (id and log-probability, likeliest first) as the sampling parameters ask.
     """
 
     token_id: int
     finish_reason: FinishReason | None = None
+    logprob: float | None = None
+    top_logprobs: tuple[tuple[int, float], ...] = ()
 
 
 class TokenStream(Protocol):
@@ -112,6 +152,15 @@ class Tokenizer(Protocol):
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids, special tokens left out; an unfinished UTF-8 sequence ends in U+FFFD."""
 
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes that this one token stands for; of a special token, those of its name."""
+
+    def constrain(self, grammar: str) -> Constraint:
+        """Compile a grammar (llguidance's notation) for this vocabulary. Slow: keep it off the event loop.
+
+        Raises InvalidInput, without a `param`, where it is no grammar or too large a one.
+        """
+
     def render_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         """Ids of a conversation in the model's chat template, ready for the assistant's turn.
 
@@ -146,7 +195,8 @@ class Engine(Protocol):
     def submit(self, request: GenerationRequest) -> TokenStream:
         """Queue a request and return its stream at once.
 
-        Raises ContextLengthExceeded, ModelNotFound (an adapter that is not loaded) or EngineFailed.
+        Raises ContextLengthExceeded, ModelNotFound (an adapter that is not loaded), EngineFailed, or
+        InvalidInput where `logit_bias` names an id that the model does not have.
         Call from a running event loop; the stream belongs to that loop.
         """
 

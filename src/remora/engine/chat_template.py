@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import llguidance.hf
 from jinja2 import TemplateError
 from transformers import AutoTokenizer
 
+from remora.engine.grammar import GrammarConstraint, compile_grammar
+from remora.engine.token_bytes import byte_level_bytes, sentencepiece_bytes
 from remora.errors import InvalidFile, InvalidInput
 
 
@@ -31,6 +35,10 @@ class HfTokenizer:
                 hint="copy tokenizer.json and tokenizer_config.json of the base model into that folder",
             ) from error
         self._stop_token_ids = _stop_token_ids(path, self._tokenizer.eos_token_id)
+        self._special_ids = frozenset(self._tokenizer.all_special_ids)
+        self._is_byte_level = b'"ByteLevel"' in self._tokenizer.backend_tokenizer.decoder.__getstate__()
+        self._grammar_tokenizer: llguidance.LLTokenizer | None = None
+        self._lock = threading.Lock()
 
     @property
     def stop_token_ids(self) -> frozenset[int]:
@@ -44,6 +52,21 @@ class HfTokenizer:
         return str(
             self._tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         )
+
+    def token_bytes(self, token_id: int) -> bytes:
+        token = self._tokenizer.convert_ids_to_tokens(token_id)
+        if token is None:  # models have more rows than their tokenizer has tokens
+            return b""
+        if token_id in self._special_ids:
+            return str(token).encode()
+        return byte_level_bytes(token) if self._is_byte_level else sentencepiece_bytes(token)
+
+    def constrain(self, grammar: str) -> GrammarConstraint:
+        with self._lock:  # a second of work for a large vocabulary: once, and only where grammars are used
+            if self._grammar_tokenizer is None:
+                eos = sorted(self._stop_token_ids)
+                self._grammar_tokenizer = llguidance.hf.from_tokenizer(self._tokenizer, eos_token=eos)
+        return compile_grammar(self._grammar_tokenizer, grammar)
 
     def render_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         if not self._tokenizer.chat_template:

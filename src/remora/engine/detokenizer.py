@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from remora.engine.base import Tokenizer
+from collections.abc import Sequence
+from typing import Protocol
 
 UNFINISHED = "\ufffd"
 LONGEST_WAIT_TOKENS = 64  # no character takes more than 4; after this the bytes are simply invalid
+
+
+class Decoder(Protocol):
+    """The part of a tokenizer that is needed here."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """As `Tokenizer.decode`."""
 
 
 class Detokenizer:
@@ -16,7 +24,7 @@ class Detokenizer:
     ones. What the new ones add to the window is what they add to the whole.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Decoder) -> None:
         self._tokenizer = tokenizer
         self._context: list[int] = []  # ids of the last delivered piece
         self._context_text = ""

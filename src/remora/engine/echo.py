@@ -1,14 +1,18 @@
 """A scripted, deterministic engine for tests of everything above the engine. Loads no model.
 
 The answer to a prompt is the text of its last line, one token a character; where an adapter is in use,
-after its short digest and a colon. `hold()` freezes generation, so that a test can look at a request in
-flight without sleeping.
+after its short digest and a colon (at a scale other than 1: `digest*scale:`). Where the request has a
+constraint that this answer breaks, the answer is one that ends soon. Log-probabilities are made up, but
+fixed; biases and penalties change nothing. `hold()` freezes generation, so that a test can look at a request
+in flight without sleeping.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
+
+from llguidance import LLTokenizer
 
 from remora.adapters.adapter import Adapter, AppliedAdapter, Digest, short
 from remora.engine.base import (
@@ -19,9 +23,14 @@ from remora.engine.base import (
     TokenEvent,
     TokenStream,
 )
+from remora.engine.grammar import GrammarConstraint, compile_grammar
 from remora.errors import ContextLengthExceeded, EngineFailed, ModelNotFound
 
 END_OF_TEXT = 0x110000  # the first id that is no character
+BYTE_END = LLTokenizer("byte").eos_token
+CHOSEN_LOGPROB = -0.25
+# Of the bytes that a grammar allows the first of these is taken: whatever ends something comes first.
+ENDS_FIRST = b'}]",:{[0'
 
 
 class EchoTokenizer:
@@ -34,6 +43,13 @@ class EchoTokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         return "".join(chr(token_id) for token_id in ids if token_id < END_OF_TEXT)
+
+    def token_bytes(self, token_id: int) -> bytes:
+        return self.decode([token_id]).encode(errors="replace")
+
+    def constrain(self, grammar: str) -> GrammarConstraint:
+        """One over the bytes of the text, not over the ids: what the echo engine expects."""
+        return compile_grammar(LLTokenizer("byte"), grammar)
 
     def render_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         return self.encode("\n".join(f"{message['role']}: {message['content']}" for message in messages))
@@ -95,7 +111,10 @@ class EchoEngine:
         last = self.tokenizer.decode(request.prompt_ids).rsplit("\n", 1)[-1].removeprefix("user: ")
         text = self._script.get(last, last)
         if request.adapter is not None:
-            text = f"{short(request.adapter)}:{text}"
+            scale = "" if request.adapter_scale == 1 else f"*{request.adapter_scale:g}"
+            text = f"{short(request.adapter)}{scale}:{text}"
+        if isinstance(request.constraint, GrammarConstraint):
+            text = _keeping(request.constraint, text, request.sampling.max_tokens)
         return [*self.tokenizer.encode(text), END_OF_TEXT]
 
     async def _generate(self, request: GenerationRequest) -> AsyncGenerator[TokenEvent]:
@@ -112,9 +131,41 @@ class EchoEngine:
                 elif count >= request.sampling.max_tokens:
                     reason = FinishReason.LENGTH
                 done = reason is not None
-                yield TokenEvent(token_id, reason)
+                yield _event(request, token_id, reason)
                 if done:
                     return
         finally:
             self._running -= 1
             self._cancelled += not done
+
+
+def _event(request: GenerationRequest, token_id: int, reason: FinishReason | None) -> TokenEvent:
+    wanted = request.sampling.top_logprobs
+    if wanted is None:
+        return TokenEvent(token_id, reason)
+    others = [(token_id + index) % END_OF_TEXT for index in range(1, wanted)]
+    top = [(token_id, CHOSEN_LOGPROB), *((other, -2.0 - rank) for rank, other in enumerate(others))]
+    return TokenEvent(token_id, reason, CHOSEN_LOGPROB, tuple(top[:wanted]))
+
+
+def _keeping(constraint: GrammarConstraint, text: str, most_bytes: int) -> str:
+    """The text itself where the grammar allows it, else the one that ends soonest."""
+    whole = list(text.encode())
+    if constraint.accepted([*whole, BYTE_END]) > len(whole):
+        return text
+    out = bytearray()
+    while len(out) < most_bytes:
+        allowed = _allowed(constraint.mask())
+        chosen = next(
+            (byte for byte in (BYTE_END, *ENDS_FIRST, *sorted(allowed)) if byte in allowed), BYTE_END
+        )
+        if chosen == BYTE_END:
+            break
+        out.append(chosen)
+        if constraint.advance(chosen):
+            break
+    return out.decode(errors="ignore")
+
+
+def _allowed(mask: bytes) -> set[int]:
+    return {bit for bit in range(len(mask) * 8) if mask[bit // 8] >> (bit % 8) & 1}

@@ -17,12 +17,14 @@ class TextEvent:
     """A piece of the answer. Only the last event has a `finish_reason`, and only it may be empty.
 
     `token_count` is the number of tokens generated so far, those that end the answer included: on the
-    last event it is the usage.
+    last event it is the usage. `tokens` are those behind the text, where the request asks for
+    log-probabilities; one that belongs to two pieces comes with the first.
     """
 
     text: str
     finish_reason: FinishReason | None
     token_count: int
+    tokens: tuple[TokenEvent, ...] = ()
 
 
 def generate_text(
@@ -56,14 +58,48 @@ class _Answer:
         self._stops = stops
         self._stop_token_ids = request.stop_token_ids
         self._token_count = 0
+        self._tokens = None if request.sampling.top_logprobs is None else _TextTokens()
 
     def add(self, token: TokenEvent) -> TextEvent:
         self._token_count += 1
         text = ""
         if token.token_id not in self._stop_token_ids:
-            text = self._stops.feed(self._detokenizer.feed(token.token_id))
+            piece = self._detokenizer.feed(token.token_id)
+            text = self._stops.feed(piece)
+            if self._tokens is not None:
+                self._tokens.add(token, piece)
         if token.finish_reason is not None and not self._stops.hit:
             text += self._stops.feed(self._detokenizer.flush())
             text += self._stops.flush()
         reason = FinishReason.STOP if self._stops.hit else token.finish_reason
-        return TextEvent(text, reason, self._token_count)
+        if self._tokens is None:
+            return TextEvent(text, reason, self._token_count)
+        return TextEvent(
+            text,
+            reason,
+            self._token_count,
+            self._tokens.take(text, cut=self._stops.hit, last=reason is not None),
+        )
+
+
+class _TextTokens:
+    """The tokens whose text is not delivered yet, with where their text begins."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, TokenEvent]] = []
+        self._fed_characters = 0
+        self._delivered_characters = 0
+
+    def add(self, token: TokenEvent, piece: str) -> None:
+        self._waiting.append((self._fed_characters, token))
+        self._fed_characters += len(piece)
+
+    def take(self, text: str, *, cut: bool, last: bool) -> tuple[TokenEvent, ...]:
+        """Those of this piece of text. What a stop string cuts off has none."""
+        self._delivered_characters += len(text)
+        if not text and not last:
+            return ()
+        everything = last and not cut
+        taken = [token for start, token in self._waiting if everything or start < self._delivered_characters]
+        self._waiting = self._waiting[len(taken) :]
+        return tuple(taken)

@@ -9,11 +9,11 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from remora.adapters.adapter import Adapter, short
 from remora.adapters.registry import AdapterRegistry
-from remora.engine.base import Engine, FinishReason, GenerationRequest, SamplingParams
+from remora.engine.base import Engine, FinishReason, GenerationRequest, SamplingParams, TokenEvent
 from remora.engine.text import TextEvent, generate_text
 from remora.errors import ContextLengthExceeded, InvalidInput
 
@@ -39,6 +39,11 @@ class Question:
     top_k: int = 0
     seed: int | None = None
     stop: Sequence[str] = ()
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    top_logprobs: int | None = None
+    adapter_scale: float = 1.0
 
 
 class AnswerObserver:
@@ -111,10 +116,11 @@ class Answer:
         finally:
             self._observer.ended(self)
 
-    async def text(self) -> str:
-        """The whole text, when it is there."""
-        async with aclosing(self.events()) as events:
-            return "".join([event.text async for event in events])
+    async def whole(self) -> tuple[str, list[TokenEvent]]:
+        """The whole text, when it is there, and its tokens where log-probabilities were asked for."""
+        async with aclosing(self.events()) as answer:
+            events = [event async for event in answer]
+        return "".join(event.text for event in events), [token for event in events for token in event.tokens]
 
     def _note(self, event: TextEvent) -> None:
         before, self._last_at = self._last_at, time.perf_counter()
@@ -156,9 +162,14 @@ class Answerer:
                 top_p=question.top_p,
                 top_k=question.top_k,
                 seed=question.seed,
+                frequency_penalty=question.frequency_penalty,
+                presence_penalty=question.presence_penalty,
+                logit_bias=question.logit_bias,
+                top_logprobs=question.top_logprobs,
             ),
             adapter=adapter.digest if adapter else None,
             stop_token_ids=self.engine.tokenizer.stop_token_ids,
+            adapter_scale=question.adapter_scale,
         )
         source = generate_text(self.engine, request, question.stop)
         return Answer(request.request_id, adapter, len(prompt_ids), source, self.observer)

@@ -7,7 +7,7 @@ change nothing (and null), since clients send them unasked; any other value is r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypedDict
+from typing import Annotated, Any, ClassVar, Literal, Self, TypedDict
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -16,10 +16,15 @@ from remora.errors import InvalidInput, UnsupportedParameter
 SEED_LIMIT = 2**63
 LONGEST_STOP_CHARACTERS = 512
 MOST_STOP_STRINGS = 4
+MOST_BIASES = 1024
+MOST_TOP_LOGPROBS = 20
 DEFAULT_COMPLETION_TOKENS = 16  # the API's own default for /v1/completions
 
 Neutral = Mapping[str, tuple[object, ...]]
 
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+Bias = Annotated[float, Field(ge=-100, le=100)]
+TokenId = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]  # a key of a JSON object is a string
 StopString = Annotated[str, Field(min_length=1, max_length=LONGEST_STOP_CHARACTERS)]
 
 
@@ -65,6 +70,10 @@ Text = Annotated[str, AfterValidator(_encodable)]
 class SamplingFields(TypedDict):
     """Part of a question, as keyword arguments."""
 
+    frequency_penalty: float
+    presence_penalty: float
+    logit_bias: dict[int, float]
+    adapter_scale: float
     temperature: float
     top_p: float
     top_k: int
@@ -105,12 +114,16 @@ class StreamOptions(Body):
 
 
 class Sampling(Body):
-    """What both ways of asking share, in the order of OpenAI's reference; `top_k` is an extension.
+    """What both ways of asking share, in the order of OpenAI's reference.
 
+    Extensions: `top_k`, and `adapter_scale`, which multiplies what the adapter adds to the base model.
     `user` and `metadata` label a request for its sender. They never changed an answer and are not kept.
     """
 
     model: str
+    frequency_penalty: Penalty | None = None
+    logit_bias: Annotated[dict[TokenId, Bias] | None, Field(max_length=MOST_BIASES)] = None
+    presence_penalty: Penalty | None = None
     seed: Annotated[int, Field(ge=-SEED_LIMIT, lt=SEED_LIMIT)] | None = None
     stop: Annotated[
         list[StopString] | None, Field(max_length=MOST_STOP_STRINGS), BeforeValidator(_listed)
@@ -120,6 +133,7 @@ class Sampling(Body):
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     top_k: Annotated[int, Field(ge=0)] | None = None
+    adapter_scale: Annotated[float, Field(ge=0, le=1.5)] | None = None
     user: str | None = None
     metadata: dict[str, str] | None = None
 
@@ -130,6 +144,10 @@ class Sampling(Body):
     def sampling(self) -> SamplingFields:
         """The fields of a question that are the same for both routes, the API's defaults filled in."""
         return {
+            "frequency_penalty": self.frequency_penalty or 0.0,
+            "presence_penalty": self.presence_penalty or 0.0,
+            "logit_bias": {int(token_id): bias for token_id, bias in (self.logit_bias or {}).items()},
+            "adapter_scale": 1.0 if self.adapter_scale is None else self.adapter_scale,
             "temperature": 1.0 if self.temperature is None else self.temperature,
             "top_p": 1.0 if self.top_p is None else self.top_p,
             "top_k": self.top_k or 0,
@@ -138,12 +156,7 @@ class Sampling(Body):
         }
 
 
-NEUTRAL_SAMPLING: Neutral = {
-    "frequency_penalty": (0,),
-    "logit_bias": ({},),
-    "n": (1,),
-    "presence_penalty": (0,),
-}
+NEUTRAL_SAMPLING: Neutral = {"n": (1,)}
 
 
 class ChatRequest(Sampling):
@@ -152,7 +165,6 @@ class ChatRequest(Sampling):
         "audio": (),
         "function_call": ("none",),
         "functions": ([],),
-        "logprobs": (False,),
         "modalities": (["text"],),
         "moderation": (),
         "parallel_tool_calls": (True, False),
@@ -163,7 +175,6 @@ class ChatRequest(Sampling):
         "store": (False,),
         "tool_choice": ("none", "auto"),
         "tools": ([],),
-        "top_logprobs": (0,),
         "verbosity": (),
         "web_search_options": (),
     }
@@ -171,6 +182,8 @@ class ChatRequest(Sampling):
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=MOST_TOP_LOGPROBS)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -184,6 +197,21 @@ class ChatRequest(Sampling):
             )
         return body
 
+    @model_validator(mode="after")
+    def refuse_top_without_logprobs(self) -> Self:
+        if self.top_logprobs and not self.logprobs:
+            raise InvalidInput(
+                "'top_logprobs' is given without 'logprobs'",
+                hint="set logprobs to true",
+                param="top_logprobs",
+            )
+        return self
+
+    @property
+    def wanted_logprobs(self) -> int | None:
+        """How many of the likeliest tokens; None where no log-probabilities are wanted."""
+        return (self.top_logprobs or 0) if self.logprobs else None
+
     @property
     def token_limit(self) -> int | None:
         return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
@@ -194,12 +222,12 @@ class CompletionRequest(Sampling):
         **NEUTRAL_SAMPLING,
         "best_of": (1,),
         "echo": (False,),
-        "logprobs": (),
         "suffix": ("",),
     }
 
     prompt: Annotated[list[Text], Field(min_length=1, max_length=1), BeforeValidator(_listed)]
     max_tokens: Annotated[int, Field(ge=1)] | None = None
+    logprobs: Annotated[int, Field(ge=0, le=MOST_TOP_LOGPROBS)] | None = None
 
     @property
     def token_limit(self) -> int:

@@ -9,6 +9,7 @@ import torch
 
 from remora.adapters.adapter import Digest
 from remora.engine.torch.scheduler import Chunk
+from remora.engine.torch.sequence import AdapterUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +32,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class RowGroup:
-    """Neighbouring rows that use the same adapter."""
+    """Neighbouring rows that use the same adapter at the same scale."""
 
     adapter: Digest
+    scale: float
     rows: slice
 
 
@@ -80,15 +82,15 @@ def build_batch(chunks: Sequence[Chunk], device: torch.device) -> Batch:
 
 
 def _groups(chunk_rows: Iterator[tuple[Chunk, int]]) -> Iterator[RowGroup]:
-    """Runs of rows with the same adapter; rows of the base model are in none."""
+    """Runs of rows with the same adapter and scale; rows of the base model are in none."""
     start = stop = 0
-    current: Digest | None = None
+    current: AdapterUse | None = None
     for chunk, count in chunk_rows:
-        adapter = chunk.sequence.request.adapter
-        if adapter != current:
+        use = chunk.sequence.adapter_use
+        if use != current:
             if current is not None:
-                yield RowGroup(current, slice(start, stop))
-            start, current = stop, adapter
+                yield RowGroup(*current, slice(start, stop))
+            start, current = stop, use
         stop += count
     if current is not None:
-        yield RowGroup(current, slice(start, stop))
+        yield RowGroup(*current, slice(start, stop))

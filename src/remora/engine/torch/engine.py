@@ -21,17 +21,24 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from remora.adapters.adapter import Adapter, AppliedAdapter, Digest
-from remora.engine.base import EngineStats, GenerationRequest, TokenEvent, Tokenizer, TokenStream
+from remora.engine.base import (
+    EngineStats,
+    FinishReason,
+    GenerationRequest,
+    TokenEvent,
+    Tokenizer,
+    TokenStream,
+)
 from remora.engine.chat_template import HfTokenizer
 from remora.engine.torch.checkpoint import load_model
 from remora.engine.torch.kv_cache import SlotAllocator
 from remora.engine.torch.loaded import LoadedAdapters
 from remora.engine.torch.lora import LoraPair
 from remora.engine.torch.model import SlotModel
-from remora.engine.torch.sampling import TokenSampler, choose_tokens
+from remora.engine.torch.sampling import Choice, TokenSampler, choose_tokens
 from remora.engine.torch.scheduler import Scheduler
 from remora.engine.torch.sequence import Sequence
-from remora.engine.torch.stream import Mailbox, MailboxStream
+from remora.engine.torch.stream import Event, Mailbox, MailboxStream
 from remora.errors import ContextLengthExceeded, EngineFailed, InvalidInput, Overloaded
 
 PREFILL_TOKENS_PER_STEP = 512
@@ -151,7 +158,7 @@ class TorchEngine:
         """Beyond the contract: raises InvalidInput and, where the queue is full, Overloaded."""
         self._check(request)
         mailbox = Mailbox()
-        sequence = Sequence(request, mailbox.post, TokenSampler(request.sampling))
+        sequence = Sequence(request, mailbox.post, TokenSampler(request.sampling, request.constraint))
         with self._changed:
             self._refuse_if_stopped()
             if len(self._open) >= self._max_open_requests:
@@ -205,6 +212,12 @@ class TorchEngine:
                 f"the tokenizer made token {highest}, but the base model knows only {self._model.vocab_size}",
                 hint="use the tokenizer that belongs to the base model",
             )
+        unknown = [token_id for token_id in request.sampling.logit_bias if token_id >= self._model.vocab_size]
+        if unknown:
+            raise InvalidInput(
+                f"logit_bias names token {unknown[0]}, but the model has only {self._model.vocab_size}",
+                param="logit_bias",
+            )
 
     def _refuse_if_stopped(self) -> None:
         if self._failure is not None:
@@ -252,29 +265,34 @@ class TorchEngine:
         logits = self._model.forward(chunks)
         for chunk in chunks:
             chunk.sequence.computed_count += chunk.count
-        token_ids = choose_tokens(logits, [sequence.sampler for sequence in complete])
+        choices = choose_tokens(logits, [sequence.sampler for sequence in complete])
         with self._changed:
             self._steps += 1
             self._generated += len(complete)
         # All books are closed before the first event goes out: who has read the end sees it in the stats.
         events = [
-            (sequence, self._advance(sequence, token_id))
-            for sequence, token_id in zip(complete, token_ids, strict=True)
+            (sequence, self._advance(sequence, choice))
+            for sequence, choice in zip(complete, choices, strict=True)
         ]
         self._count_running()
         for sequence, event in events:
             if not sequence.deliver(event):
                 sequence.cancel()
 
-    def _advance(self, sequence: Sequence, token_id: int | None) -> TokenEvent | EngineFailed:
-        """Add a token to its sequence, which leaves with the last one."""
-        if token_id is None:
+    def _advance(self, sequence: Sequence, choice: Choice | InvalidInput | None) -> Event:
+        """Add a token to its sequence, which leaves with the last one, or with an error."""
+        if choice is None:
             self._finish(sequence)
             return EngineFailed("the model's output is not a number", hint="check the adapter's weights")
-        reason = sequence.append(token_id)
+        if isinstance(choice, InvalidInput):
+            self._finish(sequence)
+            return choice
+        reason = sequence.append(choice.token_id)
+        if choice.completes:
+            reason = FinishReason.STOP
         if reason is not None:
             self._finish(sequence)
-        return TokenEvent(token_id, reason)
+        return TokenEvent(choice.token_id, reason, choice.logprob, choice.top_logprobs)
 
     def _drop_cancelled(self) -> None:
         gone = self._scheduler.cancelled()

@@ -1,7 +1,7 @@
 """Low-rank updates on the base model's linear layers. Owns the weights of adapters and how rows find them.
 
-y = W x + scaling · B A x, for each row with its own adapter. Work grows with the adapters in the batch,
-not with those that are loaded.
+y = W x + scale · scaling · B A x, for each row with its own adapter, at the scale its request asks for. Work
+grows with the adapters in the batch, not with those that are loaded.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class LoraLinear(nn.Module):
             pair = self.pairs.get(group.adapter)
             if pair is not None:
                 low_rank = linear(x[..., group.rows, :], pair.a)
-                out[..., group.rows, :] += linear(low_rank * pair.scaling, pair.b)
+                out[..., group.rows, :] += linear(low_rank * (pair.scaling * group.scale), pair.b)
         return out
 
 

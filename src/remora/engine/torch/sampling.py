@@ -1,21 +1,35 @@
-"""Choosing the next token from logits. Owns temperature, top-k, top-p and the draw."""
+"""Choosing the next token from logits. Owns temperature, top-k, top-p, the draw and log-probabilities."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
-from remora.engine.base import SamplingParams
+from remora.engine.base import Constraint, SamplingParams
+from remora.engine.torch.adjustment import LogitAdjustment
+from remora.errors import InvalidInput
 
 NUCLEUS_GUESS_TOKENS = 1024  # top-p seldom needs more; sorting a whole vocabulary costs milliseconds
 
 
-class TokenSampler:
-    """Draws for one request, from its own random generator: one number a token, whatever else runs."""
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A chosen token; `completes` where a constraint is fulfilled and nothing may follow."""
 
-    def __init__(self, params: SamplingParams) -> None:
+    token_id: int
+    completes: bool = False
+    logprob: float | None = None
+    top_logprobs: tuple[tuple[int, float], ...] = ()
+
+
+class TokenSampler:
+    """Chooses for one request, from its own random generator: one number a token, whatever else runs."""
+
+    def __init__(self, params: SamplingParams, constraint: Constraint | None = None) -> None:
         self._params = params
+        self._adjustment = LogitAdjustment.of(params, constraint)
         self._generator = torch.Generator()
         if params.seed is None:
             self._generator.seed()
@@ -23,9 +37,26 @@ class TokenSampler:
             self._generator.manual_seed(params.seed % 2**64)
 
     @property
-    def greedy(self) -> bool:
-        """Whether the most likely token is always taken."""
-        return self._params.temperature == 0
+    def plain(self) -> bool:
+        """Whether the likeliest token is always taken, as it is, and nothing else is asked."""
+        return (
+            self._params.temperature == 0 and self._adjustment is None and self._params.top_logprobs is None
+        )
+
+    def choose(self, logits: torch.Tensor) -> Choice:
+        """The choice from one row of logits (float32, on the CPU).
+
+        Raises InvalidInput where the request's constraint cannot be kept to.
+        """
+        adjusted = logits if self._adjustment is None else self._adjustment.apply(logits)
+        token_id = int(adjusted.argmax()) if self._params.temperature == 0 else self.draw(adjusted)
+        completes = self._adjustment is not None and self._adjustment.note(token_id)
+        if self._params.top_logprobs is None:
+            return Choice(token_id, completes)
+        logprobs = logits.log_softmax(-1)
+        top = logprobs.topk(min(self._params.top_logprobs, logprobs.numel()))
+        pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
+        return Choice(token_id, completes, float(logprobs[token_id]), tuple(pairs))
 
     def draw(self, logits: torch.Tensor) -> int:
         """The id drawn from one row of logits (float32, on the CPU)."""
@@ -63,14 +94,26 @@ class TokenSampler:
         return min(index, probabilities.numel() - 1)
 
 
-def choose_tokens(logits: torch.Tensor, samplers: Sequence[TokenSampler]) -> list[int | None]:
-    """The next token for each row; None for a row whose logits are not numbers."""
+def choose_tokens(
+    logits: torch.Tensor, samplers: Sequence[TokenSampler]
+) -> list[Choice | InvalidInput | None]:
+    """The choice for each row; None for a row whose logits are not numbers.
+
+    InvalidInput where a request's constraint cannot be kept to.
+    """
     logits = logits.float()
     best = logits.max(dim=-1)
     sound = best.values.isfinite().tolist()
     greedy_ids = best.indices.tolist()
-    rows = logits.cpu() if not all(sampler.greedy for sampler in samplers) else logits
+    rows = logits if all(sampler.plain for sampler in samplers) else logits.cpu()
     return [
-        None if not sound[row] else greedy_ids[row] if sampler.greedy else sampler.draw(rows[row])
+        None if not sound[row] else Choice(greedy_ids[row]) if sampler.plain else _chosen(sampler, rows[row])
         for row, sampler in enumerate(samplers)
     ]
+
+
+def _chosen(sampler: TokenSampler, logits: torch.Tensor) -> Choice | InvalidInput:
+    try:
+        return sampler.choose(logits)
+    except InvalidInput as error:
+        return error

@@ -65,7 +65,7 @@ class Scheduler:
     def next_step(self) -> list[Chunk]:
         """Admit who fits and cut the next step; empty only where there is no work.
 
-        Chunks of one adapter are neighbours, so its rows are one slice of the batch.
+        Chunks of one adapter at one scale are neighbours, so its rows are one slice of the batch.
         """
         self._admit()
         chunks: list[Chunk] = []
@@ -77,7 +77,7 @@ class Scheduler:
                 prefill_left -= count
             if count > 0:
                 chunks.append(Chunk(sequence, sequence.computed_count, count))
-        return sorted(chunks, key=lambda chunk: chunk.sequence.request.adapter or "")
+        return sorted(chunks, key=lambda chunk: chunk.sequence.adapter_use or ("", 0.0))
 
     def _admit(self) -> None:
         # Nobody overtakes the head of the queue, so a large request cannot starve.

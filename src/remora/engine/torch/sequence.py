@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from remora.engine.base import FinishReason, GenerationRequest, TokenEvent
+from remora.adapters.adapter import Digest
+from remora.engine.base import FinishReason, GenerationRequest
 from remora.engine.torch.sampling import TokenSampler
-from remora.errors import EngineFailed
+from remora.engine.torch.stream import Event
 
-Deliver = Callable[[TokenEvent | EngineFailed], bool]
+Deliver = Callable[[Event], bool]
 """Hands an event to whoever reads the stream; False where nobody does any more."""
+
+
+AdapterUse = tuple[Digest, float]
+"""An adapter and the scale it is used at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,14 @@ class Sequence:
     def pending_count(self) -> int:
         """Tokens that must still go through the model before the next one can be chosen."""
         return len(self.tokens) - self.computed_count
+
+    @property
+    def adapter_use(self) -> AdapterUse | None:
+        """None where the base model answers: scaled by 0, an adapter adds nothing."""
+        request = self.request
+        if request.adapter is None or request.adapter_scale == 0:
+            return None
+        return request.adapter, request.adapter_scale
 
     @property
     def most_tokens(self) -> int:

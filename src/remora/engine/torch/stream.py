@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import Callable
 
 from remora.engine.base import TokenEvent
-from remora.errors import EngineFailed
+from remora.errors import EngineFailed, InvalidInput
+
+Event = TokenEvent | EngineFailed | InvalidInput
+"""What comes to a stream; an error is the last."""
 
 
 class Mailbox:
@@ -14,9 +17,9 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._events: asyncio.Queue[TokenEvent | EngineFailed | None] = asyncio.Queue()
+        self._events: asyncio.Queue[Event | None] = asyncio.Queue()
 
-    def post(self, event: TokenEvent | EngineFailed) -> bool:
+    def post(self, event: Event) -> bool:
         """Hand over an event; False where the loop is gone and nobody will read it."""
         try:
             self._loop.call_soon_threadsafe(self._events.put_nowait, event)
@@ -24,7 +27,7 @@ class Mailbox:
             return False
         return True
 
-    async def read(self) -> TokenEvent | EngineFailed | None:
+    async def read(self) -> Event | None:
         """The next event; None after `wake`."""
         return await self._events.get()
 
@@ -50,7 +53,7 @@ class MailboxStream:
         event = await self._mailbox.read()
         if event is None:
             raise StopAsyncIteration
-        if isinstance(event, EngineFailed):
+        if not isinstance(event, TokenEvent):
             self._ended = True
             raise event
         self._ended = event.finish_reason is not None
