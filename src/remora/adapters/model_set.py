@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from remora.adapters.adapter import Adapter
@@ -12,6 +12,7 @@ from remora.adapters.inspect import inspect_adapter, read_base
 from remora.adapters.store import adapter_folder, model_folder, read_release
 from remora.errors import ProjectIncomplete
 from remora.project.settings import Settings
+from remora.project.stock_scripts import read_stock_scripts
 from remora.project.workspace import Workspace, find_workspace
 
 _INIT_HINT = "run: remora init"
@@ -19,11 +20,15 @@ _INIT_HINT = "run: remora init"
 
 @dataclass(frozen=True, slots=True)
 class ModelSet:
-    """A base model folder, the name clients call it by, and its adapters by alias."""
+    """A base model folder, the name clients call it by, and its adapters by alias.
+
+    `prompt_templates` maps aliases to the prompt of their training, where it is not the base's chat template.
+    """
 
     base_name: str
     base_path: Path
     adapters: tuple[Adapter, ...]
+    prompt_templates: Mapping[str, str] = field(default_factory=dict)
 
 
 def models_of_project(settings: Settings) -> ModelSet:
@@ -39,7 +44,8 @@ def models_of_project(settings: Settings) -> ModelSet:
     name = settings.model.name or base.name
     shape = read_base(base, names=(name, *settings.model.also_known_as))
     adapters = [inspect_adapter(alias, path, shape) for alias, path in sorted(folders.items())]
-    return ModelSet(base_name=name, base_path=base, adapters=tuple(adapters))
+    templates = settings.prompt_templates if settings.adapters else _found_templates(settings.root, folders)
+    return ModelSet(name, base, tuple(adapters), templates)
 
 
 def models_of_share(
@@ -56,7 +62,14 @@ def models_of_share(
         inspect_adapter(alias, share / adapter_folder(alias, digest), shape)
         for alias, digest in sorted(read_aliases(share, alias_set).digests.items())
     ]
-    return ModelSet(release.base_name, base, tuple(adapters)), release.serve
+    models = ModelSet(release.base_name, base, tuple(adapters), release.prompt_templates)
+    return models, release.serve
+
+
+def _found_templates(root: Path, folders: Iterable[str]) -> dict[str, str]:
+    """AI Toolkit's scripts hold one template, for whatever was trained in that folder."""
+    found = read_stock_scripts(root).prompt_template
+    return dict.fromkeys(folders, found.value) if found else {}
 
 
 def _only_base(found: Workspace | None, root: Path) -> Path:

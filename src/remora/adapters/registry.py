@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from remora.adapters.adapter import Adapter, short
 from remora.adapters.model_set import ModelSet
 from remora.errors import InvalidInput, ModelNotFound
+from remora.project.prompt_template import PromptTemplate, parse_prompt_template
 
 SHORTEST_DIGEST_PREFIX = 8  # characters; fewer would be a guess, not an identity
 
@@ -16,13 +17,19 @@ SHORTEST_DIGEST_PREFIX = 8  # characters; fewer would be a guess, not an identit
 class AdapterRegistry:
     """Names to adapters. A name is only a pointer; what it points to is known by its digest."""
 
-    def __init__(self, base_name: str, adapters: Sequence[Adapter]) -> None:
+    def __init__(
+        self,
+        base_name: str,
+        adapters: Sequence[Adapter],
+        prompt_templates: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.base_name = base_name
+        self._templates = {name: parse_prompt_template(text) for name, text in prompt_templates.items()}
         self._adapters = MappingProxyType(_by_name(base_name, adapters))
 
     @classmethod
     def of(cls, model_set: ModelSet) -> AdapterRegistry:
-        return cls(model_set.base_name, model_set.adapters)
+        return cls(model_set.base_name, model_set.adapters, model_set.prompt_templates)
 
     @property
     def adapters(self) -> tuple[Adapter, ...]:
@@ -32,6 +39,10 @@ class AdapterRegistry:
     def names(self) -> tuple[str, ...]:
         """What a client may ask for: the base first, then the adapters."""
         return (self.base_name, *self._adapters)
+
+    def prompt_template(self, adapter: Adapter | None) -> PromptTemplate | None:
+        """The prompt of an adapter's training; None where conversations go into the base's chat template."""
+        return self._templates.get(adapter.name) if adapter else None
 
     def resolve(self, model: str) -> Adapter | None:
         """The adapter that `model` means, None for the base; raises ModelNotFound for anything else.

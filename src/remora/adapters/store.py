@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -49,12 +49,13 @@ def alias_set_path(set_id: str) -> PurePosixPath:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What a revision runs besides its adapters: the base model and the serve settings."""
+    """What a revision runs besides its adapters: the base model, prompt templates, serve settings."""
 
     base_name: str
     also_known_as: tuple[str, ...]
     base_digest: Digest
     serve: Mapping[str, str | int]
+    prompt_templates: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
         """Canonical bytes, so that the same release has the same id everywhere."""
@@ -80,6 +81,7 @@ def decode_release(data: bytes, origin: str) -> Release:
             also_known_as=tuple(map(str, document["also_known_as"])),
             base_digest=Digest(str(document["base_digest"])),
             serve=dict(document["serve"]),
+            prompt_templates=dict(document.get("prompt_templates") or {}),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidFile(f"{origin} is not a release: {error!r}", hint="run: remora deploy") from error

@@ -21,6 +21,7 @@ from remora.project.alias import alias_from, is_alias
 from remora.project.model_name import last_name, same_name
 from remora.project.scaffold import BICEP_FILE, COMPILED_FILE, Scaffold, write_scaffold
 from remora.project.settings import SETTINGS_FILE, Settings, load_settings
+from remora.project.stock_scripts import read_stock_scripts
 from remora.project.workspace import (
     AdapterFolder,
     BaseModel,
@@ -89,6 +90,7 @@ def init_project(folder: Path, *, force: bool) -> InitResult:
             f"no usable adapter below {root}{_because(root, rejected)}",
             hint="put the folder that PEFT saved (adapter_config.json, adapter_model.safetensors) below it",
         )
+    prompt = None if chosen else read_stock_scripts(root).prompt_template
     scaffold = write_scaffold(
         root,
         base=base.path.relative_to(root).as_posix()
@@ -96,6 +98,7 @@ def init_project(folder: Path, *, force: bool) -> InitResult:
         else base.path.as_posix(),
         name=alias_from(name) if not settings.model.name else name,
         adapters={adapter.name: adapter.path.relative_to(root).as_posix() for adapter in adapters},
+        prompt_template=prompt.value if prompt else None,
         force=force,
     )
     warnings = (*(_unlisted(workspace, settings) if chosen else ()), *_check_template(root, scaffold))

@@ -27,17 +27,23 @@ class Scaffold:
 
 
 def write_scaffold(
-    root: Path, *, base: str | None, name: str, adapters: Mapping[str, str], force: bool = False
+    root: Path,
+    *,
+    base: str | None,
+    name: str,
+    adapters: Mapping[str, str],
+    prompt_template: str | None = None,
+    force: bool = False,
 ) -> Scaffold:
     """Write what is missing; with `force`, what is there too.
 
     `base` and `adapters` (alias to folder) are relative to `root`; no base means one that the
-    environment names. Never touched, even with `force`, is an
+    environment names. `prompt_template` is that of all adapters. Never touched, even with `force`, is an
     `inference.config.json`: it is the only record of what was provisioned. A compiled template is
     written only together with our own Bicep source.
     """
     texts = {
-        Path(SETTINGS_FILE): _settings_text(base, name, adapters),
+        Path(SETTINGS_FILE): settings_text(base, name, adapters, prompt_template),
         INFERENCE_FILE: template_text("inference.config.json"),
         PARAMETERS_FILE: template_text("inference.parameters.json"),
         BICEP_FILE: template_text("inference.bicep"),
@@ -59,13 +65,17 @@ def template_text(name: str) -> str:
     return files("remora.project").joinpath("template", name).read_text(encoding="utf-8")
 
 
+def settings_text(
+    base: str | None, name: str, adapters: Mapping[str, str], prompt_template: str | None
+) -> str:
+    """The text of a new `remora.toml`."""
+    file = TomlFile(Path(SETTINGS_FILE), template_text("remora.toml"), {})
+    folders = {f"adapters.{alias}": folder for alias, folder in adapters.items()}
+    prompts = {f"prompt_templates.{alias}": prompt_template for alias in adapters if prompt_template}
+    return changed_text(file, {"model.base": base, "model.name": name, **folders, **prompts})
+
+
 def _is_kept(root: Path, path: Path, *, force: bool) -> bool:
     if path == PARAMETERS_FILE and not (root / path).exists():
         return not force and any((root / folder / path.name).exists() for folder in FOLDERS)
     return (root / path).exists() and (not force or path == INFERENCE_FILE)
-
-
-def _settings_text(base: str | None, name: str, adapters: Mapping[str, str]) -> str:
-    file = TomlFile(Path(SETTINGS_FILE), template_text("remora.toml"), {})
-    folders = {f"adapters.{alias}": folder for alias, folder in adapters.items()}
-    return changed_text(file, {"model.base": base, "model.name": name, **folders})

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from remora.errors import InvalidInput
 from remora.project.alias import RULE, is_alias
 from remora.project.json_file import replace_text
+from remora.project.prompt_template import RULE as PROMPT_RULE
+from remora.project.prompt_template import parse_prompt_template
 from remora.project.toml_file import TomlFile, changed_text, read_toml
 
 SETTINGS_FILE = "remora.toml"
@@ -50,6 +52,7 @@ class ScaleSettings:
 class Settings:
     """Everything the user's folder and environment say; `adapters` maps aliases to folders (absolute).
 
+    `prompt_templates` maps aliases to the text that an adapter was trained with, `{}` for the user's words.
     `origins` maps a dotted key ("serve.dtype", "adapters.tone") to "remora.toml", "environment" or
     "default".
     """
@@ -61,6 +64,7 @@ class Settings:
     serve: ServeSettings
     scale: ScaleSettings
     origins: Mapping[str, str]
+    prompt_templates: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,8 @@ OPTIONS = (
     _Option("scale.min_replicas", int, 1, low=0, high=MAX_REPLICAS),
     _Option("scale.max_replicas", int, 1, low=1, high=MAX_REPLICAS),
 )
-SECTIONS = ("model", "adapters", "serve", "scale")
+SECTIONS = ("model", "adapters", "prompt_templates", "serve", "scale")
+NAMED = ("adapters.", "prompt_templates.")  # sections whose keys are aliases
 
 
 def load_settings(root: Path, environment: Mapping[str, str]) -> Settings:
@@ -104,6 +109,7 @@ def load_settings(root: Path, environment: Mapping[str, str]) -> Settings:
     origins: dict[str, str] = {}
     values = {option.key: _value_of(option, file, written, environment, origins) for option in OPTIONS}
     adapters = _adapters(file, written, root, origins)
+    templates = _prompt_templates(file, written, adapters, origins)
     _check_together(file, values, adapters)
     return Settings(
         root=root,
@@ -124,6 +130,7 @@ def load_settings(root: Path, environment: Mapping[str, str]) -> Settings:
             max_replicas=_integer(values, "scale.max_replicas"),
         ),
         origins=origins,
+        prompt_templates=templates,
     )
 
 
@@ -148,7 +155,7 @@ def _flatten(file: TomlFile) -> dict[str, object]:
         else:
             raise file.refuse(key, f"{key} is {value!r}, not a section", f"write it as [{key}]")
     for key in flat:
-        if key not in known and not key.startswith("adapters."):
+        if key not in known and not key.startswith(NAMED):
             raise file.refuse(key, f"unknown setting {key!r}", _suggestion(key, known))
     return flat
 
@@ -221,6 +228,27 @@ def _adapters(
         adapters[alias] = _inside(file, root, key, value)
         origins[key] = SETTINGS_FILE
     return adapters
+
+
+def _prompt_templates(
+    file: TomlFile, written: Mapping[str, object], adapters: Mapping[str, Path], origins: dict[str, str]
+) -> dict[str, str]:
+    templates: dict[str, str] = {}
+    for key, value in written.items():
+        if not key.startswith("prompt_templates."):
+            continue
+        alias = key.removeprefix("prompt_templates.")
+        if alias not in adapters:
+            raise file.refuse(key, f"there is no adapter {alias!r}", "name it under [adapters] first")
+        if not isinstance(value, str):
+            raise file.refuse(key, f"{key} is {value!r}: expected a text", f"write a text with {PROMPT_RULE}")
+        try:
+            parse_prompt_template(value)
+        except ValueError as error:
+            raise file.refuse(key, f"{key} is {value!r}: {error}", f"write {PROMPT_RULE}") from None
+        templates[alias] = value
+        origins[key] = SETTINGS_FILE
+    return templates
 
 
 def _check_together(file: TomlFile, values: Mapping[str, object], adapters: Mapping[str, Path]) -> None:

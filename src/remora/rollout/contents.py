@@ -52,6 +52,7 @@ def release_contents(models: ModelSet, settings: Settings, hashes: HashCache) ->
         also_known_as=settings.model.also_known_as,
         base_digest=base_digest,
         serve=asdict(settings.serve),
+        prompt_templates=models.prompt_templates,
     )
     release_id, release_files = _release_files(release)
     files = [

@@ -16,6 +16,7 @@ from remora.adapters.registry import AdapterRegistry
 from remora.engine.base import Engine, FinishReason, GenerationRequest, SamplingParams, TokenEvent
 from remora.engine.text import TextEvent, generate_text
 from remora.errors import ContextLengthExceeded, InvalidInput
+from remora.project.prompt_template import PromptTemplate
 
 # No tokenizer packs more into a token in earnest; what is longer is refused before it costs any work.
 MOST_CHARACTERS_PER_TOKEN = 64
@@ -152,7 +153,7 @@ class Answerer:
     def ask(self, question: Question, id_prefix: str = "chatcmpl") -> Answer:
         """Start to answer. Raises at once whatever is wrong with the question or the engine."""
         adapter = self.models.resolve(question.model)
-        prompt_ids = self._prompt_ids(question)
+        prompt_ids = self._prompt_ids(question, self.models.prompt_template(adapter))
         request = GenerationRequest(
             request_id=f"{id_prefix}-{uuid.uuid4().hex}",
             prompt_ids=prompt_ids,
@@ -174,7 +175,8 @@ class Answerer:
         source = generate_text(self.engine, request, question.stop)
         return Answer(request.request_id, adapter, len(prompt_ids), source, self.observer)
 
-    def _prompt_ids(self, question: Question) -> tuple[int, ...]:
+    def _prompt_ids(self, question: Question, template: PromptTemplate | None) -> tuple[int, ...]:
+        """Ids of the prompt: a conversation in the adapter's own template, else in that of the base."""
         characters = len(question.text) + sum(len(turn["content"]) for turn in question.turns)
         if characters > self.engine.context_length * MOST_CHARACTERS_PER_TOKEN:
             raise ContextLengthExceeded(
@@ -184,7 +186,12 @@ class Answerer:
                 param="messages" if question.turns else "prompt",
             )
         tokenizer = self.engine.tokenizer
-        ids = tokenizer.render_chat(question.turns) if question.turns else tokenizer.encode(question.text)
+        if question.turns and template is not None:
+            ids = tokenizer.encode(template.fill_from(question.turns))
+        elif question.turns:
+            ids = tokenizer.render_chat(question.turns)
+        else:
+            ids = tokenizer.encode(question.text)
         if not ids:
             raise InvalidInput("the prompt is empty", hint="send some text", param="prompt")
         return tuple(ids)
