@@ -1,4 +1,4 @@
-"""What an endpoint serves: one base model and the adapters on it; from a project folder or a share."""
+"""What an endpoint serves: one base model and the adapters on it, from a project's folder."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from remora.adapters.adapter import Adapter
-from remora.adapters.aliases import read_aliases
-from remora.adapters.inspect import inspect_adapter, read_base
-from remora.adapters.store import adapter_folder, model_folder, read_release
+from remora.adapters.base_shape import BaseShape, read_base
+from remora.adapters.inspect import inspect_adapter
 from remora.errors import ProjectIncomplete
 from remora.project.settings import Settings
 from remora.project.stock_scripts import read_stock_scripts
@@ -20,15 +19,19 @@ _INIT_HINT = "run: remora init"
 
 @dataclass(frozen=True, slots=True)
 class ModelSet:
-    """A base model folder, the name clients call it by, and its adapters by alias.
+    """A base model, the name clients call it by, and its adapters by alias.
 
     `prompt_templates` maps aliases to the prompt of their training, where it is not the base's chat template.
     """
 
     base_name: str
-    base_path: Path
+    base: BaseShape
     adapters: tuple[Adapter, ...]
     prompt_templates: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def base_path(self) -> Path:
+        return self.base.path
 
 
 def models_of_project(settings: Settings) -> ModelSet:
@@ -45,25 +48,7 @@ def models_of_project(settings: Settings) -> ModelSet:
     shape = read_base(base, names=(name, *settings.model.also_known_as))
     adapters = [inspect_adapter(alias, path, shape) for alias, path in sorted(folders.items())]
     templates = settings.prompt_templates if settings.adapters else _found_templates(settings.root, folders)
-    return ModelSet(name, base, tuple(adapters), templates)
-
-
-def models_of_share(
-    share: Path, release_id: str, alias_set: str = ""
-) -> tuple[ModelSet, Mapping[str, str | int]]:
-    """What a release on a mounted share serves, and its serve settings.
-
-    `alias_set` is the id of the aliases that the revision was made with, if it names one.
-    """
-    release = read_release(share, release_id)
-    base = share / model_folder(release.base_digest)
-    shape = read_base(base, names=(release.base_name, *release.also_known_as))
-    adapters = [
-        inspect_adapter(alias, share / adapter_folder(alias, digest), shape)
-        for alias, digest in sorted(read_aliases(share, alias_set).digests.items())
-    ]
-    models = ModelSet(release.base_name, base, tuple(adapters), release.prompt_templates)
-    return models, release.serve
+    return ModelSet(name, shape, tuple(adapters), templates)
 
 
 def _found_templates(root: Path, folders: Iterable[str]) -> dict[str, str]:

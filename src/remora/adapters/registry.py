@@ -31,6 +31,10 @@ class AdapterRegistry:
     def of(cls, model_set: ModelSet) -> AdapterRegistry:
         return cls(model_set.base_name, model_set.adapters, model_set.prompt_templates)
 
+    def replace(self, adapters: Sequence[Adapter]) -> None:
+        """Serve exactly these from now on; who has resolved a name already keeps what it got."""
+        self._adapters = MappingProxyType(_by_name(self.base_name, adapters))
+
     @property
     def adapters(self) -> tuple[Adapter, ...]:
         return tuple(self._adapters.values())

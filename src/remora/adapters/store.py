@@ -21,6 +21,7 @@ from remora.errors import InvalidFile, InvalidInput
 
 ROOT = PurePosixPath(".remora")
 ALIASES = ROOT / "aliases.json"
+ADAPTERS = ROOT / "adapters"
 MANIFEST = ROOT / "manifest.json"
 RELEASE_FILE = "release.json"
 
@@ -32,7 +33,7 @@ def model_folder(digest: Digest) -> PurePosixPath:
 
 def adapter_folder(name: str, digest: Digest) -> PurePosixPath:
     """Where an adapter lies on the share."""
-    return ROOT / "adapters" / name / digest
+    return ADAPTERS / name / digest
 
 
 def release_folder(release_id: str) -> PurePosixPath:

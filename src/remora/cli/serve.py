@@ -57,6 +57,7 @@ def serve(
     environment = dict(os.environ) | ({"REMORA_SERVE_DTYPE": dtype} if dtype else {})
     settings = load_settings(folder, environment)
     server_settings = _server_settings(host, no_auth, api_key_file, out)
+    server_settings = replace(server_settings, adapter_roots=(settings.root,))
     listener = bind(host, port)
     engine_settings = EngineSettings(
         dtype=settings.serve.dtype,

@@ -9,9 +9,12 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from remora.adapters.model_set import ModelSet, models_of_share
+from remora.adapters.model_set import ModelSet
+from remora.adapters.shared import open_share
+from remora.adapters.store import ADAPTERS
 from remora.engine.base import Engine
 from remora.errors import InvalidInput, RemoraError
 from remora.server.engines import EngineSettings, load_engine
@@ -42,13 +45,15 @@ def main() -> int:
 def _serve_share(mount: Path, release_id: str, host: str, port: int) -> None:
     settings = _server_settings(os.environ)
     listener = bind(host, port)
-    models, serve_settings = models_of_share(mount, release_id, os.environ.get(ALIAS_SET_VARIABLE, ""))
-    engine_settings = _engine_settings(serve_settings)
+    share = open_share(mount, release_id, os.environ.get(ALIAS_SET_VARIABLE, ""))
+    engine_settings = _engine_settings(share.serve)
+    settings = replace(settings, adapter_roots=(mount / ADAPTERS,))
 
     def load(of: ModelSet) -> Engine:
         return load_engine("torch", of.base_path, engine_settings)
 
-    serve(listener, models, load, settings, _report)
+    models = ModelSet(share.base_name, share.base, (), share.prompt_templates)
+    serve(listener, models, load, settings, _report, share=share)
 
 
 def _server_settings(environment: Mapping[str, str]) -> ServerSettings:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
 from fastapi import FastAPI
 
+from remora.adapters.base_shape import BaseShape
 from remora.adapters.registry import AdapterRegistry
 from remora.engine.base import Engine
+from remora.server.adapters import adapter_routes
 from remora.server.answering import Answerer
 from remora.server.auth import KeyRequired, LoopbackOnly
 from remora.server.chat import chat_routes
@@ -18,26 +24,40 @@ from remora.server.ops import ops_routes
 from remora.server.page_headers import PageHeaders
 from remora.server.problems import install_problem_handlers, unknown_route
 from remora.server.request_ids import RequestIds
+from remora.server.roster import Roster
 from remora.server.sessions import Sessions
 from remora.server.settings import ServerSettings
 
+Watch = Callable[[], Awaitable[None]]
+
 
 def create_app(
-    engine: Engine, models: AdapterRegistry, settings: ServerSettings, keys: KeyRing | None = None
+    engine: Engine,
+    models: AdapterRegistry,
+    settings: ServerSettings,
+    keys: KeyRing | None = None,
+    *,
+    roster: Roster | None = None,
+    base: BaseShape | None = None,
+    watches: Sequence[Watch] = (),
 ) -> FastAPI:
     """One endpoint over one engine. The adapters of `models` must be loaded already.
 
-    `keys` are given by whoever reloads them on a signal; else they are made here, from the settings.
+    `keys` are given by whoever reloads them on a signal, `roster` by whoever changes the adapters; else they
+    are made here. `base` is what adapters loaded by hand must fit; `watches` run as long as the endpoint.
     """
-    app = FastAPI(title="Remora", openapi_url=None, docs_url=None, redoc_url=None)
+    lifespan = _running(watches)
+    app = FastAPI(title="Remora", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     answerer = Answerer(engine, models, settings.default_max_tokens)
     keys = keys or key_ring(settings)
+    roster = roster or Roster(engine, models)
     sessions = Sessions(keys, settings.session_seconds)
 
     install_problem_handlers(app)
     app.include_router(chat_routes(answerer, settings))
     app.include_router(completion_routes(answerer, settings))
-    app.include_router(model_routes(models, engine))
+    app.include_router(model_routes(roster))
+    app.include_router(adapter_routes(roster, keys, settings.adapter_roots, base))
     app.include_router(ops_routes(engine))
     app.include_router(unknown_route())
     if settings.asks_for_key:
@@ -61,3 +81,19 @@ def create_app(
 def key_ring(settings: ServerSettings) -> KeyRing:
     """The keys of these settings. Raises InvalidFile where the file of keys is no good."""
     return KeyRing((*settings.admin_keys, *settings.api_keys), settings.api_key_file)
+
+
+def _running(watches: Sequence[Watch]) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """A lifespan in which these run; they end when the endpoint does."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        tasks = [asyncio.ensure_future(watch()) for watch in watches]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    return lifespan

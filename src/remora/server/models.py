@@ -11,29 +11,31 @@ from fastapi import APIRouter
 
 from remora.adapters.adapter import Adapter
 from remora.adapters.registry import AdapterRegistry
-from remora.engine.base import Engine, Tokenizer
+from remora.engine.base import Tokenizer
+from remora.server.roster import Roster
 
 _FINGERPRINT_CHARACTERS = 12
 _PROBE = ({"role": "user", "content": "Remora 1, 2, 3"},)
 
 
-def model_routes(models: AdapterRegistry, engine: Engine) -> APIRouter:
+def model_routes(roster: Roster) -> APIRouter:
     router = APIRouter()
+    models, engine = roster.models, roster.engine
     started_seconds = int(time.time())
     stack = {**asdict(engine.stack), "template": _template_fingerprint(engine.tokenizer)}
 
     @router.get("/v1/models")
     async def list_models() -> dict[str, Any]:
         cards = [_base_card(models, stack, started_seconds)]
-        cards += [_adapter_card(models, adapter, started_seconds) for adapter in models.adapters]
-        return {"object": "list", "data": cards}
+        cards += [_adapter_card(roster, adapter, started_seconds) for adapter in models.adapters]
+        return {"object": "list", "data": cards, "remora": _changes(roster)}
 
     @router.get("/v1/models/{model:path}")
     async def show(model: str) -> dict[str, Any]:
         adapter = models.resolve(model)
         if adapter is None:
             return _base_card(models, stack, started_seconds)
-        return _adapter_card(models, adapter, started_seconds)
+        return _adapter_card(roster, adapter, started_seconds)
 
     return router
 
@@ -45,16 +47,28 @@ def _base_card(models: AdapterRegistry, stack: dict[str, str], created_seconds: 
     return {**card, "root": name, "parent": None, "adapter": None, "stack": stack}
 
 
-def _adapter_card(models: AdapterRegistry, adapter: Adapter, created_seconds: int) -> dict[str, Any]:
+def _adapter_card(roster: Roster, adapter: Adapter, created_seconds: int) -> dict[str, Any]:
     """`root` is the folder's name only: where it lies on this machine is nobody's business."""
+    problem = roster.problems.get(adapter.name)
     detail = {
         "digest": adapter.digest,
         "rank": adapter.settings.rank,
         "modules": len(adapter.modules),
         "size_bytes": adapter.size_bytes,
+        "state": "outdated" if problem else "serving",
+        "problem": problem.reason if problem else None,
     }
     card = _card(adapter.name, created_seconds)
-    return {**card, "root": adapter.path.name, "parent": models.base_name, "adapter": detail}
+    return {**card, "root": adapter.path.name, "parent": roster.models.base_name, "adapter": detail}
+
+
+def _changes(roster: Roster) -> dict[str, Any]:
+    """Which generation of the aliases this replica has come to, and what of it is not served."""
+    failed = [
+        {"name": name, "digest": problem.digest, "problem": problem.reason}
+        for name, problem in roster.problems.items()
+    ]
+    return {"generation": roster.generation, "failed": failed}
 
 
 def _template_fingerprint(tokenizer: Tokenizer) -> str:

@@ -16,10 +16,13 @@ from starlette.types import ASGIApp
 from remora.adapters.adapter import short
 from remora.adapters.model_set import ModelSet
 from remora.adapters.registry import AdapterRegistry
+from remora.adapters.shared import SharedModels
 from remora.engine.base import Engine
 from remora.errors import InvalidInput, PortInUse
 from remora.server.app import create_app, key_ring
 from remora.server.key_ring import KeyRing
+from remora.server.reconcile import Reconciler
+from remora.server.roster import Roster
 from remora.server.settings import ServerSettings
 
 BACKLOG = 256
@@ -53,8 +56,13 @@ def serve(
     load: Callable[[ModelSet], Engine],
     settings: ServerSettings,
     report: Report,
+    *,
+    share: SharedModels | None = None,
 ) -> None:
-    """Load base and adapters, then answer on `listener` until SIGINT or SIGTERM; then return."""
+    """Load base and adapters, then answer on `listener` until SIGINT or SIGTERM; then return.
+
+    The adapters are those of `models`, and those that `share` names now and whenever its aliases change.
+    """
     keys = key_ring(settings)
     registry = AdapterRegistry.of(models)
     report(f"loading {models.base_name} from {models.base_path}")
@@ -63,8 +71,15 @@ def serve(
         for adapter in registry.adapters:
             applied = engine.load_adapter(adapter)
             report(f"loaded {adapter.name}@{short(adapter.digest)}: {applied.modules} modules")
+        roster = Roster(engine, registry, report)
+        watches = []
+        if share is not None:
+            reconciler = Reconciler(roster, share, report)
+            asyncio.run(reconciler.reconcile())
+            watches.append(reconciler.run)
+        app = create_app(engine, registry, settings, keys, roster=roster, base=models.base, watches=watches)
         with _reload_on_hangup(keys):
-            run(create_app(engine, registry, settings, keys), listener, settings, report)
+            run(app, listener, settings, report)
     finally:
         engine.close()
 

@@ -11,7 +11,8 @@ from remora.project.api_keys import ApiKey
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
     """Neither keys nor a file of them: everyone who can reach the port may use it (loopback only, see
-    `serve`). The file is followed while we serve; `admin_keys` alone ask nobody else for a key.
+    `serve`). The file is followed while we serve; `admin_keys` alone ask nobody else for a key. An admin
+    may load adapters by hand from `adapter_roots`.
     """
 
     api_keys: tuple[ApiKey, ...] = ()
@@ -23,6 +24,7 @@ class ServerSettings:
     session_seconds: int = 12 * 3600
     keep_alive_seconds: float = 15.0
     graceful_shutdown_seconds: int = 10
+    adapter_roots: tuple[Path, ...] = ()
 
     @property
     def asks_for_key(self) -> bool:
