@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from remora.errors import InvalidFile
 from remora.rollout.golden import GoldenPrompt, read_golden
+from remora.rollout.golden_file import with_recordings
+from remora.rollout.recording import Position, Stack
 
 
 def test_prompts_are_read_in_order(tmp_path: Path) -> None:
@@ -15,21 +18,77 @@ def test_prompts_are_read_in_order(tmp_path: Path) -> None:
         '[[prompt]]\nmodel = "tone"\nuser = "Hooray"\nanswer = "joy"\nmax_tokens = 4\n'
         '[[prompt]]\nmodel = "base"\nuser = "Hi"\nanswer = "Hello."\n'
     )
-    assert read_golden(tmp_path) == (
+    assert read_golden(tmp_path).prompts == (
         GoldenPrompt("tone", "Hooray", "joy", 4),
         GoldenPrompt("base", "Hi", "Hello.", 16),
     )
 
 
 def test_no_file_is_no_prompts(tmp_path: Path) -> None:
-    assert read_golden(tmp_path) == ()
+    assert read_golden(tmp_path).prompts == ()
 
 
 @pytest.mark.parametrize(
     "text",
-    ["[[prompt]", '[[prompt]]\nmodel = "tone"', '[[prompt]]\nmodel="a"\nuser="b"\nanswer="c"\nmax_tokens=0'],
+    [
+        "[[prompt]",
+        "prompt = [1]",
+        '[[prompt]]\nmodel = "tone"',
+        '[[prompt]]\nmodel="a"\nuser="b"\nanswer="c"\nmax_tokens=0',
+    ],
 )
 def test_a_malformed_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "golden.toml").write_text(text)
     with pytest.raises(InvalidFile, match=r"golden\.toml"):
+        read_golden(tmp_path)
+
+
+WRITTEN = """# Mine.
+[[prompt]]
+model = "tone"   # the adapter
+user = "Hooray"
+mine = 1
+
+# Second.
+[[prompt]]
+model = "base"
+user = "Hi"
+answer = "Hello."
+"""
+POSITION = Position('"a"', (('"a"', -0.00012345), ("b\\xe2", -9.0)))
+ANSWERED = GoldenPrompt("tone", "Hooray", '"a"', 16, "stop", "d" * 64, ('"a"',), (POSITION,))
+STACK = Stack("torch 2.9", "float32", "cpu", "abc")
+
+
+def test_a_recording_goes_into_its_entry_and_all_else_stays(tmp_path: Path) -> None:
+    text = with_recordings(WRITTEN, {0: ANSWERED}, STACK)
+    for line in WRITTEN.splitlines():
+        assert line in text
+    assert text.index("# Second.") > text.index("tokens = ")
+    (tmp_path / "golden.toml").write_text(text)
+    golden = read_golden(tmp_path)
+    rounded = Position('"a"', (('"a"', -0.0001), ("b\\xe2", -9.0)))
+    assert golden.prompts == (replace(ANSWERED, top=(rounded,)), GoldenPrompt("base", "Hi", "Hello.", 16))
+    assert golden.stack == STACK
+    assert with_recordings(text, {0: ANSWERED}, STACK) == text
+
+
+def test_a_first_recording_makes_the_file(tmp_path: Path) -> None:
+    (tmp_path / "golden.toml").write_text(with_recordings("", {0: ANSWERED, 1: ANSWERED}, STACK))
+    assert len(read_golden(tmp_path).prompts) == 2
+
+
+def test_only_the_first_positions_and_the_likeliest_tokens_are_kept(tmp_path: Path) -> None:
+    long = Position("a", tuple((f"t{n}", -float(n)) for n in range(20)))
+    prompt = replace(ANSWERED, tokens=("a",) * 100, top=(long,) * 100)
+    (tmp_path / "golden.toml").write_text(with_recordings("", {0: prompt}, STACK))
+    (kept,) = read_golden(tmp_path).prompts
+    assert (len(kept.tokens), len(kept.top), len(kept.top[0].top)) == (100, 32, 5)
+
+
+@pytest.mark.parametrize("top", ["[[]]", '[["a"]]', '[["a", "b"]]', "[1]", "1"])
+def test_a_malformed_recording_is_named(tmp_path: Path, top: str) -> None:
+    entry = f'[[prompt]]\nmodel="a"\nuser="b"\nanswer="c"\ntokens=["c"]\ntop={top}\n'
+    (tmp_path / "golden.toml").write_text(entry)
+    with pytest.raises(InvalidFile, match=r"prompt 1 in .*golden\.toml"):
         read_golden(tmp_path)

@@ -80,7 +80,7 @@ def deploy_project(
     with interruptible(out, _work(rollout, deployment, folder)):
         deployed = rollout.run(
             models.base_name,
-            read_golden(folder),
+            read_golden(folder).prompts,
             endpoint_scheme=deployment.clients.profile.endpoint_scheme,
             timeout_seconds=timeout_seconds,
             steps=out.step,

@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
         Command("status", "What runs, where, and whether it answers"),
         Command("open", "Open the endpoint's chat page in the browser"),
         Command("chat", "Chat with the endpoint in the terminal"),
+        Command("golden", "Record and check golden prompts"),
         Command("logs", "Print or follow what the container prints"),
         Command("secrets", "Show the endpoint's API key"),
     ),

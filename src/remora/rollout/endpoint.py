@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from remora.errors import InvalidApiKey, InvalidInput, ModelNotFound, NotReady, RemoraError
+from remora.rollout.recording import Position, positions_of
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 230.0  # just under the 240 s after which Container Apps' ingress cuts a request
@@ -25,7 +26,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A completed answer and who gave it. `digest` is empty for the base model."""
+    """A completed answer and who gave it. `digest` is empty for the base model.
+
+    `positions` are its tokens, where log-probabilities were asked for.
+    """
 
     model: str
     text: str
@@ -33,6 +37,7 @@ class Answer:
     finish_reason: str
     completion_tokens: int
     tokens_per_second: float
+    positions: tuple[Position, ...] = ()
 
 
 class Endpoint:
@@ -73,6 +78,7 @@ class Endpoint:
             finish_reason=choice["finish_reason"],
             completion_tokens=document["usage"]["completion_tokens"],
             tokens_per_second=proof.get("tokens_per_second") or 0.0,
+            positions=positions_of(choice.get("logprobs")),
         )
 
     def stream_chat(

@@ -1,0 +1,89 @@
+"""Writing `golden.toml`: recordings go into the entries that are there; all else stays as it was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import tomlkit
+from tomlkit.items import Array, Item, Table
+
+from remora.rollout.golden import GoldenPrompt
+from remora.rollout.recording import Position, Stack
+
+RECORDED_POSITIONS = 32
+"""Log-probabilities of more tokens than these make the file long and tell nothing new."""
+
+RECORDED_ALTERNATIVES = 5
+_DECIMALS = 4
+_HEADER = (
+    "Golden prompts: what each model answers, greedily. `remora golden record` fills in what the models on",
+    "this machine say; `remora deploy` gives no traffic to what answers otherwise. Yours to edit.",
+)
+
+
+def with_recordings(text: str, recordings: Mapping[int, GoldenPrompt], stack: Stack) -> str:
+    """The file's text with these entries (by number, from 0) recorded; further ones are added at the end."""
+    document = tomlkit.parse(text)
+    if not text.strip():
+        for line in _HEADER:
+            document.add(tomlkit.comment(line))
+    entries = document.setdefault("prompt", tomlkit.aot())
+    for number, prompt in sorted(recordings.items()):
+        if number >= len(entries):
+            entries.append(_new_entry(prompt))
+        _fill(entries[number], prompt)
+    document["recording"] = _stack_table(stack)
+    return tomlkit.dumps(document)
+
+
+def _new_entry(prompt: GoldenPrompt) -> Table:
+    entry = tomlkit.table()
+    entry.update({"model": prompt.model, "user": prompt.user})
+    return entry
+
+
+def _fill(entry: Table, prompt: GoldenPrompt) -> None:
+    values: dict[str, Any] = {
+        "answer": prompt.answer,
+        "max_tokens": prompt.max_tokens,
+        "finish": prompt.finish_reason,
+        "digest": prompt.digest,
+        "tokens": _array(prompt.tokens),
+        "top": _lines(prompt.top[:RECORDED_POSITIONS]),
+    }
+    below = _taken_off(entry)
+    for name, value in values.items():
+        if name not in entry or entry[name] != value:
+            entry[name] = value
+    entry.value.body.extend(below)
+
+
+def _taken_off(entry: Table) -> list[Any]:
+    """Blank lines and comments below an entry: they belong to what follows, and new keys go above them."""
+    body = entry.value.body
+    below: list[Any] = []
+    while body and body[-1][0] is None:
+        below.insert(0, body.pop())
+    return below
+
+
+def _lines(positions: Sequence[Position]) -> Array:
+    lines = tomlkit.array()
+    for position in positions:
+        pairs = position.top[:RECORDED_ALTERNATIVES]
+        lines.append(_array(part for token, number in pairs for part in (token, round(number, _DECIMALS))))
+    return lines.multiline(True)
+
+
+def _array(values: Iterable[str | float]) -> Array:
+    array = tomlkit.array()
+    array.extend(list(values))
+    return array
+
+
+def _stack_table(stack: Stack) -> Item:
+    table = tomlkit.table()
+    table.update(asdict(stack))
+    return table
