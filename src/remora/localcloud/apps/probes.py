@@ -11,6 +11,7 @@ from remora.localcloud.apps.clock import Clock
 from remora.localcloud.apps.template import Probe
 
 ANSWER_SECONDS: Final = 0.5
+REFUSED: Final = "connection refused"
 
 Check = Callable[[Probe], Awaitable[str | None]]
 """None: the probe succeeded; else what went wrong."""
@@ -139,7 +140,7 @@ async def check_port(address: str, port: int, probe: Probe) -> str | None:
     except TimeoutError:
         return f"no answer within {probe.timeout_seconds:g} s"
     except ConnectionRefusedError:
-        return "connection refused"
+        return REFUSED
     except (OSError, ValueError) as error:
         return f"no HTTP answer ({type(error).__name__})"
     return None if 200 <= status < 400 else f"HTTP probe failed with statuscode: {status}"

@@ -24,7 +24,8 @@ from remora.localcloud.apps.console import LineLog
 from remora.localcloud.apps.container import Container, Launch, kill_leftover, started_at
 from remora.localcloud.apps.events import SystemLog
 from remora.localcloud.apps.host import Host
-from remora.localcloud.apps.probes import check_port, watch
+from remora.localcloud.apps.own_ports import OwnPorts, PortTaken, Tenant, listening_address
+from remora.localcloud.apps.probes import REFUSED, check_port, watch
 from remora.localcloud.apps.template import Probe
 from remora.localcloud.state import State
 
@@ -44,9 +45,11 @@ class CannotStart(Exception):
 class ReplicaOrder:
     """What a revision wants run, and under which names."""
 
+    app: str  # key
     revision: str
     name: str
     container: str
+    command: tuple[str, ...]
     probes: tuple[Probe, ...]
     grace_seconds: float  # for a container that a probe has condemned
     target_port: int | None  # None: no ingress, so no port to wait for
@@ -54,6 +57,10 @@ class ReplicaOrder:
     log_path: Path
     prepare: Callable[[str, int], Awaitable[Launch]]
     """(replica, port) → what to launch. Raises CannotStart."""
+    on_own_port: Callable[[], None] = lambda: None
+    """It listens on the target port itself: there can be no other replica beside it."""
+    leave: Callable[[str], None] = lambda _: None
+    """The replica of this name must end, for its successor needs its port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,14 @@ class Replica:
     """`start` once, `stop` once. `on_change` is called after every change of `status`."""
 
     def __init__(
-        self, order: ReplicaOrder, host: Host, state: State, events: SystemLog, on_change: Callable[[], None]
+        self,
+        order: ReplicaOrder,
+        host: Host,
+        state: State,
+        events: SystemLog,
+        on_change: Callable[[], None],
+        *,
+        own_ports: OwnPorts,
     ) -> None:
         self.order = order
         self.name = order.name
@@ -85,6 +99,7 @@ class Replica:
         self._host = host
         self._state = state
         self._events = events
+        self._own_ports = own_ports
         self._on_change = on_change
         self._in_flight = 0
         self._idle = asyncio.Event()
@@ -180,6 +195,7 @@ class Replica:
         self.port = _free_port(self._host.address)
         self._last_lines.clear()
         try:
+            await self._own_port_free()
             launch = await self.order.prepare(self.name, self.port)
             self._container = await Container.start(launch, self._on_line)
         except CannotStart as error:
@@ -197,7 +213,7 @@ class Replica:
     async def _until_end(self, container: Container) -> str:
         """Returns why the container must be killed, or "" when it has ended by itself."""
         probes = asyncio.create_task(
-            watch(self._probes(), self._port_probe(), self._check, self._host.clock, self)
+            watch(self.order.probes, self._port_probe(), self._check, self._host.clock, self)
         )
         ended = asyncio.create_task(container.wait())
         try:
@@ -208,23 +224,56 @@ class Replica:
             ended.cancel()
             await asyncio.wait({probes, ended})
 
-    def _probes(self) -> tuple[Probe, ...]:
-        """The template's, with the port that this replica was given in place of the target port."""
-        target = self.order.target_port
-        return tuple(
-            replace(probe, port=self.port) if probe.port == target else probe for probe in self.order.probes
-        )
-
     def _port_probe(self) -> Probe | None:
-        if self.order.target_port is None:
+        target = self.order.target_port
+        if target is None:
             return None
         period, most_seconds = self._host.limits.port_poll_seconds, self.order.open_seconds
         if math.isinf(most_seconds):
-            return Probe("Readiness", None, self.port, (), 0, period, 1, 1, 1)
-        return Probe("Startup", None, self.port, (), 0, period, 1, 1, math.ceil(most_seconds / period))
+            return Probe("Readiness", None, target, (), 0, period, 1, 1, 1)
+        return Probe("Startup", None, target, (), 0, period, 1, 1, math.ceil(most_seconds / period))
 
     async def _check(self, probe: Probe) -> str | None:
-        return await check_port(self._host.address, probe.port, probe)
+        """A probe of the target port goes to the port that this replica was given, or has taken."""
+        if probe.port != self.order.target_port:
+            return await check_port(self._host.address, probe.port, probe)
+        problem = await check_port(self._host.address, self.port, probe)
+        if problem == REFUSED and self._takes_own_port():
+            return await check_port(self._host.address, self.port, probe)
+        return problem
+
+    async def _own_port_free(self) -> None:
+        """A program that is known to take the target port waits for it; its first start may end another."""
+        if self.order.target_port is None:
+            return
+        first = not self.status.restarts
+        try:
+            await self._own_ports.wait_for(self._tenant(self.order.target_port), may_replace=first)
+        except PortTaken as error:
+            raise CannotStart("PortInUse", str(error)) from None
+
+    def _takes_own_port(self) -> bool:
+        """Whether the program turns out to listen on the target port, not on the one that it was given."""
+        target, container = self.order.target_port, self._container
+        if target is None or container is None or self.port == target:
+            return False
+        address = listening_address(container.pid, target)
+        if address is None:
+            return False
+        self.port = target
+        self._own_ports.take(self._tenant(target))
+        message = (
+            f"The program listens on {address}:{target}, not on PORT: one replica at a time on this machine."
+        )
+        self._warning("OwnPort", message)
+        self._update(details=message)
+        self.order.on_own_port()
+        return True
+
+    def _tenant(self, port: int) -> Tenant:
+        return Tenant(
+            self.name, self.order.app, port, self.order.command, lambda: self.order.leave(self.name)
+        )
 
     def _started(self, container: Container) -> None:
         self.container_id = f"process://{secrets.token_hex(16)}"
@@ -237,12 +286,26 @@ class Replica:
     def _ended(self, code: int, reason: str, problem: str = "") -> str:
         self._container = None
         self._state.delete(PROCESSES, self.name)
+        problem = problem or self._port_problem()
+        if self.order.target_port is not None:
+            self._own_ports.give_back(self.order.target_port, self.name)
         message = f"Container '{self._name}' was terminated with exit code '{code}' and reason '{reason}'"
         message += f": {problem}" if problem else ""
         emit = self._normal if reason == "ManuallyStopped" else self._warning
         emit("ContainerTerminated", message)
         self._update(ready=False, started=False, running=False)
         return " | ".join([message, *self._last_lines])
+
+    def _port_problem(self) -> str:
+        """Why it ended, where it wanted the target port and another has it; it waits for it from now on."""
+        target = self.order.target_port
+        if target is None or not any("in use" in line.lower() for line in self._last_lines):
+            return ""
+        holder = self._own_ports.holder(target)
+        if holder in (None, self.name):
+            return ""
+        self._own_ports.learn(target, self.order.command)
+        return f"port {target} of this machine is in use by replica '{holder}'"
 
     def _was_healthy(self) -> bool:
         if self._ready_since is None:

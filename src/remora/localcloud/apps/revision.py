@@ -70,6 +70,10 @@ class Revision:
             count=lambda: len(self.replicas),
             set_count=self._scale_to,
         )
+        ingress = parts.app().ingress
+        own_ports, command = parts.runtime.own_ports, self.template.command
+        # Whether its program takes the target port of this machine for itself.
+        self._alone = own_ports.is_known(ingress["targetPort"], command) if ingress else False
 
     def start(self) -> None:
         """Run what it needs: one that has proven that it can serve may begin with none."""
@@ -84,7 +88,8 @@ class Revision:
                 f"Scale rule '{rule}' is accepted and not evaluated here: only HTTP rules are.",
                 revision=self.record.name,
             )
-        self._add(plan.floor if self.record.proven else plan.initial)
+        wanted = plan.floor if self.record.proven else plan.initial
+        self._add(min(wanted, 1) if self._alone else wanted)
 
     async def stop(self, *, drain: bool = True, most_seconds: float = float("inf")) -> None:
         """Stop all replicas gracefully, each within its grace and `most_seconds`."""
@@ -147,7 +152,8 @@ class Revision:
         if self._has_failed:
             return RevisionStatus("Unhealthy", "Failed", "Provisioned", details)
         starting = all(status.ready or not status.was_ready for status in statuses)
-        enough = sum(status.ready for status in statuses) >= max(self.template.scale.minimum, 1)
+        least = 1 if self._alone else max(self.template.scale.minimum, 1)
+        enough = sum(status.ready for status in statuses) >= least
         if enough and starting:  # those that are not ready are being added
             return RevisionStatus("Healthy", "Running", "Provisioned")
         if starting and not self.is_ready:
@@ -170,6 +176,9 @@ class Revision:
 
     def _scale_to(self, count: int, why: str) -> None:
         former = len(self.replicas)
+        count = min(count, 1) if self._alone else count
+        if count == former:
+            return
         if count > former:
             self._waking = self._waking or former == 0
             self._add(count - former)
@@ -181,6 +190,20 @@ class Revision:
                 self._dismiss(replica)
         self._normal("ScalingReplicas", f"Scaled from {former} to {count} replicas: {why}.")
         self._on_change()
+
+    def _stay_alone(self) -> None:
+        self._alone = True
+        if len(self.replicas) > 1:
+            self._scale_to(1, "its program takes the target port of this machine for itself")
+
+    def _leave(self, name: str) -> None:
+        """End a replica whose successor waits for its port; one that is ending already is a no-op."""
+        replica = next((item for item in self.replicas if item.name == name), None)
+        if replica is not None and not self._stopping:
+            self.replicas.remove(replica)
+            self._dismiss(replica)
+            self._normal("ScalingReplicas", f"Replica '{name}' leaves its port to its successor.")
+            self._on_change()
 
     def _add(self, count: int) -> None:
         for _ in range(count):
@@ -231,17 +254,22 @@ class Revision:
         app, host = self._parts.app(), self._runtime.host
         name = replica_name(self._replica_set)
         order = ReplicaOrder(
+            app=app.key,
             revision=self.record.name,
             name=name,
             container=self.template.container,
+            command=self.template.command,
             probes=self.template.probes,
             grace_seconds=self.template.grace_seconds,
             target_port=app.ingress["targetPort"] if app.ingress else None,
             open_seconds=float("inf") if self._runtime.placement.has_gpu(app) else host.limits.open_seconds,
             log_path=host.log_folder(app.group, app.name) / f"{name}.log",
             prepare=self._prepare,
+            on_own_port=self._stay_alone,
+            leave=self._leave,
         )
-        return Replica(order, host, self._runtime.state, self._parts.events, self._on_change)
+        runtime, events = self._runtime, self._parts.events
+        return Replica(order, host, runtime.state, events, self._on_change, own_ports=runtime.own_ports)
 
     async def _prepare(self, replica: str, port: int) -> Launch:
         app, host = self._parts.app(), self._runtime.host

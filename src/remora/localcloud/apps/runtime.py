@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from remora.localcloud.apps.capacity import Capacity
 from remora.localcloud.apps.host import Host
 from remora.localcloud.apps.mounts import Mounter
+from remora.localcloud.apps.own_ports import OwnPorts
 from remora.localcloud.apps.placement import Placement
 from remora.localcloud.apps.records import Records
 from remora.localcloud.faults import Faults
@@ -21,4 +22,5 @@ class Runtime:
     mounter: Mounter
     capacity: Capacity
     placement: Placement
+    own_ports: OwnPorts
     faults: Faults

@@ -15,6 +15,7 @@ from remora.localcloud.apps.host import Host, Limits
 from remora.localcloud.apps.log_tables import LogTables
 from remora.localcloud.apps.managed_environments import EnvironmentStorages, ManagedEnvironments
 from remora.localcloud.apps.mounts import Mounter
+from remora.localcloud.apps.own_ports import OwnPorts
 from remora.localcloud.apps.placement import Placement
 from remora.localcloud.apps.quotas import Quotas
 from remora.localcloud.apps.records import Records
@@ -55,7 +56,9 @@ class AppsService:
         self.quotas = counted = Quotas(records, capacity, faults, quotas)
         placement = Placement(records, counted)
         mounter = Mounter(machine.shares_root, bind_mounts)
-        self._fleet = Fleet(Runtime(machine, state, records, mounter, capacity, placement, faults))
+        self._fleet = Fleet(
+            Runtime(machine, state, records, mounter, capacity, placement, OwnPorts(), faults)
+        )
         self.handlers: Sequence[ResourceHandler] = (
             ManagedEnvironments(machine, records, tokens, capacity, counted),
             EnvironmentStorages(records),
