@@ -6,6 +6,8 @@ RemoraError                      exit 1    HTTP 500   internal_error
 │   ├── ContextLengthExceeded              HTTP 400   context_length_exceeded
 │   ├── InvalidFile                        HTTP 400   invalid_file
 │   ├── BodyTooLarge                       HTTP 413   request_too_large
+│   ├── HeadersTooLarge                    HTTP 431   headers_too_large
+│   ├── BodyTooSlow                        HTTP 408   request_timeout
 │   └── PortInUse                          HTTP 409   port_in_use
 ├── NotFound                     exit 3    HTTP 404   not_found
 │   ├── ModelNotFound                      HTTP 404   model_not_found
@@ -16,13 +18,16 @@ RemoraError                      exit 1    HTTP 500   internal_error
 ├── Refused                      exit 5    HTTP 400   refused
 │   ├── AdapterRejected                    HTTP 400   adapter_rejected
 │   ├── ForeignHost                        HTTP 403   foreign_host
+│   ├── ForeignOrigin                      HTTP 403   foreign_origin
 │   └── AdminKeyRequired                   HTTP 403   admin_key_required
 ├── ProvisioningFailed           exit 6    HTTP 502   provisioning_failed
 │   └── SyncFailed                         HTTP 502   sync_failed
 ├── NotReady                     exit 7    HTTP 503   not_ready
 │   ├── CloudUnavailable                   HTTP 503   cloud_unavailable
 │   ├── EngineFailed                       HTTP 503   engine_failed
-│   └── Overloaded                         HTTP 429   overloaded
+│   ├── Overloaded                         HTTP 429   overloaded
+│   ├── Draining                           HTTP 503   draining
+│   └── DeadlineExceeded                   HTTP 504   deadline_exceeded
 ├── VerificationFailed           exit 8    HTTP 409   verification_failed
 ├── Locked                       exit 9    HTTP 409   locked
 └── Interrupted                  exit 130  HTTP 499   interrupted
@@ -76,6 +81,18 @@ class InvalidFile(InvalidInput):
 class BodyTooLarge(InvalidInput):
     code = "request_too_large"
     http_status = 413
+
+
+class HeadersTooLarge(InvalidInput):
+    code = "headers_too_large"
+    http_status = 431
+
+
+class BodyTooSlow(InvalidInput):
+    """The request announced a body and did not send it."""
+
+    code = "request_timeout"
+    http_status = 408
 
 
 class PortInUse(InvalidInput):
@@ -132,6 +149,13 @@ class ForeignHost(Refused):
     http_status = 403
 
 
+class ForeignOrigin(Refused):
+    """A web page elsewhere asked through its visitor's browser."""
+
+    code = "foreign_origin"
+    http_status = 403
+
+
 class AdminKeyRequired(Refused):
     """Only the admin key may change which adapters are served."""
 
@@ -166,6 +190,19 @@ class EngineFailed(NotReady):
 class Overloaded(NotReady):
     code = "overloaded"
     http_status = 429
+
+
+class Draining(NotReady):
+    """The endpoint is about to stop: what runs is finished, nothing new is begun."""
+
+    code = "draining"
+
+
+class DeadlineExceeded(NotReady):
+    """The answer took longer than any answer may; it was stopped."""
+
+    code = "deadline_exceeded"
+    http_status = 504
 
 
 class VerificationFailed(RemoraError):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+import signal
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Self
 
-import uvicorn
 from fastapi import FastAPI
 
 from remora.adapters.adapter import Adapter, Digest, LoraSettings
@@ -19,8 +18,9 @@ from remora.engine.base import EngineStats, GenerationRequest, TokenEvent, Token
 from remora.engine.echo import EchoEngine
 from remora.errors import EngineFailed
 from remora.project.api_keys import ApiKey
-from remora.server.app import create_app
-from remora.server.serving import bind
+from remora.server.admission import Admission
+from remora.server.app import admission_of, create_app
+from remora.server.serving import DrainingServer, bind
 from remora.server.settings import ServerSettings
 
 KEY = "a-key-for-tests"
@@ -86,9 +86,11 @@ def echo_engine(context_length: int = 4096) -> WatchedEngine:
     return engine
 
 
-def build_app(engine: EchoEngine, settings: ServerSettings | None = None) -> FastAPI:
+def build_app(
+    engine: EchoEngine, settings: ServerSettings | None = None, admission: Admission | None = None
+) -> FastAPI:
     chosen = settings or ServerSettings(api_keys=KEYS, admin_keys=ADMIN_KEYS, chat_page=False)
-    return create_app(engine, AdapterRegistry(BASE, ADAPTERS), chosen)
+    return create_app(engine, AdapterRegistry(BASE, ADAPTERS), chosen, admission=admission)
 
 
 class RunningEndpoint:
@@ -100,6 +102,7 @@ class RunningEndpoint:
         self._settings = settings
         self._make_engine = make_engine
         self._ready = threading.Event()
+        self.said: list[str] = []
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
@@ -112,11 +115,21 @@ class RunningEndpoint:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.release()
-        self._server.should_exit = True
+        with suppress(RuntimeError):  # its loop is closed: the test has stopped it
+            self.release()
+            self.stop()
+            self.stop()  # again: cut off what still runs
         self._thread.join(DEADLINE_SECONDS)
         assert not self._thread.is_alive()
         self._listener.close()
+
+    def stop(self) -> None:
+        """What SIGTERM does."""
+        self._loop.call_soon_threadsafe(self._server.handle_exit, signal.SIGTERM, None)
+
+    def wait_until_stopped(self) -> None:
+        self._thread.join(DEADLINE_SECONDS)
+        assert not self._thread.is_alive()
 
     def hold(self) -> None:
         self._loop.call_soon_threadsafe(self.engine.hold)
@@ -139,15 +152,12 @@ class RunningEndpoint:
         return self.stats()
 
     def _run(self) -> None:
-        asyncio.run(self._serve())
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
         self.engine = self._make_engine()
-        app = build_app(self.engine, self._settings)
-        config = uvicorn.Config(
-            app, log_level="critical", access_log=False, ws="none", timeout_graceful_shutdown=1
-        )
-        self._server = uvicorn.Server(config)
-        self._ready.set()
-        await self._server.serve(sockets=[self._listener])
+        self.admission = admission_of(self._settings)
+        app = build_app(self.engine, self._settings, self.admission)
+        grace_seconds = self._settings.graceful_shutdown_seconds
+        self._server = DrainingServer(app, self.admission, grace_seconds, "ready", self.said.append)
+        with self._server.runner() as runner:
+            self._loop = runner.get_loop()
+            self._ready.set()
+            runner.run(self._server.serve(sockets=[self._listener]))

@@ -231,7 +231,7 @@ async def test_a_stopped_engine_answers_503_and_is_not_ready(
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "engine_failed")
     assert answer.headers["retry-after"] == "5"
     assert (await client.get("/readyz")).status_code == 503
-    assert (await client.get("/healthz")).status_code == 200
+    assert (await client.get("/healthz")).status_code == 503
 
 
 async def test_a_streamed_answer_carries_the_same_facts(client: httpx.AsyncClient) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +14,6 @@ from remora.errors import InvalidInput
 
 if TYPE_CHECKING:
     from remora.server.settings import ServerSettings
-
-GRACE_SECONDS = 3  # an open page must not hold up Ctrl+C for long
 
 app = typer.Typer(add_completion=False)
 
@@ -69,7 +67,7 @@ def serve(
             listener,
             models_of_project(settings),
             lambda models: load_engine(engine, models.base_path, engine_settings),
-            server_settings,
+            server_settings.with_serve(asdict(settings.serve)),
             out.note,
         )
 
@@ -79,9 +77,7 @@ def _server_settings(host: str, no_auth: bool, key_file: Path | None, out: Outpu
     from remora.server.keys import admin_key_from_environment, keep_key, keys_from_environment
     from remora.server.settings import ServerSettings
 
-    settings = ServerSettings(
-        admin_keys=admin_key_from_environment(os.environ), graceful_shutdown_seconds=GRACE_SECONDS
-    )
+    settings = ServerSettings(admin_keys=admin_key_from_environment(os.environ))
     if no_auth:
         _check_no_auth(host, key_file)
         return settings

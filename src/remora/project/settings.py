@@ -33,11 +33,21 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
-    """How one server runs the model."""
+    """How one server runs the model, and whom it answers.
+
+    0 means no limit of its own; hosts and origins are listed with commas between them.
+    """
 
     dtype: str
     max_running_requests: int
     max_queued_requests: int
+    max_requests_per_key: int
+    max_prompt_tokens: int
+    max_total_tokens: int
+    request_timeout_seconds: int
+    allowed_hosts: str
+    cors_origins: str
+    metrics: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +101,13 @@ OPTIONS = (
     _Option("serve.dtype", str, "auto", choices=("auto", "float32", "bfloat16")),
     _Option("serve.max_running_requests", int, 16, low=1),
     _Option("serve.max_queued_requests", int, 64, low=0),
+    _Option("serve.max_requests_per_key", int, 0),
+    _Option("serve.max_prompt_tokens", int, 0, high=10_000_000),
+    _Option("serve.max_total_tokens", int, 0, high=10_000_000),
+    _Option("serve.request_timeout_seconds", int, 600, low=1, high=86_400),
+    _Option("serve.allowed_hosts", str, ""),
+    _Option("serve.cors_origins", str, ""),
+    _Option("serve.metrics", str, "key", choices=("key", "open")),
     _Option("scale.min_replicas", int, 1, low=0, high=MAX_REPLICAS),
     _Option("scale.max_replicas", int, 1, low=1, high=MAX_REPLICAS),
 )
@@ -120,11 +137,7 @@ def load_settings(root: Path, environment: Mapping[str, str]) -> Settings:
             also_known_as=_names(values["model.also_known_as"]),
         ),
         adapters=adapters,
-        serve=ServeSettings(
-            dtype=str(values["serve.dtype"]),
-            max_running_requests=_integer(values, "serve.max_running_requests"),
-            max_queued_requests=_integer(values, "serve.max_queued_requests"),
-        ),
+        serve=_serve(values),
         scale=ScaleSettings(
             min_replicas=_integer(values, "scale.min_replicas"),
             max_replicas=_integer(values, "scale.max_replicas"),
@@ -249,6 +262,21 @@ def _prompt_templates(
         templates[alias] = value
         origins[key] = SETTINGS_FILE
     return templates
+
+
+def _serve(values: Mapping[str, object]) -> ServeSettings:
+    return ServeSettings(
+        dtype=str(values["serve.dtype"]),
+        max_running_requests=_integer(values, "serve.max_running_requests"),
+        max_queued_requests=_integer(values, "serve.max_queued_requests"),
+        max_requests_per_key=_integer(values, "serve.max_requests_per_key"),
+        max_prompt_tokens=_integer(values, "serve.max_prompt_tokens"),
+        max_total_tokens=_integer(values, "serve.max_total_tokens"),
+        request_timeout_seconds=_integer(values, "serve.request_timeout_seconds"),
+        allowed_hosts=str(values["serve.allowed_hosts"]),
+        cors_origins=str(values["serve.cors_origins"]),
+        metrics=str(values["serve.metrics"]),
+    )
 
 
 def _check_together(file: TomlFile, values: Mapping[str, object], adapters: Mapping[str, Path]) -> None:

@@ -53,7 +53,7 @@ def _serve_share(mount: Path, release_id: str, host: str, port: int) -> None:
         return load_engine("torch", of.base_path, engine_settings)
 
     models = ModelSet(share.base_name, share.base, (), share.prompt_templates)
-    serve(listener, models, load, settings, _report, share=share)
+    serve(listener, models, load, settings.with_serve(share.serve), _report, share=share)
 
 
 def _server_settings(environment: Mapping[str, str]) -> ServerSettings:

@@ -25,6 +25,14 @@ Turn = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLimits:
+    """How long a prompt, and prompt and answer together, may be; 0 is what the model's context holds."""
+
+    prompt: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """What to answer and how. `turns` are a conversation; `text` is a plain prompt, used without them.
 
@@ -144,11 +152,15 @@ class Answerer:
         models: AdapterRegistry,
         default_max_tokens: int,
         observer: AnswerObserver | None = None,
+        limits: TokenLimits | None = None,
     ) -> None:
         self.engine = engine
         self.models = models
         self.default_max_tokens = default_max_tokens
         self.observer = observer or AnswerObserver()
+        limits = limits or TokenLimits()
+        self.most_total_tokens = min(limits.total or engine.context_length, engine.context_length)
+        self.most_prompt_tokens = limits.prompt or self.most_total_tokens
 
     def ask(self, question: Question, id_prefix: str = "chatcmpl") -> Answer:
         """Start to answer. Raises at once whatever is wrong with the question or the engine."""
@@ -198,13 +210,23 @@ class Answerer:
 
     def _room(self, prompt_tokens: int, wanted_tokens: int | None) -> int:
         """How many tokens the answer may have; refuses what does not fit, with both numbers."""
-        context = self.engine.context_length
+        context = self.most_total_tokens
         free = context - prompt_tokens
+        if prompt_tokens > self.most_prompt_tokens:
+            raise ContextLengthExceeded(
+                f"the prompt has {prompt_tokens} tokens, but this endpoint takes {self.most_prompt_tokens}",
+                hint="shorten the conversation",
+                param="messages",
+            )
         if free < 1 or (wanted_tokens is not None and wanted_tokens > free):
             wanted = f" and the answer may have {wanted_tokens}" if wanted_tokens is not None else ""
             raise ContextLengthExceeded(
-                f"the prompt has {prompt_tokens} tokens{wanted}, but this model's context holds {context}",
+                f"the prompt has {prompt_tokens} tokens{wanted}, but {self._what_holds()} {context}",
                 hint="shorten the conversation" if free < 1 else f"ask for at most {free} tokens",
                 param="messages" if free < 1 else "max_tokens",
             )
         return min(free, self.default_max_tokens) if wanted_tokens is None else wanted_tokens
+
+    def _what_holds(self) -> str:
+        own = self.most_total_tokens < self.engine.context_length
+        return "this endpoint takes" if own else "this model's context holds"

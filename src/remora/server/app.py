@@ -7,26 +7,32 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from remora.adapters.base_shape import BaseShape
 from remora.adapters.registry import AdapterRegistry
 from remora.engine.base import Engine
 from remora.server.adapters import adapter_routes
-from remora.server.answering import Answerer
-from remora.server.auth import KeyRequired, LoopbackOnly
+from remora.server.admission import Admission
+from remora.server.admitted import Admitted
+from remora.server.answering import Answerer, TokenLimits
+from remora.server.auth import METRICS_PATH, OPEN_PATHS, KeyRequired, LoopbackOnly
 from remora.server.chat import chat_routes
 from remora.server.completions import completion_routes
 from remora.server.key_ring import KeyRing
-from remora.server.limits import BodyLimit
+from remora.server.limits import BodyLimit, HeaderLimit
 from remora.server.login import login_routes
 from remora.server.models import model_routes
 from remora.server.ops import ops_routes
+from remora.server.page_guard import PageGuard
 from remora.server.page_headers import PageHeaders
 from remora.server.problems import install_problem_handlers, unknown_route
 from remora.server.request_ids import RequestIds
 from remora.server.roster import Roster
 from remora.server.sessions import Sessions
 from remora.server.settings import ServerSettings
+
+EXPOSED_HEADERS = ("x-request-id", "x-remora-adapter", "retry-after", "retry-after-ms")
 
 Watch = Callable[[], Awaitable[None]]
 
@@ -37,19 +43,23 @@ def create_app(
     settings: ServerSettings,
     keys: KeyRing | None = None,
     *,
+    admission: Admission | None = None,
     roster: Roster | None = None,
     base: BaseShape | None = None,
     watches: Sequence[Watch] = (),
 ) -> FastAPI:
     """One endpoint over one engine. The adapters of `models` must be loaded already.
 
-    `keys` are given by whoever reloads them on a signal, `roster` by whoever changes the adapters; else they
-    are made here. `base` is what adapters loaded by hand must fit; `watches` run as long as the endpoint.
+    `keys` and `admission` are given by whoever reloads or drains them, `roster` by whoever changes the
+    adapters; else they are made here. `base` is what adapters loaded by hand must fit; `watches` run as long
+    as the endpoint.
     """
     lifespan = _running(watches)
     app = FastAPI(title="Remora", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
-    answerer = Answerer(engine, models, settings.default_max_tokens)
+    limits = TokenLimits(settings.max_prompt_tokens, settings.max_total_tokens)
+    answerer = Answerer(engine, models, settings.default_max_tokens, limits=limits)
     keys = keys or key_ring(settings)
+    admission = admission or admission_of(settings)
     roster = roster or Roster(engine, models)
     sessions = Sessions(keys, settings.session_seconds)
 
@@ -58,7 +68,7 @@ def create_app(
     app.include_router(completion_routes(answerer, settings))
     app.include_router(model_routes(roster))
     app.include_router(adapter_routes(roster, keys, settings.adapter_roots, base))
-    app.include_router(ops_routes(engine))
+    app.include_router(ops_routes(engine, admission))
     app.include_router(unknown_route())
     if settings.asks_for_key:
         app.include_router(login_routes(keys, sessions))
@@ -68,11 +78,28 @@ def create_app(
         mount_chat_page(app, answerer)
 
     # The last one added is the outermost.
-    app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes, body_seconds=settings.body_seconds)
+    app.add_middleware(Admitted, admission=admission, timeout_seconds=settings.request_timeout_seconds)
     if settings.asks_for_key:
-        app.add_middleware(KeyRequired, keys=keys, sessions=sessions)
+        open_paths = OPEN_PATHS if settings.metrics_need_key else OPEN_PATHS | {METRICS_PATH}
+        app.add_middleware(KeyRequired, keys=keys, sessions=sessions, open_paths=open_paths)
     else:
         app.add_middleware(LoopbackOnly, keys=keys)
+    app.add_middleware(
+        PageGuard,
+        allowed_hosts=settings.allowed_hosts,
+        cors_origins=settings.cors_origins,
+        api_has_keys=settings.asks_for_key,
+    )
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],  # OpenAI's client in a browser adds many of its own
+            expose_headers=EXPOSED_HEADERS,
+        )
+    app.add_middleware(HeaderLimit, max_header_bytes=settings.max_header_bytes)
     app.add_middleware(PageHeaders)
     app.add_middleware(RequestIds)
     return app
@@ -81,6 +108,10 @@ def create_app(
 def key_ring(settings: ServerSettings) -> KeyRing:
     """The keys of these settings. Raises InvalidFile where the file of keys is no good."""
     return KeyRing((*settings.admin_keys, *settings.api_keys), settings.api_key_file)
+
+
+def admission_of(settings: ServerSettings) -> Admission:
+    return Admission(settings.max_open_requests, settings.max_requests_per_key)
 
 
 def _running(watches: Sequence[Watch]) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:

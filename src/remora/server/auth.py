@@ -26,10 +26,16 @@ from remora.server.key_ring import KeyRing
 from remora.server.problems import problem_response
 from remora.server.sessions import COOKIE, Sessions
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login"})
+PROBED_PATHS = frozenset({"/healthz", "/readyz"})
+OPEN_PATHS = PROBED_PATHS | {"/login"}
 API_PREFIX = "/v1"
 METRICS_PATH = "/metrics"
 CALLER = "remora.caller"  # in the scope of a request
+
+
+def is_api(path: str) -> bool:
+    """Whether a key opens this path, and no session."""
+    return path in {API_PREFIX, METRICS_PATH} or path.startswith(f"{API_PREFIX}/")
 
 
 def caller_of(scope: Scope) -> ApiKey | None:
@@ -50,19 +56,22 @@ def admin_only(keys: KeyRing) -> Callable[[Request], None]:
 class KeyRequired:
     """ASGI middleware: lets through what the table above allows."""
 
-    def __init__(self, app: ASGIApp, keys: KeyRing, sessions: Sessions) -> None:
+    def __init__(
+        self, app: ASGIApp, keys: KeyRing, sessions: Sessions, open_paths: frozenset[str] = OPEN_PATHS
+    ) -> None:
         self.app = app
         self.keys = keys
         self.sessions = sessions
+        self.open_paths = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
         path: str = scope["path"]
-        if path in OPEN_PATHS:
+        if path in self.open_paths:
             await self.app(scope, receive, send)
-        elif path in {API_PREFIX, METRICS_PATH} or path.startswith(f"{API_PREFIX}/"):
+        elif is_api(path):
             await self._with_key(scope, receive, send)
         else:
             await self._with_session(scope, receive, send)
@@ -107,12 +116,18 @@ class LoopbackOnly:
             await self.app(scope, receive, send)
             return
         host = Headers(scope=scope).get("host", "")
-        if is_loopback(_without_port(host)):
+        if is_loopback(without_port(host)):
             scope[CALLER] = self.keys.find(_bearer(scope))
             await self.app(scope, receive, send)
             return
         error = ForeignHost(f"{host!r} is no name of this machine", hint="use http://127.0.0.1 or an API key")
         await problem_response(error)(scope, receive, send)
+
+
+def without_port(host: str) -> str:
+    """The name in a Host header."""
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdigit() else host
 
 
 def is_loopback(host: str) -> bool:
@@ -129,8 +144,3 @@ def _bearer(scope: Scope) -> str:
     """The key in the Authorization header, empty where there is none."""
     scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else ""
-
-
-def _without_port(host: str) -> str:
-    name, colon, port = host.rpartition(":")
-    return name if colon and port.isdigit() else host

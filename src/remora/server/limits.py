@@ -1,42 +1,107 @@
-"""How large a request may be. Owns the size of the body; knows nothing of its content."""
+"""How large a request may be, and how slowly its body may come. Owns both limits; reads no content.
+
+The body is read here, whole, before anything else looks at it: what comes after waits for no client.
+"""
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from remora.errors import BodyTooLarge
+from remora.errors import BodyTooLarge, BodyTooSlow, HeadersTooLarge, RemoraError
 from remora.server.problems import problem_response
 
 
-class BodyLimit:
-    """ASGI middleware: refuses a body that announces itself too large, and one that turns out so."""
+class HeaderLimit:
+    """ASGI middleware: refuses requests whose line and headers are too large together."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_header_bytes: int) -> None:
+        self.app = app
+        self.max_header_bytes = max_header_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and _header_bytes(scope) > self.max_header_bytes:
+            error = HeadersTooLarge(f"the request's headers are larger than {self.max_header_bytes} bytes")
+            await _refuse(error, scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+
+class BodyLimit:
+    """ASGI middleware: refuses a body that announces itself too large, turns out so, or does not come."""
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int, body_seconds: float) -> None:
         self.app = app
         self.max_body_bytes = max_body_bytes
+        self.body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        announced = Headers(scope=scope).get("content-length", "0")
-        if announced.isdigit() and int(announced) > self.max_body_bytes:
-            await problem_response(self._error())(scope, receive, send)
+        headers = Headers(scope=scope)
+        announced = headers.get("content-length", "0")
+        if announced == "0" and "transfer-encoding" not in headers:
+            await self.app(scope, receive, send)
             return
-        received_bytes = 0
+        try:
+            body = await self._read(announced, receive)
+        except (BodyTooLarge, BodyTooSlow) as error:
+            await _refuse(error, scope, receive, send)
+            return
+        if body is not None:
+            await self.app(scope, _replayed(body, receive), send)
 
-        async def receive_counted() -> Message:
-            nonlocal received_bytes
-            message = await receive()
-            received_bytes += len(message.get("body", b""))
-            if received_bytes > self.max_body_bytes:
-                # Whoever reads the body lets only the framework's own exceptions through.
-                raise HTTPException(BodyTooLarge.http_status, self._error().message)
-            return message
+    async def _read(self, announced: str, receive: Receive) -> bytes | None:
+        """The whole body; None where the client went away in the middle of it."""
+        if announced.isdigit() and int(announced[:20]) > self.max_body_bytes:
+            raise self._too_large()
+        parts: list[bytes] = []
+        received_bytes, more = 0, True
+        try:
+            async with asyncio.timeout(self.body_seconds):
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        return None
+                    parts.append(message.get("body", b""))
+                    received_bytes += len(parts[-1])
+                    if received_bytes > self.max_body_bytes:
+                        raise self._too_large()
+                    more = message.get("more_body", False)
+        except TimeoutError:
+            raise BodyTooSlow(
+                f"the request's body was not complete after {self.body_seconds:g} seconds"
+            ) from None
+        return b"".join(parts)
 
-        await self.app(scope, receive_counted, send)
-
-    def _error(self) -> BodyTooLarge:
+    def _too_large(self) -> BodyTooLarge:
         return BodyTooLarge(f"the request body is larger than {self.max_body_bytes} bytes")
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Gives the body once, then whatever else there is to receive: that the client has gone."""
+    first: Message | None = {"type": "http.request", "body": body, "more_body": False}
+
+    async def replay() -> Message:
+        nonlocal first
+        if first is None:
+            return await receive()
+        message, first = first, None
+        return message
+
+    return replay
+
+
+def _header_bytes(scope: Scope) -> int:
+    line = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+    return line + sum(len(name) + len(value) for name, value in scope["headers"])
+
+
+async def _refuse(error: RemoraError, scope: Scope, receive: Receive, send: Send) -> None:
+    """The rest of such a request is not read: the connection ends with the answer."""
+    response = problem_response(error)
+    response.headers["connection"] = "close"
+    await response(scope, receive, send)

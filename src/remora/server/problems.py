@@ -21,11 +21,13 @@ TYPES: Mapping[int, str] = {
     500: "server_error",
     502: "server_error",
     503: "server_error",
+    504: "server_error",
 }
 HEADERS: Mapping[int, Mapping[str, str]] = {
     401: {"www-authenticate": 'Bearer realm="remora"'},
-    429: {"retry-after": "1"},
+    429: {"retry-after": "1", "retry-after-ms": "1000"},
     503: {"retry-after": "5"},
+    504: {"x-should-retry": "false"},  # OpenAI's clients would ask for the same long answer again
 }
 # What the framework itself refuses, as codes of ours.
 FRAMEWORK_CODES: Mapping[int, str] = {

@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -19,13 +20,17 @@ from remora.adapters.registry import AdapterRegistry
 from remora.adapters.shared import SharedModels
 from remora.engine.base import Engine
 from remora.errors import InvalidInput, PortInUse
-from remora.server.app import create_app, key_ring
+from remora.server.admission import Admission
+from remora.server.app import admission_of, create_app, key_ring
+from remora.server.http_protocol import BoundedHttpProtocol
 from remora.server.key_ring import KeyRing
 from remora.server.reconcile import Reconciler
 from remora.server.roster import Roster
 from remora.server.settings import ServerSettings
 
-BACKLOG = 256
+BACKLOG = 2048
+IDLE_CONNECTION_SECONDS = 75  # longer than a proxy keeps one, so that it is never us who close it first
+LEFTOVER_SECONDS = 1  # for connections that make no text, such as a page left open
 _IN_USE = frozenset({errno.EADDRINUSE})
 
 Report = Callable[[str], None]
@@ -71,43 +76,86 @@ def serve(
         for adapter in registry.adapters:
             applied = engine.load_adapter(adapter)
             report(f"loaded {adapter.name}@{short(adapter.digest)}: {applied.modules} modules")
-        roster = Roster(engine, registry, report)
+        admission, roster = admission_of(settings), Roster(engine, registry, report)
         watches = []
         if share is not None:
             reconciler = Reconciler(roster, share, report)
             asyncio.run(reconciler.reconcile())
             watches.append(reconciler.run)
-        app = create_app(engine, registry, settings, keys, roster=roster, base=models.base, watches=watches)
+        app = create_app(
+            engine,
+            registry,
+            settings,
+            keys,
+            admission=admission,
+            roster=roster,
+            base=models.base,
+            watches=watches,
+        )
         with _reload_on_hangup(keys):
-            run(app, listener, settings, report)
+            run(app, listener, admission, settings.graceful_shutdown_seconds, report)
     finally:
         engine.close()
 
 
-def run(app: ASGIApp, listener: socket.socket, settings: ServerSettings, report: Report) -> None:
-    """Answer on `listener` with this application until told to stop."""
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        ws="none",
-        lifespan="on",
-        backlog=BACKLOG,
-        timeout_graceful_shutdown=settings.graceful_shutdown_seconds,
-    )
-    server = _Server(config, f"ready on {_url(listener)}", report)
-    with _signals_are_no_errors():
-        asyncio.run(server.serve(sockets=[listener]))
+def run(
+    app: ASGIApp, listener: socket.socket, admission: Admission, grace_seconds: float, report: Report
+) -> None:
+    """Answer on `listener` with this application until told to stop; then finish what runs, and return."""
+    ready = f"ready on {_url(listener)}"
+    server = DrainingServer(app, admission, grace_seconds, ready, report)
+    with _signals_are_no_errors(), server.runner() as runner:
+        runner.run(server.serve(sockets=[listener]))
 
 
-class _Server(uvicorn.Server):
-    """Says when it is ready, and keeps quiet about the connections that a stop cuts off."""
+class DrainingServer(uvicorn.Server):
+    """Says when it is ready. Asked to stop it lets nobody in, finishes what runs, then closes the port.
 
-    def __init__(self, config: uvicorn.Config, ready: str, report: Report) -> None:
-        super().__init__(config)
+    While it drains it still listens, so that a client hears 503 and where to turn instead of a closed port.
+    After `grace_seconds`, or when asked again, what runs is cut off with an error event.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        admission: Admission,
+        grace_seconds: float,
+        ready: str,
+        report: Report,
+    ) -> None:
+        super().__init__(_config(app))
+        self._admission = admission
+        self._grace_seconds = grace_seconds
+        self._grace_ends: float | None = None
         self._ready = ready
         self._report = report
+
+    def runner(self) -> asyncio.Runner:
+        """What to run `serve` with: uvloop's event loop, where there is one."""
+        return asyncio.Runner(loop_factory=self.config.get_loop_factory())
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        if self._admission.draining:
+            self._grace_seconds = 0.0
+            self._grace_ends = None
+        self._admission.drain()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second, as long as it serves."""
+        if self._admission.draining and not self.should_exit:
+            self._drain()
+        return await super().on_tick(counter)
+
+    def _drain(self) -> None:
+        now, open_count = asyncio.get_running_loop().time(), self._admission.open_count
+        if self._grace_ends is None:
+            self._grace_ends = now + self._grace_seconds
+            self._report(f"stopping; {open_count} still running" if open_count else "stopping")
+        if not open_count:
+            self.should_exit = True
+        elif now >= self._grace_ends:
+            self._admission.cut_off()
+            self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
@@ -115,10 +163,24 @@ class _Server(uvicorn.Server):
             self._report(self._ready)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._report("stopping")
         # A page left open is cut off after the grace period, and that is no fault to print a traceback for.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         await super().shutdown(sockets=sockets)
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=BoundedHttpProtocol,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="none",
+        lifespan="on",
+        backlog=BACKLOG,
+        timeout_keep_alive=IDLE_CONNECTION_SECONDS,
+        timeout_graceful_shutdown=LEFTOVER_SECONDS,
+    )
 
 
 @contextmanager
@@ -133,7 +195,7 @@ def _reload_on_hangup(keys: KeyRing) -> Iterator[None]:
 
 @contextmanager
 def _signals_are_no_errors() -> Iterator[None]:
-    """uvicorn stops on a signal and then raises it once more; who asked us to stop wants exit code 0."""
+    """Who asked us to stop wants exit code 0, also where the signal comes before we serve or after."""
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from remora.project.api_keys import ApiKey
 
@@ -13,6 +15,9 @@ class ServerSettings:
     """Neither keys nor a file of them: everyone who can reach the port may use it (loopback only, see
     `serve`). The file is followed while we serve; `admin_keys` alone ask nobody else for a key. An admin
     may load adapters by hand from `adapter_roots`.
+
+    0 switches off `max_requests_per_key`, and makes the model's context the limit of a prompt's and of all
+    tokens. Without `allowed_hosts` the page answers to any name that leads here.
     """
 
     api_keys: tuple[ApiKey, ...] = ()
@@ -20,12 +25,41 @@ class ServerSettings:
     admin_keys: tuple[ApiKey, ...] = ()
     chat_page: bool = True
     default_max_tokens: int = 512
+    max_open_requests: int = 80
+    max_requests_per_key: int = 0
+    max_prompt_tokens: int = 0
+    max_total_tokens: int = 0
+    request_timeout_seconds: float = 600.0
     max_body_bytes: int = 4 * 1024 * 1024
+    body_seconds: float = 30.0
+    max_header_bytes: int = 32 * 1024
     session_seconds: int = 12 * 3600
     keep_alive_seconds: float = 15.0
-    graceful_shutdown_seconds: int = 10
+    graceful_shutdown_seconds: float = 25.0  # Container Apps kills 30 s after it asked
     adapter_roots: tuple[Path, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    metrics_need_key: bool = True
 
     @property
     def asks_for_key(self) -> bool:
         return bool(self.api_keys) or self.api_key_file is not None
+
+    def with_serve(self, serve: Mapping[str, str | int]) -> ServerSettings:
+        """With what [serve] says; a release may be older than this code: what it does not say stays."""
+        running, queued = serve.get("max_running_requests"), serve.get("max_queued_requests")
+        changes: dict[str, Any] = {name: serve[name] for name in _NUMBERS if name in serve}
+        changes |= {name: _listed(serve[name]) for name in _LISTS if name in serve}
+        if running is not None and queued is not None:
+            changes["max_open_requests"] = int(running) + int(queued)
+        if "metrics" in serve:
+            changes["metrics_need_key"] = serve["metrics"] != "open"
+        return replace(self, **changes)
+
+
+_NUMBERS = ("max_requests_per_key", "max_prompt_tokens", "max_total_tokens", "request_timeout_seconds")
+_LISTS = ("allowed_hosts", "cors_origins")
+
+
+def _listed(value: str | int) -> tuple[str, ...]:
+    return tuple(part.strip() for part in str(value).split(",") if part.strip())
