@@ -77,6 +77,23 @@ def create_app(
 
         mount_chat_page(app, answerer)
 
+    _guard(app, settings, keys, sessions, admission)
+    return app
+
+
+def key_ring(settings: ServerSettings) -> KeyRing:
+    """The keys of these settings. Raises InvalidFile where the file of keys is no good."""
+    return KeyRing((*settings.admin_keys, *settings.api_keys), settings.api_key_file)
+
+
+def admission_of(settings: ServerSettings) -> Admission:
+    return Admission(settings.max_open_requests, settings.max_requests_per_key)
+
+
+def _guard(
+    app: FastAPI, settings: ServerSettings, keys: KeyRing, sessions: Sessions, admission: Admission
+) -> None:
+    """What a request passes before it reaches a route."""
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes, body_seconds=settings.body_seconds)
     app.add_middleware(Admitted, admission=admission, timeout_seconds=settings.request_timeout_seconds)
@@ -102,16 +119,6 @@ def create_app(
     app.add_middleware(HeaderLimit, max_header_bytes=settings.max_header_bytes)
     app.add_middleware(PageHeaders)
     app.add_middleware(RequestIds)
-    return app
-
-
-def key_ring(settings: ServerSettings) -> KeyRing:
-    """The keys of these settings. Raises InvalidFile where the file of keys is no good."""
-    return KeyRing((*settings.admin_keys, *settings.api_keys), settings.api_key_file)
-
-
-def admission_of(settings: ServerSettings) -> Admission:
-    return Admission(settings.max_open_requests, settings.max_requests_per_key)
 
 
 def _running(watches: Sequence[Watch]) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
