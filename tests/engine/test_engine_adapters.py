@@ -36,6 +36,7 @@ def changed_copy(adapter: Adapter, folder: Path, **tensors: torch.Tensor | None)
         ({ONE_Q_PROJ_B: None}, "q_proj.lora_B.weight is missing"),
         ({ONE_Q_PROJ_B: torch.zeros(48, 5)}, r"\(48, 5\) where the base model needs \(48, 4\)"),
         ({ONE_Q_PROJ_B: torch.full((48, 4), float("nan"))}, "not finite"),
+        ({ONE_Q_PROJ_B: torch.full((48, 4), -1e16)}, r"beyond 1e\+15"),
         ({"base_model.model.lm_head.weight": torch.zeros(2)}, "lm_head.weight belongs to no adapted module"),
     ],
 )

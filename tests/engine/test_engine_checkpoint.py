@@ -16,7 +16,8 @@ from transformers import AutoModelForCausalLM
 from remora.engine.torch.attention import IMPLEMENTATION, register_slot_attention
 from remora.engine.torch.checkpoint import load_model
 from remora.engine.torch.engine import TorchEngine
-from remora.engine.torch.model_check import check_forward
+from remora.engine.torch.lora import LoraSet
+from remora.engine.torch.model_check import answers_alone, check_forward
 from remora.errors import InvalidFile, InvalidInput, ProjectIncomplete, Refused
 
 WEIGHTS = "model.safetensors"
@@ -75,11 +76,13 @@ def test_a_model_whose_attention_we_do_not_compute_is_refused(tmp_path: Path) ->
 def test_a_model_that_computes_something_else_in_a_batch_is_refused(folder: Path) -> None:
     register_slot_attention()
     model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation=IMPLEMENTATION)
-    check_forward(model, folder)
+    expected = answers_alone(model)
+    lora = LoraSet(model)
+    check_forward(model, lora, expected, folder)
     # A layer that mixes neighbours in the batch, as a convolution or a recurrent state does.
     model.model.layers[0].mlp.register_forward_hook(lambda _module, _args, out: out + out.roll(1, dims=1))
     with pytest.raises(Refused, match="differs by"):
-        check_forward(model, folder)
+        check_forward(model, lora, expected, folder)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from remora.adapters.adapter import Adapter, LoraModule
 from remora.adapters.inspect import inspect_adapter
 from remora.engine.base import Constraint, Engine, GenerationRequest, SamplingParams, TokenEvent
 from remora.engine.torch.attention import IMPLEMENTATION, register_slot_attention
+from remora.engine.torch.lora import LoraSet
 from remora.engine.torch.model import SlotModel
 from remora.engine.torch.scheduler import Chunk
 
@@ -165,7 +166,7 @@ class GatedModel(SlotModel):
     def __init__(self, path: Path, *, cache_tokens: int = 4096) -> None:
         register_slot_attention()
         model = AutoModelForCausalLM.from_pretrained(path, attn_implementation=IMPLEMENTATION)
-        super().__init__(model, cache_tokens=cache_tokens, context_length=256)
+        super().__init__(model, LoraSet(model), cache_tokens=cache_tokens, context_length=256)
         self.steps: list[list[str]] = []
         self._permits = threading.Semaphore(0)
 

@@ -48,8 +48,7 @@ class Batch:
     cache_rows: torch.Tensor  # (rows,): where each row's key and value go
     last_rows: torch.Tensor  # the rows whose logits are wanted
     spans: tuple[Span, ...]
-    groups: tuple[RowGroup, ...]  # of all rows
-    last_groups: tuple[RowGroup, ...]  # of `last_rows`
+    groups: tuple[RowGroup, ...]
 
 
 def build_batch(chunks: Sequence[Chunk], device: torch.device) -> Batch:
@@ -76,21 +75,20 @@ def build_batch(chunks: Sequence[Chunk], device: torch.device) -> Batch:
         cache_rows=torch.tensor(cache_rows, device=device),
         last_rows=torch.tensor(last_rows, dtype=torch.long, device=device),
         spans=tuple(spans),
-        groups=tuple(_groups((chunk, chunk.count) for chunk in chunks)),
-        last_groups=tuple(_groups((chunk, 1) for chunk in chunks if chunk.completes)),
+        groups=tuple(_groups(chunks)),
     )
 
 
-def _groups(chunk_rows: Iterator[tuple[Chunk, int]]) -> Iterator[RowGroup]:
+def _groups(chunks: Sequence[Chunk]) -> Iterator[RowGroup]:
     """Runs of rows with the same adapter and scale; rows of the base model are in none."""
     start = stop = 0
     current: AdapterUse | None = None
-    for chunk, count in chunk_rows:
+    for chunk in chunks:
         use = chunk.sequence.adapter_use
         if use != current:
             if current is not None:
                 yield RowGroup(*current, slice(start, stop))
             start, current = stop, use
-        stop += count
+        stop += chunk.count
     if current is not None:
         yield RowGroup(*current, slice(start, stop))

@@ -12,8 +12,9 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from remora.engine.torch.attention import IMPLEMENTATION, register_slot_attention
+from remora.engine.torch.lora import LoraSet
 from remora.engine.torch.model import SlotModel
-from remora.engine.torch.model_check import LAYER_TYPES, check_forward, unsupported
+from remora.engine.torch.model_check import LAYER_TYPES, answers_alone, check_forward, unsupported
 from remora.errors import InvalidFile, InvalidInput, ProjectIncomplete
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -23,7 +24,13 @@ ROPE_SWITCHING_WITH_LENGTH = "longrope"  # one long text in a batch would change
 
 
 def load_model(
-    path: Path, *, dtype: str, device: str, max_running_requests: int, cache_tokens: int | None = None
+    path: Path,
+    *,
+    dtype: str,
+    device: str,
+    max_running_requests: int,
+    cache_tokens: int | None = None,
+    quantize: str = "none",
 ) -> SlotModel:
     """Read a checkpoint (safetensors only, no code from it) and prove that it runs here as on its own.
 
@@ -34,11 +41,13 @@ def load_model(
     config = _read_config(path)
     place = _device(device)
     model = _read_weights(path, _dtype(dtype, config, place)).to(place)
-    check_forward(model, path)
+    expected = answers_alone(model)
+    lora = LoraSet(model, quantize=quantize)
+    check_forward(model, lora, expected, path)
     context_length = _context_length(config)
     if cache_tokens is None:
         cache_tokens = min(max_running_requests * context_length, _affordable_tokens(model))
-    return SlotModel(model, cache_tokens=cache_tokens, context_length=context_length)
+    return SlotModel(model, lora, cache_tokens=cache_tokens, context_length=context_length)
 
 
 def _read_config(path: Path) -> Any:

@@ -33,7 +33,7 @@ from remora.engine.chat_template import HfTokenizer
 from remora.engine.torch.checkpoint import load_model
 from remora.engine.torch.kv_cache import SlotAllocator
 from remora.engine.torch.loaded import LoadedAdapters
-from remora.engine.torch.lora import LoraPair
+from remora.engine.torch.lora_stack import LoraPair
 from remora.engine.torch.model import SlotModel
 from remora.engine.torch.sampling import Choice, TokenSampler, choose_tokens
 from remora.engine.torch.scheduler import Scheduler

@@ -1,90 +1,45 @@
-"""Low-rank updates on the base model's linear layers. Owns the weights of adapters and how rows find them.
+"""Low-rank updates on the base model's linear layers. Owns the adapters' weights and which rows use which.
 
 y = W x + scale · scaling · B A x, for each row with its own adapter, at the scale its request asks for. Work
-grows with the adapters in the batch, not with those that are loaded.
+grows with the adapters in the batch, not with those that are loaded (see `lora_stack.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
-from torch.nn.functional import linear
 
 from remora.adapters.adapter import Adapter, AppliedAdapter, Digest, LoraModule
 from remora.adapters.lora_tensors import WEIGHTS_FILE
-from remora.engine.torch.batch import Batch, RowGroup
+from remora.engine.torch.batch import Batch
+from remora.engine.torch.lora_stack import LoraPair
+from remora.engine.torch.projection import LoraMask, Projection, replace_linears
+from remora.engine.torch.seats import Seats
 from remora.errors import AdapterRejected
 
 KEY_PREFIX = "base_model.model."
 PROBLEMS_SHOWN = 5
-
-
-@dataclass(frozen=True, slots=True)
-class LoraPair:
-    """A (rank, in) and B (out, rank) of one module."""
-
-    a: torch.Tensor
-    b: torch.Tensor
-    scaling: float
-
-    @property
-    def parameter_count(self) -> int:
-        return self.a.numel() + self.b.numel()
-
-
-class ActiveRows:
-    """Which rows of the running forward pass use which adapter; set before each pass."""
-
-    def __init__(self) -> None:
-        self.groups: tuple[RowGroup, ...] = ()
-        self.last_groups: tuple[RowGroup, ...] = ()
-
-    def set(self, batch: Batch) -> None:
-        self.groups = batch.groups
-        self.last_groups = batch.last_groups
-
-
-class LoraLinear(nn.Module):
-    """A linear layer that adds to each row what the row's adapter says."""
-
-    def __init__(self, base: nn.Linear, active: ActiveRows, *, sees_last_rows: bool) -> None:
-        super().__init__()
-        self.base = base
-        self.pairs: dict[Digest, LoraPair] = {}
-        self._active = active
-        self._sees_last_rows = sees_last_rows  # the head computes only the rows whose logits are wanted
-
-    @property
-    def weight(self) -> torch.Tensor:
-        """Models look at the dtype and device of a projection's weight."""
-        return self.base.weight
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = self.base(x)
-        for group in self._active.last_groups if self._sees_last_rows else self._active.groups:
-            pair = self.pairs.get(group.adapter)
-            if pair is not None:
-                low_rank = linear(x[..., group.rows, :], pair.a)
-                out[..., group.rows, :] += linear(low_rank * (pair.scaling * group.scale), pair.b)
-        return out
+# In a stack every row meets every adapter, and 0 times infinity is no number: none may come near overflow.
+LARGEST_VALUE = 1e15
 
 
 class LoraSet:
-    """All adapters on one model."""
+    """All adapters on one model. Puts projections in the place of its linear layers."""
 
-    def __init__(self, model: nn.Module, head: nn.Module | None) -> None:
-        self._model = model
-        self._head = head
-        self._active = ActiveRows()
-        self._linears = {
-            name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)
+    def __init__(self, model: nn.Module, *, quantize: str = "none") -> None:
+        self._mask = LoraMask()
+        self._projections = replace_linears(model, self._mask, quantize=quantize)
+        self._places = {
+            name: (projection, index)
+            for projection in self._projections
+            for index, name in enumerate(projection.names)
         }
-        self._adapted: dict[str, LoraLinear] = {}
+        self._adapters: dict[Digest, Mapping[str, LoraPair]] = {}
+        self._seats = Seats()
 
     def read(self, adapter: Adapter) -> dict[str, LoraPair]:
         """The adapter's pairs by module name, checked against the model; changes nothing.
@@ -102,31 +57,65 @@ class LoraSet:
         return {module.name: self._pair(module, tensors) for module in adapter.modules}
 
     def install(self, digest: Digest, pairs: Mapping[str, LoraPair]) -> AppliedAdapter:
-        """Apply pairs from `read` and count what is in place."""
-        for name, pair in pairs.items():
-            self._adapted_module(name).pairs[digest] = pair
+        """Take in pairs from `read` and count them; the first request with them seats them in the stacks."""
+        self._adapters[digest] = pairs
         installed = self.installed(digest)
         return AppliedAdapter(digest, len(installed), sum(pair.parameter_count for pair in installed))
 
     def installed(self, digest: Digest) -> list[LoraPair]:
         """What is in place of an adapter: the proof of `install` and of `remove`."""
-        return [module.pairs[digest] for module in self._adapted.values() if digest in module.pairs]
+        return [pair for name, pair in self._adapters.get(digest, {}).items() if name in self._places]
 
     def remove(self, digest: Digest) -> None:
         """Forget an adapter; an unknown digest is a no-op."""
-        for module in self._adapted.values():
-            module.pairs.pop(digest, None)
+        self._adapters.pop(digest, None)
+        self._seats.leave(digest)
 
     def activate(self, batch: Batch) -> None:
         """Say which rows of the next pass use which adapter."""
-        self._active.set(batch)
+        if not batch.groups:
+            self._mask.rows = self._mask.last_rows = None
+            return
+        self._seat({group.adapter for group in batch.groups})
+        # Made on the CPU: a group at a time on a GPU would be a launch for each.
+        mask = torch.zeros((batch.token_ids.shape[1], self._seats.column_count))
+        for group in batch.groups:
+            seat = self._seats[group.adapter]
+            mask[group.rows, seat.first_row : seat.first_row + seat.row_count] = group.scale
+        anywhere = self._projections[0]
+        self._mask.rows = mask.to(dtype=anywhere.dtype, device=anywhere.device)
+        self._mask.last_rows = self._mask.rows[batch.last_rows]
+
+    def _seat(self, wanted: set[Digest]) -> None:
+        """Have these in the stacks; only what is not there yet is copied."""
+        ranks = {
+            digest: max(pair.rank for pair in self._adapters[digest].values()) for digest in sorted(wanted)
+        }
+        new = self._seats.take(ranks)
+        if new is None:
+            for projection in self._projections:
+                projection.lora.clear(self._seats.column_count)
+        for digest in ranks if new is None else new:
+            by_projection: dict[Projection, dict[int, LoraPair]] = {
+                projection: {} for projection in self._projections
+            }
+            for name, pair in self._adapters[digest].items():
+                projection, index = self._places[name]
+                by_projection[projection][index] = pair
+            for projection, pairs in by_projection.items():
+                projection.lora.write(self._seats[digest], pairs)
 
     def _misfits(self, module: LoraModule, tensors: Mapping[str, torch.Tensor]) -> list[str]:
-        base = self._linears.get(module.name)
-        if base is None:
+        place = self._places.get(module.name)
+        if place is None:
             return [f"{module.name} is no linear layer of the base model"]
+        projection, index = place
+        part = projection.parts[index]
         key_a, key_b = _keys(module)
-        wanted = {key_a: (module.rank, base.in_features), key_b: (base.out_features, module.rank)}
+        wanted = {
+            key_a: (module.rank, projection.in_features),
+            key_b: (part.stop - part.start, module.rank),
+        }
         problems = []
         for key, shape in wanted.items():
             tensor = tensors.get(key)
@@ -134,23 +123,16 @@ class LoraSet:
                 problems.append(f"{key} is missing")
             elif tuple(tensor.shape) != shape:
                 problems.append(f"{key} has shape {tuple(tensor.shape)} where the base model needs {shape}")
-            elif not bool(tensor.isfinite().all()):
-                problems.append(f"{key} holds values that are not finite")
+            elif not bool(tensor.abs().max() < LARGEST_VALUE):
+                problems.append(f"{key} holds values that are not finite, or beyond {LARGEST_VALUE:g}")
         return problems
 
     def _pair(self, module: LoraModule, tensors: Mapping[str, torch.Tensor]) -> LoraPair:
-        weight = self._linears[module.name].weight
-        a, b = (tensors[key].to(device=weight.device, dtype=weight.dtype) for key in _keys(module))
-        return LoraPair(a, b, module.scaling)
-
-    def _adapted_module(self, name: str) -> LoraLinear:
-        """The module that carries adapters, put in the base layer's place at first use."""
-        if name not in self._adapted:
-            base = self._linears[name]
-            adapted = LoraLinear(base, self._active, sees_last_rows=base is self._head)
-            self._model.set_submodule(name, adapted)
-            self._adapted[name] = adapted
-        return self._adapted[name]
+        projection, _ = self._places[module.name]
+        a, b = (tensors[key].float() for key in _keys(module))
+        # Scaled before it is rounded, so that it is rounded once.
+        a, b = (part.to(device=projection.device, dtype=projection.dtype) for part in (a, b * module.scaling))
+        return LoraPair(a, b.t().contiguous())
 
 
 def _read_tensors(adapter: Adapter) -> dict[str, torch.Tensor]:

@@ -17,7 +17,7 @@ from remora.engine.torch.stack import stack_of
 class SlotModel:
     """A causal language model of transformers, run over many sequences at once. For one thread at a time."""
 
-    def __init__(self, model: Any, *, cache_tokens: int, context_length: int) -> None:
+    def __init__(self, model: Any, lora: LoraSet, *, cache_tokens: int, context_length: int) -> None:
         self._model = model
         self._cache = KvCache(cache_tokens)
         self._device: torch.device = model.device
@@ -26,7 +26,7 @@ class SlotModel:
         self.cache_tokens = cache_tokens
         self.context_length = min(context_length, cache_tokens)
         self.vocab_size: int = model.get_input_embeddings().weight.shape[0]
-        self.lora = LoraSet(model, model.get_output_embeddings())
+        self.lora = lora
 
     def forward(self, chunks: Sequence[Chunk]) -> torch.Tensor:
         """Compute the chunks; one row of logits for each that completes its sequence, in their order."""

@@ -10,6 +10,7 @@ import torch
 from remora.engine.base import GenerationRequest, SamplingParams
 from remora.engine.torch.attention import IMPLEMENTATION, UnsupportedAttention
 from remora.engine.torch.kv_cache import SlotAllocator
+from remora.engine.torch.lora import LoraSet
 from remora.engine.torch.model import SlotModel
 from remora.engine.torch.sampling import TokenSampler
 from remora.engine.torch.scheduler import Chunk
@@ -23,20 +24,29 @@ ALLOWED_ERROR_SHARE = {torch.float32: 1e-3}
 ALLOWED_ERROR_SHARE_HALF = 0.1  # two paths of 16-bit rounding; a token that sees a stranger is far beyond
 
 
-def check_forward(model: Any, path: Path) -> None:
-    """Refuse a model whose tokens see anything but their own past when computed our way.
+@torch.inference_mode()
+def answers_alone(model: Any) -> torch.Tensor:
+    """The last logits of two short texts, each alone and whole, by the model's own attention and weights."""
+    model.set_attn_implementation("eager")
+    rows = [
+        model(input_ids=torch.tensor([text], device=model.device), use_cache=False).logits[0, -1]
+        for text in _texts(model)
+    ]
+    model.set_attn_implementation(IMPLEMENTATION)
+    return torch.stack(rows).float()
 
-    Two short texts go through it side by side and in pieces, then each alone and whole.
+
+@torch.inference_mode()
+def check_forward(model: Any, lora: LoraSet, expected: torch.Tensor, path: Path) -> None:
+    """Refuse a model that computes something else our way than alone: `expected` is from `answers_alone`.
+
+    The texts go through it side by side and in pieces. What is caught: tokens that see anything but their own
+    past, projections put together or packed wrongly.
     """
-    generator = torch.Generator().manual_seed(0)
-    vocab_size = model.get_input_embeddings().weight.shape[0]
-    texts = [torch.randint(vocab_size, (count,), generator=generator).tolist() for count in TEXT_TOKENS]
-    with torch.inference_mode():
-        expected = _alone(model, texts)
-        try:
-            got = _side_by_side(model, texts)
-        except (UnsupportedAttention, TypeError) as error:
-            raise unsupported(path, model.config, str(error)) from error
+    try:
+        got = _side_by_side(model, lora)
+    except (UnsupportedAttention, TypeError) as error:
+        raise unsupported(path, model.config, str(error)) from error
     error_share = float((got - expected).norm() / expected.norm())
     if not error_share <= ALLOWED_ERROR_SHARE.get(model.dtype, ALLOWED_ERROR_SHARE_HALF):
         raise unsupported(path, model.config, f"a forward pass that differs by {error_share:.1%} in a batch")
@@ -50,20 +60,16 @@ def unsupported(path: Path, config: Any, what: str) -> Refused:
     )
 
 
-def _alone(model: Any, texts: list[list[int]]) -> torch.Tensor:
-    model.set_attn_implementation("eager")
-    rows = [
-        model(input_ids=torch.tensor([text], device=model.device), use_cache=False).logits[0, -1]
-        for text in texts
-    ]
-    model.set_attn_implementation(IMPLEMENTATION)
-    return torch.stack(rows).float()
+def _texts(model: Any) -> list[list[int]]:
+    generator = torch.Generator().manual_seed(0)
+    vocab_size = model.get_input_embeddings().weight.shape[0]
+    return [torch.randint(vocab_size, (count,), generator=generator).tolist() for count in TEXT_TOKENS]
 
 
-def _side_by_side(model: Any, texts: list[list[int]]) -> torch.Tensor:
+def _side_by_side(model: Any, lora: LoraSet) -> torch.Tensor:
     slots = SlotAllocator(2 * sum(TEXT_TOKENS))
-    slot_model = SlotModel(model, cache_tokens=slots.row_count, context_length=slots.row_count)
-    sequences = [_sequence(text, slots) for text in texts]
+    slot_model = SlotModel(model, lora, cache_tokens=slots.row_count, context_length=slots.row_count)
+    sequences = [_sequence(text, slots) for text in _texts(model)]
     slot_model.forward([Chunk(sequence, 0, FIRST_STEP_TOKENS) for sequence in sequences])
     rest = [
         Chunk(sequence, FIRST_STEP_TOKENS, len(sequence.tokens) - FIRST_STEP_TOKENS) for sequence in sequences

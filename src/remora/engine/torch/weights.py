@@ -1,0 +1,105 @@
+"""The weights of one matrix, in the form that this machine multiplies fastest. Owns the forms and the choice.
+
+    plain    as in the checkpoint: GPUs, float32, and wherever nothing else applies
+    packed   reordered once for the CPU's 16-bit matrix units (oneDNN); the original is dropped
+    int8     one byte a weight and one scale an output row, quantised while loading
+
+oneDNN's operators are those that torch's own compiler emits for frozen weights. They are private, so a packed
+matrix is used only where it was compared with the plain one when it was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch.nn.functional import linear
+
+PACKED_FOR_ROWS = 512  # the layout that is best at a prefill's size costs one row nothing
+PROBE_ROWS = 3
+ALLOWED_ERROR_SHARE = 0.01  # bfloat16 has 8 bits; two orders of summation differ by less
+INT8_MAX = 127
+INT8_ROWS = 8  # beyond these, one copy of the matrix in x's precision costs less than the int8 kernel
+INT8_KERNEL_COLUMNS = 16  # the kernel reads that many at a time, and beyond the end where they do not divide
+QUANTIZATIONS = ("none", "int8")
+
+
+class KeptWeights(Protocol):
+    """A matrix (out, in), with a bias or without."""
+
+    def multiply(self, x: torch.Tensor) -> torch.Tensor:
+        """x W^T + bias for rows x (rows, in): a new tensor (rows, out)."""
+
+
+class PlainWeights:
+    """As torch keeps them."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        self._weight = weight
+        self._bias = bias
+
+    def multiply(self, x: torch.Tensor) -> torch.Tensor:
+        return linear(x, self._weight, self._bias)
+
+
+class PackedWeights:
+    """In oneDNN's blocked layout. Raises RuntimeError where this build or this CPU has none."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        self.packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, PACKED_FOR_ROWS)
+        self._bias = bias
+        self._linear: Callable[..., torch.Tensor] = torch.ops.mkldnn._linear_pointwise.default
+
+    def multiply(self, x: torch.Tensor) -> torch.Tensor:
+        return self._linear(x, self.packed, self._bias, "none", [], "")
+
+
+class Int8Weights:
+    """Symmetric int8 with a scale for each output row, as `torch._weight_int8pack_mm` wants them."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        steps = weight.abs().amax(dim=1, keepdim=True).float().clamp(min=1e-30) / INT8_MAX
+        self._weight = (weight.float() / steps).round().to(torch.int8)
+        self._scales = steps[:, 0].to(weight.dtype)
+        self._bias = bias
+        self._has_kernel = weight.device.type == "cpu" and weight.shape[1] % INT8_KERNEL_COLUMNS == 0
+
+    def multiply(self, x: torch.Tensor) -> torch.Tensor:
+        if self._has_kernel and x.shape[0] <= INT8_ROWS:
+            out = torch._weight_int8pack_mm(x.contiguous(), self._weight, self._scales)
+        else:
+            out = linear(x, self._weight.to(x.dtype)).mul_(self._scales)
+        return out if self._bias is None else out.add_(self._bias)
+
+
+def keep_weights(weight: torch.Tensor, bias: torch.Tensor | None, *, quantize: str = "none") -> KeptWeights:
+    """The best form for this matrix here; the caller drops the original."""
+    if quantize == "int8":
+        return Int8Weights(weight, bias)
+    if weight.device.type == "cpu" and weight.dtype == torch.bfloat16:
+        return _packed(weight, bias) or PlainWeights(weight, bias)
+    return PlainWeights(weight, bias)
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 itself rather than by detours (AVX-512 or AMX)."""
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):
+        return False
+
+
+def _packed(weight: torch.Tensor, bias: torch.Tensor | None) -> PackedWeights | None:
+    """The packed form where it exists and gives what the plain one gives."""
+    probe = torch.randn(
+        (PROBE_ROWS, weight.shape[1]), generator=torch.Generator().manual_seed(0), dtype=torch.float32
+    ).to(weight.dtype)
+    try:
+        packed = PackedWeights(weight, bias)
+        got = packed.multiply(probe)
+    except (AttributeError, RuntimeError):
+        return None
+    expected = linear(probe, weight, bias)
+    error = (got - expected).float().norm() / expected.float().norm().clamp(min=1e-30)
+    return packed if float(error) <= ALLOWED_ERROR_SHARE else None
