@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from remora.errors import InvalidFile
-from remora.project.json_file import read_object, replace_object, type_name
+from remora.project.json_file import change_object, read_object, type_name
 
 INFERENCE_FILE = Path("infra/inference.config.json")
 FINETUNING_FILE = Path("infra/finetuning.config.json")
@@ -49,7 +49,6 @@ class InferenceConfig:
     app: str | None = None
     endpoint: str | None = None
     endpoint_scheme: str | None = None
-    other: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def url(self) -> str | None:
@@ -83,23 +82,22 @@ def load_inference_config(root: Path) -> InferenceConfig:
     path = root / INFERENCE_FILE
     if not path.exists():
         return InferenceConfig()
-    document = read_object(path)
+    document = read_object(path, comments=True)
     known = _texts(path, document, (*INFERENCE_KEYS, SCHEME_KEY))
     scheme, endpoint = _split_endpoint(path, known["ACA_APP_ENDPOINT"], known[SCHEME_KEY])
     return InferenceConfig(
         **{name: known[key] for key, name in INFERENCE_KEYS.items() if name != "endpoint"},
         endpoint=endpoint,
         endpoint_scheme=scheme,
-        other={key: value for key, value in document.items() if key not in known},
     )
 
 
 def save_inference_config(root: Path, config: InferenceConfig) -> None:
-    """Replace the file atomically: the six keys, our scheme where it is known, then what else was there."""
+    """Set the six keys, and our scheme where it is known, atomically; what else is in the file stays."""
     document: dict[str, object] = {key: getattr(config, name) for key, name in INFERENCE_KEYS.items()}
     if config.endpoint_scheme is not None:
         document[SCHEME_KEY] = config.endpoint_scheme
-    replace_object(root / INFERENCE_FILE, {**document, **config.other})
+    change_object(root / INFERENCE_FILE, {(key,): value for key, value in document.items()})
 
 
 def with_outputs(config: InferenceConfig, outputs: Mapping[str, str], *, scheme: str) -> InferenceConfig:
@@ -108,7 +106,6 @@ def with_outputs(config: InferenceConfig, outputs: Mapping[str, str], *, scheme:
     return InferenceConfig(
         **{name: merged[key] for key, name in INFERENCE_KEYS.items()},
         endpoint_scheme=scheme,
-        other=config.other,
     )
 
 
@@ -117,7 +114,7 @@ def load_finetuning_config(root: Path) -> FinetuningConfig:
     path = root / FINETUNING_FILE
     if not path.exists():
         return FinetuningConfig()
-    document = read_object(path)
+    document = read_object(path, comments=True)
     known = _texts(path, document, tuple(FINETUNING_KEYS))
     commands = document.get("COMMANDS") or []
     if not isinstance(commands, list) or not all(isinstance(command, str) for command in commands):

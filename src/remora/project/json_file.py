@@ -5,22 +5,29 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from remora.errors import InvalidFile, ProjectIncomplete
+from remora.project.json_text import JsonPath, changed_text, without_comments
 
 TYPE_NAMES = {dict: "an object", list: "an array", str: "a string", bool: "true or false", type(None): "null"}
 
 
-def read_object(path: Path, *, missing_hint: str = "run `remora init`") -> dict[str, object]:
-    """The object in a file. Raises ProjectIncomplete (no file) or InvalidFile (no JSON object)."""
+def read_object(
+    path: Path, *, missing_hint: str = "run `remora init`", comments: bool = False
+) -> dict[str, object]:
+    """The object in a file, which may hold `comments` where people write it.
+
+    Raises ProjectIncomplete (no file) or InvalidFile (no JSON object).
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ProjectIncomplete(f"{path} does not exist", hint=missing_hint) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidFile(f"{path} cannot be read: {error}", hint="save it as a UTF-8 text file") from None
-    return parse_object(text, path)
+    return parse_object(without_comments(text) if comments else text, path)
 
 
 def parse_object(text: str, path: Path) -> dict[str, object]:
@@ -62,8 +69,17 @@ def replace_text(path: Path, text: str) -> None:
         raise
 
 
+def change_object(path: Path, changes: Mapping[JsonPath, object]) -> None:
+    """Set values in a JSON file that people write too, atomically; all else stays byte by byte.
+
+    The file is made where it is missing. One that is there has been read before: it holds an object.
+    """
+    text = path.read_bytes().decode("utf-8") if path.exists() else "{}\n"
+    replace_text(path, changed_text(text, changes))
+
+
 def replace_object(path: Path, value: object) -> None:
-    """Write a JSON file atomically, in the two-space style of AI Toolkit's files."""
+    """Write a JSON file of ours atomically."""
     replace_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-Path = tuple[str, ...]
+JsonPath = tuple[str, ...]
 """The keys that lead to a value, from the outermost object inwards."""
 
 _STRING_OR_COMMENT = re.compile(r'"(?:\\.|[^"\\])*"|//[^\r\n]*|/\*.*?\*/', re.DOTALL)
@@ -36,7 +36,7 @@ def without_comments(text: str) -> str:
     return _STRING_OR_COMMENT.sub(_blanked, text)
 
 
-def changed_text(text: str, changes: Mapping[Path, object]) -> str:
+def changed_text(text: str, changes: Mapping[JsonPath, object]) -> str:
     """The text with these values changed, or added to the end of their object; equal ones stay as written.
 
     `text` must be that of an object, and no path may lead through anything else: ValueError.
@@ -51,7 +51,7 @@ def _blanked(match: re.Match[str]) -> str:
     return found if found.startswith('"') else _NOT_A_LINE_END.sub(" ", found)
 
 
-def _changed(text: str, path: Path, value: object) -> str:
+def _changed(text: str, path: JsonPath, value: object) -> str:
     plain = without_comments(text)
     start = _skip(plain, len(_MARK) if plain.startswith(_MARK) else 0)
     for depth, key in enumerate(path):
@@ -73,7 +73,7 @@ def _canonical(value: object) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def _nested(path: Path, value: object) -> object:
+def _nested(path: JsonPath, value: object) -> object:
     for key in reversed(path):
         value = {key: value}
     return value

@@ -10,20 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remora.errors import InvalidFile, ProjectIncomplete
-from remora.project.config import FinetuningConfig
-from remora.project.json_file import read_object, replace_object, type_name
+from remora.project.json_file import read_object, type_name
+from remora.project.json_text import changed_text
 
 FOLDERS = (Path("infra/provision"), Path("infra"))  # the second spelling is that of the docs
-SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentParameters.json#"
-SHARED_WITH_FINETUNING = (
-    "location",
-    "storageAccountName",
-    "fileShareName",
-    "acaEnvironmentName",
-    "acaEnvironmentStorageName",
-    "acaLogAnalyticsName",
-)
-"""The parameters that name the same thing in both steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +32,7 @@ def load_parameters(root: Path, step: str = "inference") -> Parameters:
     form that is wrong, else the parameter's name).
     """
     path = find_parameters(root, step)
-    document = read_object(path)
+    document = read_object(path, comments=True)
     parameters = document.get("parameters")
     if not isinstance(parameters, dict):
         raise InvalidFile(
@@ -64,27 +54,16 @@ def find_parameters(root: Path, step: str = "inference") -> Path:
     raise ProjectIncomplete(f"{candidates[0]} does not exist", hint="run `remora init`")
 
 
-def save_parameters(path: Path, values: Mapping[str, object]) -> None:
-    """Write a parameters file atomically; None is written as null."""
-    entries = {name: {"value": value} for name, value in values.items()}
-    replace_object(path, {"$schema": SCHEMA, "contentVersion": "1.0.0.0", "parameters": entries})
+def shadowed_parameters(root: Path, step: str = "inference") -> Path | None:
+    """The file at the docs' other spelling, where there is one at both: it is not read."""
+    first, second = (root / folder / f"{step}.parameters.json" for folder in FOLDERS)
+    return second if first.is_file() and second.is_file() else None
 
 
-def inherited_names(root: Path, config: FinetuningConfig, *, resource_group: str) -> dict[str, object]:
-    """What null means where the fine-tuning step came first: the names of its resources.
-
-    Empty for another resource group than the fine-tuning step's, since names in one group say nothing
-    about another. What really was made wins over what was asked for.
-    """
-    if config.resource_group is None or config.resource_group.lower() != resource_group.lower():
-        return {}
-    made = {"storageAccountName": config.storage_account, "fileShareName": config.file_share}
-    try:
-        asked = load_parameters(root, "finetuning").values
-    except ProjectIncomplete:
-        asked = {}
-    names = {name: asked[name] for name in SHARED_WITH_FINETUNING if name in asked}
-    return {**names, **{name: value for name, value in made.items() if value is not None}}
+def changed_parameters(path: Path, values: Mapping[str, object]) -> str:
+    """The file's text with these values; comments, order and parameters of other names stay."""
+    text = path.read_bytes().decode("utf-8")
+    return changed_text(text, {("parameters", name, "value"): value for name, value in values.items()})
 
 
 def _value(path: Path, name: str, entry: object) -> object:
