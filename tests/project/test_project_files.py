@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.project.stock_layout import parameters_document
 
 from remora.errors import InvalidFile, ProjectIncomplete
 from remora.project.config import (
@@ -20,7 +21,12 @@ from remora.project.config import (
     save_inference_config,
     with_outputs,
 )
-from remora.project.parameters import find_parameters, inherited_names, load_parameters, save_parameters
+from remora.project.parameters import (
+    changed_parameters,
+    find_parameters,
+    load_parameters,
+    shadowed_parameters,
+)
 from remora.project.scaffold import write_scaffold
 from remora.project.settings import load_settings
 
@@ -108,14 +114,46 @@ def test_the_finetuning_config_is_read(tmp_path: Path) -> None:
     assert load_finetuning_config(tmp_path) == expected
 
 
+def write_parameters(root: Path, values: dict[str, object], step: str = "inference") -> Path:
+    return write(root, f"provision/{step}.parameters.json", parameters_document(values))
+
+
 @settings(max_examples=50, deadline=None)
 @given(values=st.dictionaries(st.text(), JSON, max_size=5))
-def test_parameters_round_trip_without_the_nulls(values: dict[str, object]) -> None:
+def test_parameters_are_read_without_the_nulls(values: dict[str, object]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        save_parameters(Path(folder) / "infra/provision/inference.parameters.json", values)
+        write_parameters(Path(folder), values)
         loaded = load_parameters(Path(folder))
     assert loaded.names == tuple(values)
     assert loaded.values == {name: value for name, value in values.items() if value is not None}
+
+
+def test_comments_are_understood_and_kept_with_unknown_parameters_and_the_schema(tmp_path: Path) -> None:
+    text = """{
+  "$schema": "https://schema.management.azure.com/schemas/2015-01-01/deploymentParameters.json#",
+  // which container app
+  "parameters": {
+    "acaAppName": {"value": null}, /* yours */
+    "ours": {"value": 1}
+  },
+  "metadata": {}
+}
+"""
+    path = write(tmp_path, "provision/inference.parameters.json", text)
+    assert load_parameters(tmp_path).values == {"ours": 1}
+    changed = changed_parameters(path, {"acaAppName": "mine", "ours": 1})
+    assert changed == text.replace('{"value": null}', '{"value": "mine"}')
+
+
+def test_comments_in_the_config_survive_a_provisioning(tmp_path: Path) -> None:
+    text = '{\r\n\t"SUBSCRIPTION_ID": null, // ask Ada\r\n\t"MINE": [1,2]\r\n}\r\n'
+    path = write(tmp_path, "inference.config.json", text)
+    path.write_bytes(text.encode())
+    config = with_outputs(load_inference_config(tmp_path), OUTPUTS, scheme="http")
+    save_inference_config(tmp_path, config)
+    written = path.read_bytes().decode()
+    assert written.startswith('{\r\n\t"SUBSCRIPTION_ID": "sub", // ask Ada\r\n\t"MINE": [1,2],\r\n\t"RES')
+    assert load_inference_config(tmp_path) == config
 
 
 def test_both_places_of_the_parameters_are_read(tmp_path: Path) -> None:
@@ -153,17 +191,11 @@ def test_malformed_parameters_are_refused_with_the_place(tmp_path: Path, text: s
     assert caught.value.hint
 
 
-def test_names_are_inherited_from_finetuning_in_the_same_group_only(tmp_path: Path) -> None:
-    asked = {"storageAccountName": "asked", "acaEnvironmentName": "env", "timeout": 3, "location": None}
-    save_parameters(tmp_path / "infra/provision/finetuning.parameters.json", asked)
-    made = FinetuningConfig(resource_group="Group", storage_account="made", file_share="share")
-    assert inherited_names(tmp_path, made, resource_group="group") == {
-        "storageAccountName": "made",
-        "fileShareName": "share",
-        "acaEnvironmentName": "env",
-    }
-    assert inherited_names(tmp_path, made, resource_group="another") == {}
-    assert inherited_names(tmp_path, FinetuningConfig(), resource_group="group") == {}
+def test_of_two_parameters_files_one_is_shadowed(tmp_path: Path) -> None:
+    second = write(tmp_path, "inference.parameters.json", {"parameters": {}})
+    assert shadowed_parameters(tmp_path) is None
+    write_parameters(tmp_path, {})
+    assert shadowed_parameters(tmp_path) == second
 
 
 def scaffold(root: Path, *, force: bool = False) -> tuple[set[str], set[str]]:

@@ -27,7 +27,8 @@ from remora.errors import (
 )
 
 _OTHER_ACCOUNT = (
-    "sign in with an account that sees it: az login --tenant TENANT, or correct infra/inference.config.json"
+    "sign in with an account that sees it: az login --tenant TENANT, or correct SUBSCRIPTION_ID of"
+    " infra/inference.config.json and run: remora provision"
 )
 _CODES: Mapping[str, tuple[type[RemoraError], str]] = {
     "SubscriptionNotFound": (SignInRequired, _OTHER_ACCOUNT),
@@ -39,6 +40,11 @@ _CODES: Mapping[str, tuple[type[RemoraError], str]] = {
     "KeyBasedAuthenticationNotPermitted": (
         Refused,
         "Container Apps mounts a share with the account's key: allow shared keys, or use another account",
+    ),
+    "ShareNotFound": (
+        DeploymentNotFound,
+        "FILE_SHARE_NAME of infra/inference.config.json names it: make it anew with: remora provision, or"
+        " correct the name; a share that was deleted within 7 days can be restored in the portal",
     ),
     "DeploymentActive": (Locked, "wait for it, or run the command again later"),
 }
@@ -97,7 +103,7 @@ def described(error: Mapping[str, Any]) -> str:
 
 def _code(error: AzureError) -> str:
     document = error.error if isinstance(error, HttpResponseError) else None
-    return str(getattr(document, "code", None) or "")
+    return str(getattr(document, "code", None) or file_code(error))
 
 
 def _by_type(error: AzureError) -> tuple[type[RemoraError], str]:
@@ -111,7 +117,7 @@ def _reason(error: AzureError) -> str:
     """Azure's own code and message, on one line, without the SDK's decoration."""
     if attempts := attempts_of(str(error.message)):
         return f"nobody is signed in ({attempts})"
-    if isinstance(error, HttpResponseError) and _code(error):
+    if isinstance(error, HttpResponseError) and error.error is not None and _code(error):
         return described(_document(error.error))
     first_line = str(error.message).split("\n", 1)[0]
     body = _body(error)

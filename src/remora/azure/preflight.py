@@ -13,7 +13,7 @@ from remora.azure.existing import resource_name
 from remora.azure.failures import explained
 from remora.azure.profile import Clients
 from remora.azure.template import Wanted, resource_types
-from remora.errors import DeploymentNotFound, ProvisioningFailed, Refused
+from remora.errors import DeploymentNotFound, ProvisioningFailed, Refused, RemoraError
 
 REGISTRATION_SECONDS = 600.0
 
@@ -96,8 +96,24 @@ def _check_name(clients: Clients, name: str) -> None:
     with explained(f"asking whether storage account name {name!r} is free"):
         body = {"name": name, "type": "Microsoft.Storage/storageAccounts"}
         answer: Json = clients.storage.storage_accounts.check_name_availability(body).as_dict()
-    if not answer.get("nameAvailable"):
-        raise Refused(
-            f"storage account {name!r} cannot be made: {answer.get('message') or answer.get('reason')}",
-            hint="name another in storageAccountName of inference.parameters.json",
-        )
+    if answer.get("nameAvailable"):
+        return
+    group = _group_of(clients, name)
+    where = f" (it is in resource group {group!r} of this subscription)" if group else ""
+    raise Refused(
+        f"storage account {name!r} cannot be made: {answer.get('message') or answer.get('reason')}{where}",
+        hint="name another in storageAccountName of inference.parameters.json"
+        + (f", or provision there: --resource-group {group}" if group else ""),
+        param="storageAccountName",
+    )
+
+
+def _group_of(clients: Clients, name: str) -> str | None:
+    """The resource group of an account that this subscription has elsewhere, for those who may look."""
+    try:
+        with explained("listing storage accounts"):
+            ids = [str(account.id) for account in clients.storage.storage_accounts.list()]
+    except RemoraError:
+        return None
+    found = (parts for parts in (identity.split("/") for identity in ids) if parts[-1] == name)
+    return next((parts[4] for parts in found if len(parts) > 4), None)

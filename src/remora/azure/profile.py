@@ -38,6 +38,7 @@ class CloudProfile:
 
     `arm_url` None leaves endpoint and scopes to the SDKs (Azure's public cloud). `poll_seconds` is how
     often a long-running operation is asked about; `retries` how often the SDKs repeat a failed call.
+    Where it `rehearses`, its one subscription stands for whichever a project's files name.
     """
 
     name: str
@@ -48,6 +49,7 @@ class CloudProfile:
     default_location: str | None
     token: str = ""
     pulls_images: bool = True
+    rehearses: bool = False
 
     def new_credential(self) -> TokenCredential:
         """Who we are there; it keeps its tokens, so make one and share it."""
@@ -106,6 +108,7 @@ def load_profile(name: str, home: Path) -> CloudProfile:
         default_location="westus3",
         token=connection["token"],
         pulls_images=False,
+        rehearses=True,
     )
 
 

@@ -23,8 +23,9 @@ from remora.azure.deployment import (
 )
 from remora.azure.existing import with_existing
 from remora.azure.failures import described, explained
+from remora.azure.named import share_exists
 from remora.azure.profile import Clients
-from remora.errors import DeploymentNotFound, InvalidInput, Locked, ProvisioningFailed, Refused
+from remora.errors import DeploymentNotFound, Locked, ProvisioningFailed, Refused
 
 _FINGERPRINT_TAG = "remora-fingerprint"
 
@@ -57,10 +58,9 @@ def prepare(clients: Clients, group: str, template: Json, parameters: Mapping[st
     """What deploying the template into the group means. Changes nothing; the group may not exist yet.
 
     `parameters` are the user's (name → value, without nulls). An app that exists keeps its API key,
-    environment and scale, an environment its other workload profiles. Raises InvalidInput, Refused (ARM
+    environment and scale, an environment its other workload profiles. Raises Refused (ARM
     does not accept it) or Locked (another deployment is at work).
     """
-    _check_parameters(template, parameters)
     fingerprint = _fingerprint(template, parameters)
     previous = read_deployment(clients, group)
     same = previous is not None and (previous.get("tags") or {}).get(_FINGERPRINT_TAG) == fingerprint
@@ -71,7 +71,7 @@ def prepare(clients: Clients, group: str, template: Json, parameters: Mapping[st
             )
         return Prepared({}, None, (), running=True)
     if previous is not None and same and _still_stands(clients, group, previous):
-        return Prepared({}, _outputs(previous), (), running=False)
+        return Prepared({}, _outputs(previous), _made(previous), running=False)
     resource_ids = _validated(clients, group, _body(template, parameters, fingerprint))
     declared = template.get("parameters", {})
     values = with_existing(clients, group, resource_ids, parameters, declared)
@@ -90,27 +90,22 @@ def provision(clients: Clients, group: str, prepared: Prepared, progress: Progre
     return Provisioned(_outputs(follow_deployment(clients, group, progress)), changed=True)
 
 
-def _check_parameters(template: Json, parameters: Mapping[str, Any]) -> None:
-    unknown = sorted(set(parameters) - set(template.get("parameters", {})))
-    if unknown:
-        raise InvalidInput(
-            f"the template declares no parameter {', '.join(unknown)}",
-            hint="remove it from inference.parameters.json or declare it in inference.bicep",
-            param=unknown[0],
-        )
-
-
 def _fingerprint(template: Json, parameters: Mapping[str, Any]) -> str:
     text = json.dumps([template, dict(parameters)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _still_stands(clients: Clients, group: str, deployment: Json) -> bool:
-    """Whether a deployment succeeded, and its app was not deleted since."""
+    """Whether a deployment succeeded, and neither its app nor its share was deleted since."""
     if deployment["properties"].get("provisioningState") != "Succeeded":
         return False
-    name = _outputs(deployment).get("ACA_APP_NAME")
-    return name is not None and ContainerApp(clients, group, name).exists()
+    outputs = _outputs(deployment)
+    app, account, share = (
+        outputs.get(key) for key in ("ACA_APP_NAME", "STORAGE_ACCOUNT_NAME", "FILE_SHARE_NAME")
+    )
+    if app is None or not ContainerApp(clients, group, app).exists():
+        return False
+    return account is None or share is None or share_exists(clients, group, account, share)
 
 
 def _body(template: Json, values: Mapping[str, Any], fingerprint: str) -> Json:
@@ -141,6 +136,11 @@ def _validated(clients: Clients, group: str, body: Json) -> tuple[str, ...]:
         )
     found = document["properties"].get("validatedResources") or ()
     return tuple(str(item["id"]) for item in found)
+
+
+def _made(deployment: Json) -> tuple[str, ...]:
+    """Ids of what a deployment was about."""
+    return tuple(str(item["id"]) for item in deployment["properties"].get("outputResources") or ())
 
 
 def _outputs(deployment: Json) -> dict[str, str]:

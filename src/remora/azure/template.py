@@ -30,6 +30,13 @@ def resource_types(template: Json) -> dict[str, set[str]]:
     return found
 
 
+def follows_location(template: Json, kind: str) -> bool:
+    """Whether the resources of a kind (`storageaccounts`) are all placed by the parameter `location`."""
+    wanted = "[parameters('location')]"
+    found = [item for item in _resources(template) if str(item["type"]).partition("/")[2].lower() == kind]
+    return bool(found) and all(item.get("location") == wanted for item in found)
+
+
 def profile_types(template: Json, parameters: Mapping[str, Any]) -> list[str]:
     """Every workload profile type that the template writes down or takes as a parameter."""
     found = [_resolved(value, template, parameters) for value in _values(template, "workloadProfileType")]
@@ -45,6 +52,16 @@ def _resolved(value: object, template: Json, parameters: Mapping[str, Any]) -> s
     default = (template.get("parameters", {}).get(name) or {}).get("defaultValue")
     found = parameters.get(name, default)
     return found if isinstance(found, str) and not found.startswith("[") else None
+
+
+def _resources(document: object) -> list[Json]:
+    """Everything that has a type and a place to be, nested templates included."""
+    if isinstance(document, list):
+        return [found for item in document for found in _resources(item)]
+    if not isinstance(document, dict):
+        return []
+    own = [document] if isinstance(document.get("type"), str) and "apiVersion" in document else []
+    return own + [found for item in document.values() for found in _resources(item)]
 
 
 def _values(document: object, key: str) -> list[object]:

@@ -13,17 +13,9 @@ from remora.azure.what_if import ResourceChange, all_new, planned_changes
 from remora.cli.context import Deployment, FolderArgument
 from remora.cli.deploy import read_project, rollout_of
 from remora.cli.output import Mode, Output, OutputOption, YesOption
-from remora.cli.provision import (
-    GroupOption,
-    LocationOption,
-    SubscriptionOption,
-    Target,
-    Wishes,
-    check,
-    find_target,
-    prepare_target,
-    with_resources,
-)
+from remora.cli.provision import check, is_needed, prepare_target, resolved_rows, with_resources
+from remora.cli.resolution import resolution_text
+from remora.cli.target import GroupOption, LocationOption, SubscriptionOption, Target, Wishes, find_target
 from remora.errors import DeploymentNotFound
 from remora.rollout.contents import Contents
 from remora.rollout.release import Planned
@@ -62,27 +54,25 @@ def plan(
 
 def _provision_document(target: Target, out: Output) -> dict[str, Any]:
     prepared = prepare_target(target) if target.exists else None
+    rows = resolved_rows(target, prepared)
     providers: list[str] = []
-    if prepared is None or _is_needed(prepared):
+    if prepared is None or is_needed(prepared):
         providers = check(target.clients, with_resources(target.wanted, prepared), out)
     return {
         "resource_group": target.wanted.group,
         "location": target.location,
         "new_resource_group": not target.exists,
-        "provision": prepared is None or _is_needed(prepared),
+        "provision": prepared is None or is_needed(prepared),
+        "resolved": rows,
         "providers_to_register": providers,
         "resources": [asdict(change) for change in _changes(target, prepared)],
     }
 
 
-def _is_needed(prepared: Prepared) -> bool:
-    return prepared.outputs is None and not prepared.running
-
-
 def _changes(target: Target, prepared: Prepared | None) -> list[ResourceChange]:
     if prepared is None:
         return all_new(target.wanted.template)
-    if not _is_needed(prepared):
+    if not is_needed(prepared):
         return []
     return planned_changes(target.clients, target.wanted.group, prepared)
 
@@ -111,7 +101,7 @@ def _rollout_document(contents: Contents, planned: Planned | None) -> dict[str, 
 def _text(folder: Path, document: dict[str, Any]) -> str:
     group, uploads = document["resource_group"], document["uploads"]
     where = f"{group} in {document['location']}" + (" (new)" if document["new_resource_group"] else "")
-    lines = [f"Resource group  {where}"]
+    lines = [f"Resource group  {where}", resolution_text(document["resolved"])]
     lines += [f"  + register provider {namespace}" for namespace in document["providers_to_register"]]
     lines += [_resource_line(change) for change in document["resources"]]
     if not document["provision"]:

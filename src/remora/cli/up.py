@@ -10,14 +10,8 @@ from remora.cli.context import FolderArgument
 from remora.cli.deploy import TIMEOUT_SECONDS, TimeoutOption, deploy_project, show_deployed
 from remora.cli.init import init_project
 from remora.cli.output import Mode, Output, OutputOption, YesOption
-from remora.cli.provision import (
-    TEMPLATE_FILE,
-    GroupOption,
-    LocationOption,
-    SubscriptionOption,
-    Wishes,
-    provision_project,
-)
+from remora.cli.provision import provision_project
+from remora.cli.target import TEMPLATE_FILE, GroupOption, LocationOption, SubscriptionOption, Wishes
 
 app = typer.Typer(add_completion=False)
 
