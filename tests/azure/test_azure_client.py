@@ -24,6 +24,7 @@ from remora.errors import (
     DeploymentNotFound,
     InvalidInput,
     ProvisioningFailed,
+    Refused,
     RemoraError,
     SignInRequired,
 )
@@ -84,7 +85,7 @@ def test_groups_are_found_whatever_their_spelling(clients: Clients) -> None:
 def test_an_undeclared_parameter_is_refused_before_any_change(
     clients: Clients,
 ) -> None:
-    with pytest.raises(InvalidInput, match="wrongName"):
+    with pytest.raises(Refused, match="wrongName"):
         prepare(clients, GROUP, template(), {"wrongName": 1})
 
 

@@ -113,8 +113,8 @@ def test_a_resource_in_another_region_is_refused(clients: Clients, made: dict[st
 
 
 def test_an_account_without_file_shares_is_refused(clients: Clients, made: dict[str, str]) -> None:
-    body = {"location": "westus3", "kind": "BlobStorage", "sku": {"name": "Standard_LRS"}}
-    body["properties"] = {"accessTier": "Hot"}  # type: ignore[assignment]
+    body: dict[str, Any] = {"location": "westus3", "kind": "BlobStorage", "sku": {"name": "Standard_LRS"}}
+    body["properties"] = {"accessTier": "Hot"}
     clients.storage.storage_accounts.begin_create(GROUP, "blobsonly", body).result()
     with pytest.raises(Refused, match="'blobsonly', a BlobStorage account"):
         actions(clients, storageAccountName="blobsonly", acaEnvironmentStorageName="newmount")
