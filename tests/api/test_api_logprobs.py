@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import httpx
 import pytest
 from tests.api.endpoint_builder import BASE
+from tests.api.events import chunks_of
 
 from remora.engine.base import TokenEvent
 from remora.engine.echo import CHOSEN_LOGPROB, EchoTokenizer
@@ -15,12 +13,6 @@ from remora.server.logprobs import chat_logprobs, completion_logprobs
 
 CHAT = "/v1/chat/completions"
 WORDS = [{"role": "user", "content": "né"}]
-
-
-def chunks_of(answer: httpx.Response) -> list[dict[str, Any]]:
-    events = [line.removeprefix("data: ") for line in answer.text.split("\n\n") if line]
-    assert events[-1] == "[DONE]"
-    return [json.loads(event) for event in events[:-1]]
 
 
 async def test_a_chat_answer_has_one_entry_for_each_token(client: httpx.AsyncClient) -> None:

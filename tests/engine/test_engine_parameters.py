@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from llguidance import LLMatcher
 from tests.engine.tiny_models import TinyModel, a_request, answer, read
 
 from remora.engine.base import FinishReason, TokenEvent
+from remora.engine.grammar import call_grammar, hermes_grammar, json_grammar
 from remora.engine.text import generate_text
 from remora.engine.torch.engine import TorchEngine
 from remora.errors import InvalidInput
@@ -27,10 +27,6 @@ A_PERSON = {
     "required": ["name", "age"],
     "additionalProperties": False,
 }
-
-
-def grammar(schema: object) -> str:
-    return LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides={"whitespace_flexible": False})
 
 
 def reference_logprobs(llama: TinyModel, adapter: str | None, tokens: list[int]) -> torch.Tensor:
@@ -134,7 +130,7 @@ async def test_every_request_of_a_batch_has_its_own_scale(engine: TorchEngine, l
 async def test_a_schema_is_kept_to_by_a_model_that_talks_nonsense(
     engine: TorchEngine, temperature: float
 ) -> None:
-    constraint = engine.tokenizer.constrain(grammar(A_PERSON))
+    constraint = engine.tokenizer.constrain(json_grammar(A_PERSON))
     requests = [
         a_request(
             PROMPT,
@@ -154,9 +150,39 @@ async def test_a_schema_is_kept_to_by_a_model_that_talks_nonsense(
         assert pieces[-1].finish_reason == FinishReason.STOP
 
 
+FUNCTIONS = {"who": A_PERSON, "nothing": {"type": "object", "additionalProperties": False}}
+
+
+async def test_a_call_is_forced(engine: TorchEngine) -> None:
+    constraint = engine.tokenizer.constrain(call_grammar(FUNCTIONS))
+    for seed in range(3):
+        request = a_request(PROMPT, constraint=constraint.copy(), temperature=1.0, seed=seed, max_tokens=120)
+        text = "".join([event.text async for event in generate_text(engine, request)])
+        call = json.loads(text)
+        assert call["name"] in FUNCTIONS
+        assert set(call["arguments"]) == ({"name", "age"} if call["name"] == "who" else set())
+
+
+async def test_calls_in_text_keep_to_their_schema(engine: TorchEngine) -> None:
+    constraint = engine.tokenizer.constrain(hermes_grammar(FUNCTIONS))
+    for token in engine.tokenizer.encode("anything < at all <tool_call>"):
+        assert not constraint.advance(token)
+    request = a_request(
+        PROMPT,
+        constraint=constraint,
+        temperature=1.0,
+        seed=1,
+        max_tokens=60,
+    )
+    text = "".join([event.text async for event in generate_text(engine, request)])
+    call, end, _ = text.partition("\n</tool_call>")
+    assert end
+    assert json.loads(call)["name"] in FUNCTIONS
+
+
 def test_what_is_no_schema_is_refused(engine: TorchEngine) -> None:
     with pytest.raises(InvalidInput, match="Invalid type: strang"):
-        engine.tokenizer.constrain(grammar({"type": "strang"}))
+        engine.tokenizer.constrain(json_grammar({"type": "strang"}))
 
 
 async def test_a_grammar_that_turns_out_too_expensive_ends_only_its_own_answer(

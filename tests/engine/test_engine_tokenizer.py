@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from tests.engine.tiny_models import CHAT_TEMPLATE, write_tokenizer
 
+from remora.engine.base import ToolFormat
 from remora.engine.chat_template import HfTokenizer
+from remora.engine.token_bytes import sentencepiece_bytes
 from remora.errors import InvalidFile, InvalidInput
 
 END, USER, ASSISTANT, SYSTEM = 256, 257, 258, 259
@@ -71,3 +73,51 @@ def test_files_that_are_no_tokenizer_are_named(folder: Path) -> None:
     (folder / "tokenizer.json").write_text("{")
     with pytest.raises(InvalidFile, match="tokenizer in"):
         HfTokenizer(folder)
+
+
+def test_the_bytes_of_a_token_are_those_it_stands_for(folder: Path) -> None:
+    tokenizer = HfTokenizer(folder)
+    text = "né 𐍈\n\x00"
+    assert b"".join(map(tokenizer.token_bytes, tokenizer.encode(text))) == text.encode()
+    assert tokenizer.token_bytes(USER) == b"<|user|>"
+    assert tokenizer.token_bytes(99_999) == b""
+
+
+@pytest.mark.parametrize(
+    ("token", "raw"), [("▁the", b" the"), ("<0xE2>", b"\xe2"), ("é", "é".encode()), ("<s>", b"<s>")]
+)
+def test_the_bytes_of_a_sentencepiece_token(token: str, raw: bytes) -> None:
+    assert sentencepiece_bytes(token) == raw
+
+
+TOOL_TEMPLATE = (
+    "{% if tools %}<|system|>{% for t in tools %}{{ t.function.name }}{% endfor %}<|end|>{% endif %}"
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% for c in m.tool_calls or [] %}"
+    "{{ c.function.arguments.a }}{% endfor %}<|end|>{% endfor %}"
+)
+
+
+def test_tools_go_into_a_template_that_knows_them(tmp_path: Path) -> None:
+    tokenizer = HfTokenizer(write_tokenizer(tmp_path, chat_template=TOOL_TEMPLATE))
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": {"a": 7}}}
+    turns = [{"role": "assistant", "content": "x", "tool_calls": [call]}]
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    ids = tokenizer.render_chat(turns, tools)
+    assert ids == [SYSTEM, *tokenizer.encode("f"), END, ASSISTANT, *tokenizer.encode("x7"), END]
+
+
+@pytest.mark.parametrize(
+    ("template", "form"),
+    [
+        (CHAT_TEMPLATE, None),
+        (TOOL_TEMPLATE, ToolFormat.UNKNOWN),
+        (f"{TOOL_TEMPLATE}<tool_call>", ToolFormat.HERMES),
+        (f"{TOOL_TEMPLATE}<|python_tag|>", ToolFormat.LLAMA),
+        ("{{ messages[0].no_tools_here }}", None),
+        (None, None),
+    ],
+)
+def test_the_template_says_how_the_model_calls(
+    tmp_path: Path, template: str | None, form: ToolFormat | None
+) -> None:
+    assert HfTokenizer(write_tokenizer(tmp_path, chat_template=template)).tool_format == form

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from remora.adapters.adapter import Adapter, AppliedAdapter, Digest
 
@@ -15,6 +15,19 @@ class FinishReason(StrEnum):
 
     STOP = "stop"
     LENGTH = "length"
+
+
+class ToolFormat(StrEnum):
+    """How a model writes a call.
+
+    HERMES: `<tool_call>{"name": …, "arguments": …}</tool_call>`, in text or alone, any number (Hermes, Qwen).
+    LLAMA: the whole answer is `{"name": …, "parameters": …}` (Llama 3).
+    UNKNOWN: in a way that is passed on as text.
+    """
+
+    HERMES = "hermes"
+    LLAMA = "llama"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +174,17 @@ class Tokenizer(Protocol):
         Raises InvalidInput, without a `param`, where it is no grammar or too large a one.
         """
 
-    def render_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    @property
+    def tool_format(self) -> ToolFormat | None:
+        """How the model's chat template teaches it to call tools; None where it knows none."""
+
+    def render_chat(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()
+    ) -> list[int]:
         """Ids of a conversation in the model's chat template, ready for the assistant's turn.
 
+        Messages have role and content, and may have tool_calls (their arguments an object) or a tool_call_id.
+        Tools are OpenAI's function tools, for a template that has a `tool_format`.
         Raises InvalidInput where the template refuses the conversation.
         """
 

@@ -6,14 +6,19 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import llguidance.hf
-from jinja2 import TemplateError
+from jinja2 import Environment, TemplateError
 from transformers import AutoTokenizer
 
+from remora.engine.base import ToolFormat
 from remora.engine.grammar import GrammarConstraint, compile_grammar
 from remora.engine.token_bytes import byte_level_bytes, sentencepiece_bytes
 from remora.errors import InvalidFile, InvalidInput
+
+# What a template has in it that teaches the model this way of calling.
+TOOL_MARKS = {"<tool_call>": ToolFormat.HERMES, "<|python_tag|>": ToolFormat.LLAMA}
 
 
 class HfTokenizer:
@@ -37,6 +42,7 @@ class HfTokenizer:
         self._stop_token_ids = _stop_token_ids(path, self._tokenizer.eos_token_id)
         self._special_ids = frozenset(self._tokenizer.all_special_ids)
         self._is_byte_level = b'"ByteLevel"' in self._tokenizer.backend_tokenizer.decoder.__getstate__()
+        self._tool_format = _tool_format(str(self._tokenizer.chat_template or ""))
         self._grammar_tokenizer: llguidance.LLTokenizer | None = None
         self._lock = threading.Lock()
 
@@ -68,12 +74,19 @@ class HfTokenizer:
                 self._grammar_tokenizer = llguidance.hf.from_tokenizer(self._tokenizer, eos_token=eos)
         return compile_grammar(self._grammar_tokenizer, grammar)
 
-    def render_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    @property
+    def tool_format(self) -> ToolFormat | None:
+        return self._tool_format
+
+    def render_chat(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()
+    ) -> list[int]:
         if not self._tokenizer.chat_template:
             return self.encode("".join(f"{_line(message)}\n" for message in messages) + "assistant:")
         try:
             ids = self._tokenizer.apply_chat_template(
                 [dict(message) for message in messages],
+                tools=[dict(tool) for tool in tools] or None,
                 add_generation_prompt=True,
                 tokenize=True,
                 return_dict=False,
@@ -87,7 +100,14 @@ class HfTokenizer:
         return list(ids)
 
 
-def _line(message: Mapping[str, str]) -> str:
+def _tool_format(template: str) -> ToolFormat | None:
+    names = {value for _, kind, value in Environment(autoescape=True).lex(template) if kind == "name"}
+    if "tools" not in names:
+        return None
+    return next((form for mark, form in TOOL_MARKS.items() if mark in template), ToolFormat.UNKNOWN)
+
+
+def _line(message: Mapping[str, Any]) -> str:
     return f"{message['role']}: {message['content']}"
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any
 
 from llguidance import LLTokenizer
 
@@ -22,27 +23,31 @@ from remora.engine.base import (
     Stack,
     TokenEvent,
     TokenStream,
+    ToolFormat,
 )
 from remora.engine.grammar import GrammarConstraint, compile_grammar
 from remora.errors import ContextLengthExceeded, EngineFailed, ModelNotFound
 
 END_OF_TEXT = 0x110000  # the first id that is no character
+SURROGATES = range(0xD800, 0xE000)  # halves of characters, which no text can have
 BYTE_END = LLTokenizer("byte").eos_token
 CHOSEN_LOGPROB = -0.25
-# Of the bytes that a grammar allows the first of these is taken: whatever ends something comes first.
+# Of the bytes that a grammar of JSON allows the first of these is taken: whatever ends something comes first.
 ENDS_FIRST = b'}]",:{[0'
+ENDS_STRING_FIRST = b'"x'
 
 
 class EchoTokenizer:
     """One token a character: the id is the code point."""
 
     stop_token_ids = frozenset({END_OF_TEXT})
+    tool_format = ToolFormat.HERMES
 
     def encode(self, text: str) -> list[int]:
         return [ord(character) for character in text]
 
     def decode(self, ids: Sequence[int]) -> str:
-        return "".join(chr(token_id) for token_id in ids if token_id < END_OF_TEXT)
+        return "".join(map(_character, ids))
 
     def token_bytes(self, token_id: int) -> bytes:
         return self.decode([token_id]).encode(errors="replace")
@@ -51,8 +56,18 @@ class EchoTokenizer:
         """One over the bytes of the text, not over the ids: what the echo engine expects."""
         return compile_grammar(LLTokenizer("byte"), grammar)
 
-    def render_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    def render_chat(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()
+    ) -> list[int]:
+        """Tools are not told to a model that is none."""
+        del tools
         return self.encode("\n".join(f"{message['role']}: {message['content']}" for message in messages))
+
+
+def _character(token_id: int) -> str:
+    if token_id >= END_OF_TEXT:
+        return ""
+    return "\ufffd" if token_id in SURROGATES else chr(token_id)
 
 
 class EchoEngine:
@@ -156,9 +171,8 @@ def _keeping(constraint: GrammarConstraint, text: str, most_bytes: int) -> str:
     out = bytearray()
     while len(out) < most_bytes:
         allowed = _allowed(constraint.mask())
-        chosen = next(
-            (byte for byte in (BYTE_END, *ENDS_FIRST, *sorted(allowed)) if byte in allowed), BYTE_END
-        )
+        wishes = ENDS_STRING_FIRST if out.count(b'"') % 2 else ENDS_FIRST
+        chosen = next((byte for byte in (BYTE_END, *wishes, *sorted(allowed)) if byte in allowed), BYTE_END)
         if chosen == BYTE_END:
             break
         out.append(chosen)

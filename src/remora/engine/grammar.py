@@ -1,6 +1,14 @@
-"""Grammars as token masks, by llguidance. Owns compiling and its limits; knows nothing of requests."""
+"""Grammars as token masks, by llguidance. Owns writing and compiling them and the limits of that.
+
+JSON is written as Python's `json.dumps` writes it, one space after `:` and `,`, since that is what models
+were trained on, and since free whitespace lets a small model write nothing else.
+"""
 
 from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
@@ -16,6 +24,49 @@ LIMITS = LLParserLimits(
     max_grammar_size=200_000,
     verbose_errors=False,
 )
+SPACING = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+
+Schema = Mapping[str, Any]
+
+
+def json_grammar(schema: Schema) -> str:
+    """A JSON value that matches this schema. Whether it is a schema shows when it is compiled."""
+    return f"%llguidance {{}}\nstart: {_json(schema)}\n"
+
+
+def call_grammar(functions: Mapping[str, Schema]) -> str:
+    """One call of one of these functions (schemas of their arguments), as a JSON object and nothing else."""
+    return f"%llguidance {{}}\nstart: {_alternatives(functions)}\n{_calls(functions)}"
+
+
+def hermes_grammar(functions: Mapping[str, Schema]) -> str:
+    """Any text, with any number of calls between `<tool_call>` and `</tool_call>` in it."""
+    return (
+        "%llguidance {}\n"
+        "start: call* rest\n"
+        "rest: TEXT\n"
+        f'call: head "\\n" ({_alternatives(functions)}) "\\n</tool_call>"\n'
+        'head[lazy]: TEXT "<tool_call>"\n'
+        "TEXT: /(.|\\n)*/\n"
+        f"{_calls(functions)}"
+    )
+
+
+def _alternatives(functions: Mapping[str, Schema]) -> str:
+    return " | ".join(f"call_{index}" for index in range(len(functions)))
+
+
+def _calls(functions: Mapping[str, Schema]) -> str:
+    """A rule for each function, so that `#/$defs/…` in its schema means its own schema."""
+    rules = ""
+    for index, (name, schema) in enumerate(functions.items()):
+        head = json.dumps(f'{{"name": {json.dumps(name)}, "arguments": ')
+        rules += f'call_{index}: {head} arguments_{index} "}}"\narguments_{index}: {_json(schema)}\n'
+    return rules
+
+
+def _json(schema: Schema) -> str:
+    return f"%json {json.dumps({**schema, 'x-guidance': SPACING})}"
 
 
 class GrammarConstraint:

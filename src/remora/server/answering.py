@@ -10,18 +10,26 @@ import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Any
 
 from remora.adapters.adapter import Adapter, short
 from remora.adapters.registry import AdapterRegistry
-from remora.engine.base import Engine, FinishReason, GenerationRequest, SamplingParams, TokenEvent
+from remora.engine.base import (
+    Constraint,
+    Engine,
+    FinishReason,
+    GenerationRequest,
+    SamplingParams,
+    TokenEvent,
+    ToolFormat,
+)
 from remora.engine.text import TextEvent, generate_text
 from remora.errors import ContextLengthExceeded, InvalidInput
 from remora.project.prompt_template import PromptTemplate
+from remora.server.turns import Turn, character_count
 
 # No tokenizer packs more into a token in earnest; what is longer is refused before it costs any work.
 MOST_CHARACTERS_PER_TOKEN = 64
-
-Turn = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +42,10 @@ class TokenLimits:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What to answer and how. `turns` are a conversation; `text` is a plain prompt, used without them.
+    """What to answer and how.
+
+    `prompt_ids` are a prompt in tokens; without them `turns` are a conversation; without those `text` is a
+    plain prompt. `tools` are OpenAI's, for a template that knows tools.
 
     `max_tokens` None means what fits, up to the endpoint's default.
     """
@@ -42,6 +53,9 @@ class Question:
     model: str
     turns: Sequence[Turn] = ()
     text: str = ""
+    prompt_ids: tuple[int, ...] = ()
+    tools: Sequence[Mapping[str, Any]] = ()
+    constraint: Constraint | None = None
     max_tokens: int | None = None
     temperature: float = 1.0
     top_p: float = 1.0
@@ -78,14 +92,14 @@ class Answer:
         self,
         answer_id: str,
         adapter: Adapter | None,
-        prompt_tokens: int,
+        prompt_ids: tuple[int, ...],
         source: AsyncGenerator[TextEvent],
         observer: AnswerObserver,
     ) -> None:
         self.id = answer_id
         self.created_seconds = int(time.time())
         self.adapter = adapter
-        self.prompt_tokens = prompt_tokens
+        self.prompt_ids = prompt_ids
         self.completion_tokens = 0
         self.finish_reason: FinishReason | None = None
         self._source = source
@@ -94,6 +108,10 @@ class Answer:
         self._first_at: float | None = None
         self._first_tokens = 0
         self._last_at = self._asked_at
+
+    @property
+    def prompt_tokens(self) -> int:
+        return len(self.prompt_ids)
 
     @property
     def label(self) -> str:
@@ -183,13 +201,26 @@ class Answerer:
             adapter=adapter.digest if adapter else None,
             stop_token_ids=self.engine.tokenizer.stop_token_ids,
             adapter_scale=question.adapter_scale,
+            constraint=question.constraint,
         )
         source = generate_text(self.engine, request, question.stop)
-        return Answer(request.request_id, adapter, len(prompt_ids), source, self.observer)
+        return Answer(request.request_id, adapter, prompt_ids, source, self.observer)
+
+    def tool_format(self, model: str) -> ToolFormat | None:
+        """How this model calls tools; None where its template, or its adapter's own, knows none."""
+        if self.models.prompt_template(self.models.resolve(model)) is not None:
+            return None
+        return self.engine.tokenizer.tool_format
+
+    def prompt_ids(self, question: Question) -> tuple[int, ...]:
+        """Ids of the question as they would go to the engine."""
+        return self._prompt_ids(question, self.models.prompt_template(self.models.resolve(question.model)))
 
     def _prompt_ids(self, question: Question, template: PromptTemplate | None) -> tuple[int, ...]:
         """Ids of the prompt: a conversation in the adapter's own template, else in that of the base."""
-        characters = len(question.text) + sum(len(turn["content"]) for turn in question.turns)
+        if question.prompt_ids:
+            return question.prompt_ids
+        characters = len(question.text) + sum(character_count(turn) for turn in question.turns)
         if characters > self.engine.context_length * MOST_CHARACTERS_PER_TOKEN:
             raise ContextLengthExceeded(
                 f"the prompt has {characters} characters, far more than fit into this model's context of "
@@ -201,7 +232,7 @@ class Answerer:
         if question.turns and template is not None:
             ids = tokenizer.encode(template.fill_from(question.turns))
         elif question.turns:
-            ids = tokenizer.render_chat(question.turns)
+            ids = tokenizer.render_chat(question.turns, question.tools)
         else:
             ids = tokenizer.encode(question.text)
         if not ids:

@@ -19,6 +19,7 @@ from remora.server.answering import Answerer, TokenLimits
 from remora.server.auth import METRICS_PATH, OPEN_PATHS, KeyRequired, LoopbackOnly
 from remora.server.chat import chat_routes
 from remora.server.completions import completion_routes
+from remora.server.constraints import Constraints
 from remora.server.key_ring import KeyRing
 from remora.server.limits import BodyLimit, HeaderLimit
 from remora.server.login import login_routes
@@ -58,13 +59,14 @@ def create_app(
     app = FastAPI(title="Remora", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     limits = TokenLimits(settings.max_prompt_tokens, settings.max_total_tokens)
     answerer = Answerer(engine, models, settings.default_max_tokens, limits=limits)
+    constraints = Constraints(engine.tokenizer)
     keys = keys or key_ring(settings)
     admission = admission or admission_of(settings)
     roster = roster or Roster(engine, models)
     sessions = Sessions(keys, settings.session_seconds)
 
     install_problem_handlers(app)
-    app.include_router(chat_routes(answerer, settings))
+    app.include_router(chat_routes(answerer, constraints, settings))
     app.include_router(completion_routes(answerer, settings))
     app.include_router(model_routes(roster))
     app.include_router(adapter_routes(roster, keys, settings.adapter_roots, base))

@@ -2,93 +2,185 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from remora.engine.base import TokenEvent, Tokenizer
+from remora.engine.base import FinishReason, TokenEvent, Tokenizer
 from remora.server import report
-from remora.server.answering import Answer, Answerer, Question
+from remora.server.answering import Answerer, Question
+from remora.server.choices import Choices, WholeChoice, ask
+from remora.server.constraints import Constraints
 from remora.server.logprobs import chat_logprobs
-from remora.server.schemas import ChatRequest
+from remora.server.schema.chat import ChatRequest
 from remora.server.settings import ServerSettings
 from remora.server.sse import Chunk, EventStream, while_connected
+from remora.server.tool_calls import CallArguments, CallBegin, CallReader, Content, Piece
+from remora.server.tool_use import ToolUse
 
 Logprobs = dict[str, Any] | None
 
 
-def chat_routes(answerer: Answerer, settings: ServerSettings) -> APIRouter:
+def chat_routes(answerer: Answerer, constraints: Constraints, settings: ServerSettings) -> APIRouter:
     router = APIRouter()
-    tokenizer = answerer.engine.tokenizer
 
     @router.post("/v1/chat/completions")
     async def create(body: ChatRequest, request: Request) -> Response:
-        answer = answerer.ask(_question(body))
+        tools = _tool_use(body)
+        form = answerer.tool_format(body.model)
+        tools.check(form)
+        question = Question(
+            model=body.model,
+            turns=[message.as_turn() for message in body.messages],
+            tools=tools.templates(form),
+            constraint=await tools.constraint(constraints),
+            max_tokens=body.token_limit,
+            top_logprobs=body.wanted_logprobs,
+            **body.sampling(),
+        )
+        choices = ask(answerer, [question], body.choice_count)
+        readers = [tools.reader(form) for _ in range(body.choice_count)]
+        writer = _Writer(body, choices, answerer.engine.tokenizer, readers)
         if body.stream:
-            chunks = _chunks(body, answer, tokenizer)
-            return EventStream(chunks, report.headers(answer), settings.keep_alive_seconds)
-        text, tokens = await while_connected(request.receive, answer.whole())
-        logprobs = _logprobs(body, tokenizer, tokens)
-        return JSONResponse(_completion(body, answer, text, logprobs), headers=report.headers(answer))
+            return EventStream(writer.chunks(), report.headers(choices), settings.keep_alive_seconds)
+        whole = await while_connected(request.receive, choices.whole())
+        headers = {**report.headers(choices), **report.times(choices)}
+        return JSONResponse(writer.completion(whole), headers=headers)
 
     return router
 
 
-def _question(body: ChatRequest) -> Question:
-    return Question(
-        model=body.model,
-        turns=[message.as_turn() for message in body.messages],
-        max_tokens=body.token_limit,
-        top_logprobs=body.wanted_logprobs,
-        **body.sampling(),
+def _tool_use(body: ChatRequest) -> ToolUse:
+    schema = body.response_format.wanted_schema if body.response_format else None
+    mode = body.tool_choice if isinstance(body.tool_choice, str) else "auto"
+    return ToolUse(
+        functions=[tool.function for tool in body.tools or ()],
+        mode=mode,
+        chosen=body.chosen_function,
+        parallel=body.parallel_tool_calls is not False,
+        schema=schema,
+        schema_param="response_format",
     )
 
 
-def _completion(body: ChatRequest, answer: Answer, text: str, logprobs: Logprobs) -> dict[str, Any]:
-    message = {"role": "assistant", "content": text, "refusal": None}
-    choice = {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": answer.finish_reason}
-    return {
-        **_head(body, answer, "chat.completion"),
-        "choices": [choice],
-        "usage": report.usage(answer),
-        "remora": report.remora(answer),
-    }
+class _Writer:
+    """Writes one answer, whole or in chunks."""
+
+    def __init__(
+        self,
+        body: ChatRequest,
+        choices: Choices,
+        tokenizer: Tokenizer,
+        readers: Sequence[CallReader | None],
+    ) -> None:
+        self._body = body
+        self._choices = choices
+        self._tokenizer = tokenizer
+        self._readers = readers
+
+    def completion(self, whole: Sequence[WholeChoice]) -> dict[str, Any]:
+        return {
+            **self._head("chat.completion"),
+            "choices": [self._whole_choice(index, choice) for index, choice in enumerate(whole)],
+            "usage": report.usage(self._choices),
+            "remora": report.remora(self._choices),
+        }
+
+    async def chunks(self) -> AsyncGenerator[Chunk]:
+        """For each choice a chunk with the role, one for each piece, one with the reason; then the usage."""
+        head = self._head("chat.completion.chunk")
+        if self._body.wants_usage:
+            head["usage"] = None
+        async with aclosing(self._choices.events()) as events:
+            for index in range(len(self._readers)):
+                yield {**head, "choices": [_delta(index, {"role": "assistant", "content": ""})]}
+            last = len(self._readers)
+            async for index, event in events:
+                reader = self._readers[index]
+                if reader is None:
+                    if event.text:
+                        logprobs = self._logprobs(event.tokens)
+                        yield {**head, "choices": [_delta(index, {"content": event.text}, None, logprobs)]}
+                else:
+                    logprobs = self._logprobs(event.tokens)
+                    for delta in _deltas(_pieces(reader, event.text, event.finish_reason)):
+                        yield {**head, "choices": [_delta(index, delta, None, logprobs)]}
+                        logprobs = None
+                if event.finish_reason is not None:
+                    last -= 1
+                    chunk = {**head, "choices": [_delta(index, {}, _reason(event.finish_reason, reader))]}
+                    yield chunk if last else {**chunk, "remora": report.remora(self._choices)}
+        if self._body.wants_usage:
+            yield {**head, "choices": [], "usage": report.usage(self._choices)}
+
+    def _whole_choice(self, index: int, choice: WholeChoice) -> dict[str, Any]:
+        reader = self._readers[index]
+        message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None}
+        if reader is not None:
+            message |= _called(_pieces(reader, choice.text, choice.finish_reason))
+        return {
+            "index": index,
+            "message": message,
+            "logprobs": self._logprobs(choice.tokens),
+            "finish_reason": _reason(choice.finish_reason, reader),
+        }
+
+    def _logprobs(self, tokens: Sequence[TokenEvent]) -> Logprobs:
+        return None if self._body.wanted_logprobs is None else chat_logprobs(self._tokenizer, tokens)
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {
+            "id": self._choices.id,
+            "object": kind,
+            "created": self._choices.created_seconds,
+            "model": self._body.model,
+            "system_fingerprint": self._choices.label,
+        }
 
 
-async def _chunks(body: ChatRequest, answer: Answer, tokenizer: Tokenizer) -> AsyncGenerator[Chunk]:
-    """A chunk with the role, one for each piece of text, one with the reason, and the usage if asked for."""
-    head = _head(body, answer, "chat.completion.chunk")
-    if body.wants_usage:
-        head["usage"] = None
-    async with aclosing(answer.events()) as events:
-        yield {**head, "choices": [_delta({"role": "assistant", "content": ""})]}
-        async for event in events:
-            if event.text:
-                logprobs = _logprobs(body, tokenizer, event.tokens)
-                yield {**head, "choices": [_delta({"content": event.text}, logprobs=logprobs)]}
-    yield {**head, "choices": [_delta({}, answer.finish_reason)], "remora": report.remora(answer)}
-    if body.wants_usage:
-        yield {**head, "choices": [], "usage": report.usage(answer)}
+def _pieces(reader: CallReader, text: str, reason: FinishReason | None) -> Iterable[Piece]:
+    yield from reader.feed(text)
+    if reason is not None:
+        yield from reader.flush()
+
+
+def _deltas(pieces: Iterable[Piece]) -> Iterable[dict[str, Any]]:
+    for piece in pieces:
+        match piece:
+            case Content(text):
+                yield {"content": text}
+            case CallBegin(index, call_id, name):
+                function = {"name": name, "arguments": ""}
+                yield {
+                    "tool_calls": [{"index": index, "id": call_id, "type": "function", "function": function}]
+                }
+            case CallArguments(index, text):
+                yield {"tool_calls": [{"index": index, "function": {"arguments": text}}]}
+
+
+def _called(pieces: Iterable[Piece]) -> dict[str, Any]:
+    """The fields of a message in which calls may be."""
+    text, calls = "", list[dict[str, Any]]()
+    for piece in pieces:
+        match piece:
+            case Content(more):
+                text += more
+            case CallBegin(_, call_id, name):
+                calls.append({"id": call_id, "type": "function", "function": {"name": name, "arguments": ""}})
+            case CallArguments(index, more):
+                calls[index]["function"]["arguments"] += more
+    return {"content": text or None, "tool_calls": calls} if calls else {"content": text}
+
+
+def _reason(reason: FinishReason | None, reader: CallReader | None) -> str | None:
+    called = reader is not None and reader.call_count > 0
+    return "tool_calls" if called and reason is FinishReason.STOP else reason
 
 
 def _delta(
-    delta: dict[str, str], finish_reason: str | None = None, logprobs: Logprobs = None
+    index: int, delta: dict[str, Any], finish_reason: str | None = None, logprobs: Logprobs = None
 ) -> dict[str, Any]:
-    return {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
-
-
-def _logprobs(body: ChatRequest, tokenizer: Tokenizer, tokens: Sequence[TokenEvent]) -> Logprobs:
-    return None if body.wanted_logprobs is None else chat_logprobs(tokenizer, tokens)
-
-
-def _head(body: ChatRequest, answer: Answer, kind: str) -> dict[str, Any]:
-    return {
-        "id": answer.id,
-        "object": kind,
-        "created": answer.created_seconds,
-        "model": body.model,
-        "system_fingerprint": answer.label,
-    }
+    return {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}

@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from remora.server.answering import Answer
+from remora.server.choices import Choices
 
 ADAPTER_HEADER = "x-remora-adapter"
+DIGEST_HEADER = "x-remora-adapter-digest"
+FIRST_TOKEN_HEADER = "x-remora-time-to-first-token-ms"  # noqa: S105
 
 
-def headers(answer: Answer) -> Mapping[str, str]:
-    return {ADAPTER_HEADER: answer.label}
+def headers(answer: Choices) -> Mapping[str, str]:
+    """Who answers. The digest is whole, as `/v1/models` has it; the base model has none."""
+    named = {ADAPTER_HEADER: answer.label}
+    return named | {DIGEST_HEADER: answer.adapter.digest} if answer.adapter else named
 
 
-def usage(answer: Answer) -> dict[str, int]:
+def times(answer: Choices) -> Mapping[str, str]:
+    """How long an answer took that is through; a stream has its times in the last chunk."""
+    return {FIRST_TOKEN_HEADER: f"{answer.first_token_seconds * 1000:.2f}"}
+
+
+def usage(answer: Choices) -> dict[str, int]:
     return {
         "prompt_tokens": answer.prompt_tokens,
         "completion_tokens": answer.completion_tokens,
@@ -22,7 +31,7 @@ def usage(answer: Answer) -> dict[str, int]:
     }
 
 
-def remora(answer: Answer) -> dict[str, Any]:
+def remora(answer: Choices) -> dict[str, Any]:
     """Our one extra field: the identity behind the name, and the speed."""
     return {
         "adapter": answer.adapter.name if answer.adapter else None,

@@ -1,0 +1,271 @@
+"""Tools and response formats over the echo engine: calls that the model makes, and those it must make."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.api.endpoint_builder import BASE
+from tests.api.events import chunks_of
+
+from remora.engine.base import ToolFormat
+from remora.server.tool_calls import CallArguments, CallBegin, CallEnd, CallReader, Content, Piece
+
+CHAT = "/v1/chat/completions"
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather of a city",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"$ref": "#/$defs/City"}, "days": {"type": "integer"}},
+            "required": ["city"],
+            "additionalProperties": False,
+            "$defs": {"City": {"type": "string", "minLength": 1}},
+        },
+    },
+}
+TIME = {"type": "function", "function": {"name": "get_time"}}
+CALL = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "a \\"}{", "days": 2}}\n</tool_call>'
+
+
+def body(text: str, **fields: Any) -> dict[str, Any]:
+    return {"model": BASE, "messages": [{"role": "user", "content": text.replace("\n", " ")}], **fields}
+
+
+def called(message: dict[str, Any]) -> list[tuple[str, Any]]:
+    calls = message["tool_calls"]
+    assert all(call["id"].startswith("call_") and call["type"] == "function" for call in calls)
+    return [(call["function"]["name"], json.loads(call["function"]["arguments"])) for call in calls]
+
+
+def gathered(chunks: list[dict[str, Any]]) -> dict[str, Any]:
+    """The message that a client puts together from its deltas."""
+    message: dict[str, Any] = {"content": "", "tool_calls": []}
+    for chunk in chunks:
+        delta = chunk["choices"][0]["delta"]
+        message["content"] += delta.get("content") or ""
+        for call in delta.get("tool_calls", ()):
+            if "id" in call:
+                assert call["index"] == len(message["tool_calls"])
+                message["tool_calls"].append(call)
+            else:
+                message["tool_calls"][call["index"]]["function"]["arguments"] += call["function"]["arguments"]
+    return message
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_calls_in_the_models_own_format_are_found(client: httpx.AsyncClient, stream: bool) -> None:
+    text = f"I look. {CALL}{CALL}"
+    answer = await client.post(CHAT, json=body(text, tools=[WEATHER, TIME], stream=stream))
+    if stream:
+        chunks = chunks_of(answer)
+        message, reason = gathered(chunks), chunks[-1]["choices"][0]["finish_reason"]
+    else:
+        message = answer.json()["choices"][0]["message"]
+        reason = answer.json()["choices"][0]["finish_reason"]
+    assert message["content"] == "I look. "
+    assert called(message) == [("get_weather", {"city": 'a "}{', "days": 2})] * 2
+    assert reason == "tool_calls"
+
+
+async def test_one_call_where_they_may_not_be_parallel(client: httpx.AsyncClient) -> None:
+    fields = body(f"{CALL}{CALL}", tools=[WEATHER], parallel_tool_calls=False)
+    message = (await client.post(CHAT, json=fields)).json()["choices"][0]["message"]
+    assert len(called(message)) == 1
+    assert message["content"] is None
+
+
+async def test_text_without_a_call_is_text(client: httpx.AsyncClient) -> None:
+    for text in ("1 < 2", "<tool_call>no</tool_call> yes", '<tool_call> {"name": 3', "<tool_cal"):
+        choice = (await client.post(CHAT, json=body(text, tools=[WEATHER]))).json()["choices"][0]
+        assert choice["message"]["content"] == text
+        assert "tool_calls" not in choice["message"]
+        assert choice["finish_reason"] == "stop"
+
+
+async def test_tools_that_may_not_be_called_are_left_alone(client: httpx.AsyncClient) -> None:
+    fields = body(CALL, tools=[WEATHER], tool_choice="none")
+    message = (await client.post(CHAT, json=fields)).json()["choices"][0]["message"]
+    assert message["content"] == CALL.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("choice", "names"),
+    [
+        ("required", {"get_weather", "get_time"}),
+        ({"type": "function", "function": {"name": "get_weather"}}, {"get_weather"}),
+        ({"type": "function", "function": {"name": "get_time"}}, {"get_time"}),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_forced_call_keeps_to_the_functions_schema(
+    client: httpx.AsyncClient, choice: object, names: set[str], stream: bool
+) -> None:
+    fields = body("anything", tools=[WEATHER, TIME], tool_choice=choice, stream=stream)
+    answer = await client.post(CHAT, json=fields)
+    message = gathered(chunks_of(answer)) if stream else answer.json()["choices"][0]["message"]
+    ((name, arguments),) = called(message)
+    assert name in names
+    assert set(arguments) == ({"city"} if name == "get_weather" else set())
+    assert not message["content"]
+
+
+async def test_arguments_are_streamed_as_they_come(client: httpx.AsyncClient) -> None:
+    chunks = chunks_of(await client.post(CHAT, json=body(CALL, tools=[WEATHER], stream=True)))
+    parts = [chunk for chunk in chunks if "tool_calls" in chunk["choices"][0]["delta"]]
+    assert len(parts) > 10
+
+
+async def test_a_conversation_with_calls_is_understood(client: httpx.AsyncClient) -> None:
+    call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    messages = [
+        {"role": "user", "content": "how warm is it?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "12 degrees"},
+    ]
+    answer = await client.post(CHAT, json={"model": BASE, "messages": messages})
+    assert answer.json()["choices"][0]["message"]["content"] == "tool: 12 degrees"
+    call["function"]["arguments"] = "[1]"  # type: ignore[index]
+    refused = await client.post(CHAT, json={"model": BASE, "messages": messages})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "messages")
+
+
+SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+
+
+def formatted(schema: object) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+
+
+@pytest.mark.parametrize(
+    ("response_format", "expected"),
+    [
+        ({"type": "text"}, "anything"),
+        ({"type": "json_object"}, "{}"),
+        (formatted(SCHEMA | {"additionalProperties": False}), '{"n": 0}'),
+        (formatted({"enum": ["yes", "no"]}), '"no"'),
+        (formatted({"type": "array", "items": {"type": "boolean"}, "minItems": 2}), "[false, false]"),
+    ],
+)
+async def test_an_answer_has_the_wanted_format(
+    client: httpx.AsyncClient, response_format: dict[str, Any], expected: str
+) -> None:
+    answer = await client.post(CHAT, json=body("anything", response_format=response_format))
+    choice = answer.json()["choices"][0]
+    assert (choice["message"]["content"], choice["finish_reason"]) == (expected, "stop")
+
+
+async def test_an_answer_that_has_the_format_is_not_changed(client: httpx.AsyncClient) -> None:
+    answer = await client.post(CHAT, json=body('{"n": 17}', response_format=formatted(SCHEMA)))
+    assert answer.json()["choices"][0]["message"]["content"] == '{"n": 17}'
+
+
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        ({"type": "strang"}, "strang"),
+        ({"$ref": "https://example.com/schema"}, "example.com"),
+        ({"not": {"type": "string"}}, "not"),
+        ({"enum": ["x" * 70_000]}, "65536"),
+    ],
+)
+async def test_a_schema_that_cannot_be_kept_to_is_refused(
+    client: httpx.AsyncClient, schema: dict[str, Any], says: str
+) -> None:
+    answer = await client.post(CHAT, json=body("x", response_format=formatted(schema)))
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (400, "response_format")
+    assert says in error["message"]
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    refused = await client.post(CHAT, json=body("x", tools=[tool], tool_choice="required"))
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "tools")
+
+
+async def test_a_deep_schema_is_refused(client: httpx.AsyncClient) -> None:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(40):
+        schema = {"type": "object", "properties": {"a": schema}}
+    answer = await client.post(CHAT, json=body("x", response_format=formatted(schema)))
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "response_format")
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"tools": [WEATHER, WEATHER]}, "tools"),
+        ({"tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice"),
+        ({"tools": [WEATHER], "response_format": {"type": "json_object"}}, "response_format"),
+        (
+            {"tools": [TIME], "tool_choice": "required", "response_format": {"type": "json_object"}},
+            "response_format",
+        ),
+    ],
+)
+async def test_what_does_not_go_together_is_refused(
+    client: httpx.AsyncClient, fields: dict[str, Any], param: str
+) -> None:
+    answer = await client.post(CHAT, json=body("x", **fields))
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+
+
+def strict(tool: dict[str, Any]) -> dict[str, Any]:
+    return {**tool, "function": {**tool["function"], "strict": True}}
+
+
+async def test_strict_functions_are_guarded_where_the_model_may_call(client: httpx.AsyncClient) -> None:
+    text = "just text"
+    free = await client.post(CHAT, json=body(text, tools=[strict(WEATHER)]))
+    assert free.json()["choices"][0]["message"]["content"] == text
+    schema = {"type": "object", "not": {}}
+    broken = {"type": "function", "function": {"name": "f", "parameters": schema, "strict": True}}
+    refused = await client.post(CHAT, json=body(text, tools=[broken]))
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "tools")
+
+
+def pieces(text: str, cuts: list[int], form: ToolFormat | None, *, forced: bool = False) -> list[Piece]:
+    reader = CallReader(form, forced=forced)
+    borders = sorted({0, len(text), *(cut % (len(text) + 1) for cut in cuts)})
+    out: list[Piece] = []
+    for start, stop in pairwise(borders):
+        out += reader.feed(text[start:stop])
+    return [*out, *reader.flush()]
+
+
+def joined(found: list[Piece]) -> tuple[str, list[tuple[str, str]], int]:
+    """The text, the calls, and how many of them are whole."""
+    text, calls, whole = "", list[tuple[str, str]](), 0
+    for piece in found:
+        match piece:
+            case Content(more):
+                text += more
+            case CallBegin(_, _, name):
+                calls.append((name, ""))
+            case CallArguments(index, more):
+                calls[index] = (calls[index][0], calls[index][1] + more)
+            case CallEnd():
+                whole += 1
+    return text, calls, whole
+
+
+ARGUMENTS = '{"city": "a \\"}{", "days": [2, {"x": "<tool_call>"}]}'
+
+
+@given(st.lists(st.integers(0, 300), max_size=12))
+def test_however_an_answer_is_cut_its_calls_are_the_same(cuts: list[int]) -> None:
+    call = f'<tool_call>\n{{"name": "f", "arguments": {ARGUMENTS}}}\n</tool_call>'
+    text = f"before {call}\n{call} after <tool"
+    assert joined(pieces(text, cuts, ToolFormat.HERMES)) == (
+        "before after <tool", [("f", ARGUMENTS)] * 2, 2
+    )  # fmt: skip
+    llama = f'{{"name": "f", "parameters": {ARGUMENTS}}}'
+    assert joined(pieces(llama, cuts, ToolFormat.LLAMA)) == ("", [("f", ARGUMENTS)], 1)
+    assert joined(pieces(f"so: {llama}", cuts, ToolFormat.LLAMA)) == (f"so: {llama}", [], 0)
+    cut_off = f'{{"name": "f", "arguments": {ARGUMENTS[:20]}'
+    assert joined(pieces(cut_off, cuts, None, forced=True)) == ("", [("f", ARGUMENTS[:20])], 0)
