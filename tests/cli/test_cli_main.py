@@ -11,7 +11,7 @@ import sys
 import pytest
 import typer
 
-from remora.cli.main import COMMANDS, help_text
+from remora.cli.main import COMMANDS, Command, help_text
 
 HEAVY = ("torch", "gradio", "azure", "typer", "rich", "pydantic", "httpx")
 
@@ -27,9 +27,10 @@ def remora(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     )
 
 
-@pytest.mark.parametrize("name", [command.name for group in COMMANDS.values() for command in group])
-def test_every_command_of_the_table_exists_and_has_an_example(name: str) -> None:
-    app = importlib.import_module(f"remora.cli.{name}").app
+@pytest.mark.parametrize("entry", [entry for group in COMMANDS.values() for entry in group])
+def test_every_command_of_the_table_exists_and_has_an_example(entry: Command) -> None:
+    name = entry.name
+    app = importlib.import_module(entry.module).app
     assert isinstance(app, typer.Typer)
     several = len(app.registered_commands) > 1
     for command in app.registered_commands:

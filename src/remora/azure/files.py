@@ -53,6 +53,17 @@ class Share:
                 return None
         return data
 
+    def download(self, path: PurePosixPath, target: Path) -> None:
+        """Copy a file into a folder of this machine: complete, or not at all."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+        try:
+            with explained(f"reading {path} from {self!r}"), partial.open("wb") as file:
+                self._client.get_file_client(str(path)).download_file(max_concurrency=4).readinto(file)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+
     def replace(self, path: PurePosixPath, data: bytes) -> None:
         """Write a small file so that a reader sees the old or the new content, never a part of it."""
         with explained(f"writing {path} to {self!r}"):

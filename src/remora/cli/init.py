@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,22 +11,16 @@ import typer
 from rich.text import Text
 
 from remora.adapters.adapter import Adapter, short
-from remora.adapters.inspect import inspect_adapter, read_base
 from remora.cli.context import FolderArgument
+from remora.cli.found_models import FoundModels, find_models
 from remora.cli.output import Mode, Output, OutputOption
-from remora.errors import AdapterRejected, InvalidFile, ProjectIncomplete
-from remora.project.alias import alias_from, is_alias
-from remora.project.model_name import last_name, same_name
+from remora.errors import InvalidFile
+from remora.project.alias import alias_from
 from remora.project.scaffold import BICEP_FILE, COMPILED_FILE, Scaffold, write_scaffold
-from remora.project.settings import SETTINGS_FILE, Settings, load_settings
-from remora.project.stock_scripts import read_stock_scripts
+from remora.project.settings import SETTINGS_FILE
 from remora.project.workspace import (
-    AdapterFolder,
     BaseModel,
     Rejected,
-    Workspace,
-    find_workspace,
-    read_base_model,
 )
 
 app = typer.Typer(add_completion=False)
@@ -76,33 +68,19 @@ def init_project(folder: Path, *, force: bool) -> InitResult:
     A `remora.toml` that is there says which folders are meant, unless it is to be overwritten. Raises
     ProjectIncomplete, before anything is written, where there is no base model or no adapter.
     """
-    workspace = find_workspace(folder)
-    root = workspace.root
-    settings = load_settings(root, os.environ)
-    chosen = bool(settings.adapters) and not force
-    found = _listed(settings) if chosen else workspace.adapters
-    base = _choose_base(workspace, settings)
-    name = settings.model.name or _served_name(base.name or _common_base_name(found) or "base-model")
-    adapters, refused = _inspect(root, base, (name, *settings.model.also_known_as), found)
-    rejected = (*workspace.rejected, *refused)
-    if not adapters:
-        raise ProjectIncomplete(
-            f"no usable adapter below {root}{_because(root, rejected)}",
-            hint="put the folder that PEFT saved (adapter_config.json, adapter_model.safetensors) below it",
-        )
-    prompt = None if chosen else read_stock_scripts(root).prompt_template
+    found = find_models(folder, ignore_settings=force)
+    root, base = found.root, found.base
+    name = found.settings.model.name or alias_from(found.base_name)
     scaffold = write_scaffold(
         root,
-        base=base.path.relative_to(root).as_posix()
-        if base.path.is_relative_to(root)
-        else base.path.as_posix(),
-        name=alias_from(name) if not settings.model.name else name,
-        adapters={adapter.name: adapter.path.relative_to(root).as_posix() for adapter in adapters},
-        prompt_template=prompt.value if prompt else None,
+        base=found.relative(base.path),
+        name=name,
+        adapters={adapter.name: found.relative(adapter.path) for adapter in found.adapters},
+        prompt_template=found.prompt_template.value if found.prompt_template else None,
         force=force,
     )
-    warnings = (*(_unlisted(workspace, settings) if chosen else ()), *_check_template(root, scaffold))
-    return InitResult(root, base, name, adapters, rejected, scaffold, warnings)
+    warnings = (*(_unlisted(found) if found.chosen else ()), *_check_template(root, scaffold))
+    return InitResult(root, base, found.base_name, found.adapters, found.rejected, scaffold, warnings)
 
 
 def document_of(result: InitResult) -> dict[str, Any]:
@@ -136,78 +114,18 @@ def document_of(result: InitResult) -> dict[str, Any]:
     }
 
 
-def _listed(settings: Settings) -> tuple[AdapterFolder, ...]:
-    return tuple(AdapterFolder(alias, path, None) for alias, path in settings.adapters.items())
-
-
-def _served_name(name: str) -> str:
-    return name if is_alias(name) else alias_from(name)
-
-
-def _choose_base(workspace: Workspace, settings: Settings) -> BaseModel:
-    """The base that is set, else the only one, else the one that the adapters name."""
-    if settings.model.base is not None:
-        return read_base_model(settings.model.base, within=workspace.root)
-    bases = workspace.bases
-    if not bases:
-        raise ProjectIncomplete(
-            f"no base model below {workspace.root}{_because(workspace.root, workspace.rejected)}",
-            hint="put its folder (config.json, *.safetensors, tokenizer files) below it",
-        )
-    if len(bases) == 1:
-        return bases[0]
-    wanted = _common_base_name(workspace.adapters)
-    named = [base for base in bases if wanted and base.name and same_name(base.name, wanted)]
-    if len(named) == 1:
-        return named[0]
-    paths = ", ".join(base.path.relative_to(workspace.root).as_posix() for base in bases)
-    raise ProjectIncomplete(
-        f"{len(bases)} base models below {workspace.root}: {paths}",
-        hint=f'choose one: write base = "…" under [model] in {SETTINGS_FILE}, or set REMORA_MODEL_BASE',
-    )
-
-
-def _common_base_name(found: tuple[AdapterFolder, ...]) -> str | None:
-    """What most adapters say they were trained on."""
-    names = Counter(name for folder in found if (name := last_name(folder.base_model_name or "")))
-    return names.most_common(1)[0][0] if names else None
-
-
-def _inspect(
-    root: Path, base: BaseModel, names: tuple[str, ...], found: tuple[AdapterFolder, ...]
-) -> tuple[tuple[Adapter, ...], list[Rejected]]:
-    shape = read_base(base.path, names=names)
-    adapters: list[Adapter] = []
-    rejected: list[Rejected] = []
-    for folder in found:
-        alias = f"{folder.name[:55]}-adapter" if folder.name == names[0] else folder.name
-        try:
-            adapters.append(inspect_adapter(alias, folder.path, shape))
-        except AdapterRejected as error:
-            reason = error.message.replace(f"{folder.path} ", "").replace(f"{root}{os.sep}", "")
-            rejected.append(Rejected(folder.path, f"{reason} ({error.hint})" if error.hint else reason))
-    return tuple(adapters), rejected
-
-
-def _unlisted(workspace: Workspace, settings: Settings) -> list[str]:
+def _unlisted(models: FoundModels) -> list[str]:
     """Adapters that lie there and are not served, because the user's `remora.toml` lists others."""
-    listed = {path.resolve() for path in settings.adapters.values()}
-    found = {
-        folder.name: folder.path.relative_to(workspace.root).as_posix()
-        for folder in workspace.adapters
+    listed = {path.resolve() for path in models.settings.adapters.values()}
+    others = {
+        folder.name: models.relative(folder.path)
+        for folder in models.lying_there
         if folder.path not in listed
     }
     return [
         f'{path} is not served; to serve it, write {name} = "{path}" under [adapters] in {SETTINGS_FILE}'
-        for name, path in found.items()
+        for name, path in others.items()
     ]
-
-
-def _because(root: Path, rejected: tuple[Rejected, ...]) -> str:
-    if not rejected:
-        return ""
-    reasons = (f"{item.path.relative_to(root).as_posix()}: {item.reason}" for item in rejected)
-    return "; rejected: " + "; ".join(reasons)
 
 
 def _check_template(root: Path, scaffold: Scaffold) -> tuple[str, ...]:

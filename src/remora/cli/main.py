@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 import os
 import sys
 from dataclasses import dataclass
@@ -17,19 +18,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command of the table: its module exposes `app`, a Typer application."""
+    """A command of the table: its module exposes `app`, a Typer application.
+
+    The module is called as the command, with an underscore behind a word that Python keeps for itself.
+    """
 
     name: str
     summary: str
 
     @property
     def module(self) -> str:
-        return f"remora.cli.{self.name}"
+        return f"remora.cli.{self.name}{'_' if keyword.iskeyword(self.name) else ''}"
 
 
 COMMANDS: dict[str, tuple[Command, ...]] = {
     "Start here": (
         Command("up", "Do it all: find, provision, deploy, check; safe to run again"),
+        Command("import", "Understand an AI Toolkit project; switch it to Remora's program"),
         Command("init", "Find base model and adapters; write remora.toml and infra/"),
     ),
     "Step by step": (

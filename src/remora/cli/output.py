@@ -189,6 +189,11 @@ class Output:
         if answer != "yes":
             raise typer.Abort
 
+    @property
+    def asks(self) -> bool:
+        """Whether somebody is there to answer."""
+        return self._asks or self._streams_questions
+
     def agrees(self, question: str, *, default: bool) -> bool:
         """A yes or no on a terminal; elsewhere, and after one more Ctrl+C, the default."""
         try:

@@ -15,10 +15,12 @@ _DEFAULT = "the template's default"
 _COLUMNS = ("name", "value", "action")
 
 
-def resolution_rows(resolved: Sequence[Resolved], named: Sequence[NamedResource], location: str) -> list[Row]:
+def resolution_rows(
+    resolved: Sequence[Resolved], named: Sequence[NamedResource], location: str | None
+) -> list[Row]:
     """One row a value: `action` is use or create for what names a resource, else null.
 
-    Where the group is not there yet, `named` is empty: every resource is new, and a default name not known.
+    Where no cloud was asked, or the group is not there yet, `named` is empty and a default name not known.
     """
     by_parameter = {item.parameter: item for item in named}
     rows = [_row(item, by_parameter.pop(item.name, None), location) for item in resolved]
@@ -37,7 +39,7 @@ def resolution_text(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def _row(item: Resolved, named: NamedResource | None, location: str) -> Row:
+def _row(item: Resolved, named: NamedResource | None, location: str | None) -> Row:
     value = item.value if item.value is not None else named.name if named else None
     if item.name == "location" and value is None:
         value = location

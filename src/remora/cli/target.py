@@ -75,7 +75,7 @@ class Target:
 def find_target(folder: Path, wishes: Wishes, out: Output) -> Target:
     """What is to be deployed and where. Asks what nobody has said; changes nothing."""
     settings = read_settings(folder)
-    template = _read_template(folder, out)
+    template = read_template(folder, out)
     parameters = load_parameters(folder)
     if shadowed := shadowed_parameters(folder):
         out.warn(f"{shadowed} is not read, since there is {parameters.path}")
@@ -86,6 +86,7 @@ def find_target(folder: Path, wishes: Wishes, out: Output) -> Target:
     subscription = _subscription(clients, wishes, files, out)
     clients = clients.for_subscription(str(subscription.value))
     group = _group(clients, wishes, files, out)
+    cloud = Resolved("cloud", settings.cloud, settings.origins["cloud"])
     declared = template.get("parameters", {})
     resolved = resolve_parameters(
         folder, parameters, files.finetuning, resource_group=str(group.value), declared=declared
@@ -102,20 +103,12 @@ def find_target(folder: Path, wishes: Wishes, out: Output) -> Target:
         wanted,
         location,
         existing is not None,
-        (subscription, group, *resolved),
+        (cloud, subscription, group, *resolved),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Files:
-    """What the two steps have written down."""
-
-    folder: Path
-    config: InferenceConfig
-    finetuning: FinetuningConfig
-
-
-def _read_template(folder: Path, out: Output) -> dict[str, Any]:
+def read_template(folder: Path, out: Output) -> dict[str, Any]:
+    """The project's template, compiled. Raises ProjectIncomplete or InvalidFile."""
     path = folder / TEMPLATE_FILE
     try:
         built = build(path, root=folder)
@@ -126,6 +119,15 @@ def _read_template(folder: Path, out: Output) -> dict[str, Any]:
     for line in built.diagnostics:
         out.note(line)
     return built.template
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What the two steps have written down."""
+
+    folder: Path
+    config: InferenceConfig
+    finetuning: FinetuningConfig
 
 
 def _subscription(clients: Clients, wishes: Wishes, files: _Files, out: Output) -> Resolved:

@@ -17,7 +17,10 @@ from remora.project.json_file import read_object
 from remora.project.model_name import last_name
 
 MAX_DEPTH = 12
-SKIPPED = frozenset({"venv", "env", "node_modules", "__pycache__", "site-packages", "checkpoints", "infra"})
+SKIPPED = frozenset(
+    {"venv", "env", "node_modules", "__pycache__", "site-packages", "checkpoints", "infra"}
+    | {"cache"}  # Olive keeps unfinished models there, and downloads a second time
+)
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 MODEL_CONFIG = "config.json"

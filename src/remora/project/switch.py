@@ -1,0 +1,114 @@
+"""The switch of an AI Toolkit project to Remora's program: which files change, and into what.
+
+Pure until `apply_switch`: a project that is switched already has nothing to change.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from remora.project.commands import Program, program_of, remora_commands
+from remora.project.json_file import replace_text
+from remora.project.parameters import Parameters, changed_parameters
+from remora.project.scaffold import BICEP_FILE, COMPILED_FILE, settings_text, template_text
+from remora.project.settings import SETTINGS_FILE
+
+KEPT_BICEP = BICEP_FILE.with_name("inference.ai-toolkit.bicep")
+IMPROVEMENTS = (
+    "every adapter and the base model answer at one endpoint, asked for by name, mixed in one batch",
+    "the whole OpenAI chat API: streamed or not, usage, stop, seed, clear errors; AI Toolkit's streams only",
+    "an API key; AI Toolkit's endpoint answers everybody",
+    "an update starts beside what serves, is checked with real answers, and only then gets the traffic",
+    "every answer carries the digest of the adapter that gave it",
+    "a deploy uploads what changed, and a start installs packages from the share instead of the internet",
+)
+DIFFERENCES = (
+    "the base model is served in its own precision, not in 4 bit: nearer to the original, with more memory",
+    "max_tokens and sampling have OpenAI's defaults where a request leaves them out",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """A file relative to the project, its text now (None: there is none) and then."""
+
+    path: Path
+    before: str | None
+    after: str
+
+    def diff(self) -> str:
+        """As a unified diff."""
+        lines = difflib.unified_diff(
+            (self.before or "").splitlines(keepends=True),
+            self.after.splitlines(keepends=True),
+            fromfile=f"a/{self.path.as_posix()}" if self.before is not None else "/dev/null",
+            tofile=f"b/{self.path.as_posix()}",
+        )
+        return "".join(
+            line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the switched project serves: folders are relative to it."""
+
+    base: str
+    base_name: str
+    adapters: Mapping[str, str]
+    prompt_template: str | None
+
+
+def planned_switch(
+    root: Path, parameters: Parameters, declared: Sequence[str], profile: str | None, served: Served
+) -> tuple[FileChange, ...]:
+    """The files that would change. `declared` are the parameters of the project's template.
+
+    A template without a parameter `apiKey` would leave the endpoint open, so ours takes its place and the
+    old one is kept beside it; `profile` is the workload profile that it ran on.
+    """
+    changes = []
+    values: dict[str, object] = {}
+    if program_of(_commands(parameters)) is not Program.REMORA:
+        values["defaultCommands"] = list(remora_commands())
+    if "apiKey" not in declared:
+        changes += _template_changes(root)
+        if profile is not None and "workloadProfile" not in parameters.values:
+            values["workloadProfile"] = profile
+    if values:
+        changes.append(
+            _change(root, parameters.path.relative_to(root), changed_parameters(parameters.path, values))
+        )
+    if not (root / SETTINGS_FILE).exists():
+        text = settings_text(served.base, served.base_name, served.adapters, served.prompt_template)
+        changes.append(_change(root, Path(SETTINGS_FILE), text))
+    return tuple(changes)
+
+
+def apply_switch(root: Path, changes: Sequence[FileChange]) -> None:
+    """Write the files, each atomically; the parameters and settings last, since they make the switch."""
+    for change in changes:
+        replace_text(root / change.path, change.after)
+
+
+def _commands(parameters: Parameters) -> list[str]:
+    commands = parameters.values.get("defaultCommands")
+    return [str(command) for command in commands] if isinstance(commands, list) else []
+
+
+def _template_changes(root: Path) -> list[FileChange]:
+    changes = [_change(root, BICEP_FILE, template_text(BICEP_FILE.name))]
+    old = changes[0].before
+    if old is not None and not (root / KEPT_BICEP).exists():
+        changes.insert(0, FileChange(KEPT_BICEP, None, old))
+    if (root / COMPILED_FILE).exists():
+        changes.append(_change(root, COMPILED_FILE, template_text(COMPILED_FILE.name)))
+    return changes
+
+
+def _change(root: Path, path: Path, after: str) -> FileChange:
+    full = root / path
+    return FileChange(path, full.read_bytes().decode("utf-8") if full.exists() else None, after)
