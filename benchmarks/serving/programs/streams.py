@@ -1,7 +1,7 @@
 """The HTTP half of the small peers: a thread for each connection, one event for each token.
 
-`/v1/completions` with token ids in, words out, as much of OpenAI's form as the harness needs. Only the standard
-library, since the peers live in environments of their own.
+`/v1/completions` with token ids in, words out, as much of OpenAI's form as the harness needs. Only the
+standard library, since the peers live in environments of their own.
 """
 
 from __future__ import annotations
