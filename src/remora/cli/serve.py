@@ -30,7 +30,7 @@ KeyFileOption = Annotated[
     ),
 ]
 DtypeOption = Annotated[str | None, typer.Option(help="auto, float32 or bfloat16; default: remora.toml's.")]
-EngineOption = Annotated[str, typer.Option(hidden=True)]
+EngineOption = Annotated[str | None, typer.Option(help="torch or vllm; default: remora.toml's.")]
 
 
 @app.command(epilog="Example: remora serve examples/tone")
@@ -42,7 +42,7 @@ def serve(
     no_auth: NoAuthOption = False,
     api_key_file: KeyFileOption = None,
     dtype: DtypeOption = None,
-    engine: EngineOption = "torch",
+    engine: EngineOption = None,
 ) -> None:
     """Serve a folder's base model and adapters: an OpenAI-compatible API at /v1, a chat page at /."""
     from remora.adapters.model_set import models_of_project
@@ -57,17 +57,14 @@ def serve(
     server_settings = _server_settings(host, no_auth, api_key_file, out)
     server_settings = replace(server_settings, adapter_roots=(settings.root,))
     listener = bind(host, port)
-    engine_settings = EngineSettings(
-        dtype=settings.serve.dtype,
-        max_running_requests=settings.serve.max_running_requests,
-        max_queued_requests=settings.serve.max_queued_requests,
-    )
+    serve_settings = asdict(settings.serve)
+    engine_settings = EngineSettings.of(serve_settings | ({"engine": engine} if engine else {}))
     with listener:
         serve_models(
             listener,
             models_of_project(settings),
-            lambda models: load_engine(engine, models.base_path, engine_settings),
-            server_settings.with_serve(asdict(settings.serve)),
+            lambda models: load_engine(models.base_path, engine_settings),
+            server_settings.with_serve(serve_settings),
             out.note,
         )
 

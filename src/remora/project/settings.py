@@ -38,6 +38,7 @@ class ServeSettings:
     0 means no limit of its own; hosts and origins are listed with commas between them.
     """
 
+    engine: str
     dtype: str
     max_running_requests: int
     max_queued_requests: int
@@ -98,6 +99,7 @@ OPTIONS = (
     _Option("model.base", str),
     _Option("model.name", str),
     _Option("model.also_known_as", list, ()),
+    _Option("serve.engine", str, "torch", choices=("torch", "vllm")),
     _Option("serve.dtype", str, "auto", choices=("auto", "float32", "bfloat16")),
     _Option("serve.max_running_requests", int, 16, low=1),
     _Option("serve.max_queued_requests", int, 64, low=0),
@@ -266,6 +268,7 @@ def _prompt_templates(
 
 def _serve(values: Mapping[str, object]) -> ServeSettings:
     return ServeSettings(
+        engine=str(values["serve.engine"]),
         dtype=str(values["serve.dtype"]),
         max_running_requests=_integer(values, "serve.max_running_requests"),
         max_queued_requests=_integer(values, "serve.max_queued_requests"),

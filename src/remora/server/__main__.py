@@ -46,11 +46,10 @@ def _serve_share(mount: Path, release_id: str, host: str, port: int) -> None:
     settings = _server_settings(os.environ)
     listener = bind(host, port)
     share = open_share(mount, release_id, os.environ.get(ALIAS_SET_VARIABLE, ""))
-    engine_settings = _engine_settings(share.serve)
     settings = replace(settings, adapter_roots=(mount / ADAPTERS,))
 
     def load(of: ModelSet) -> Engine:
-        return load_engine("torch", of.base_path, engine_settings)
+        return load_engine(of.base_path, EngineSettings.of(share.serve))
 
     models = ModelSet(share.base_name, share.base, (), share.prompt_templates)
     serve(listener, models, load, settings.with_serve(share.serve), _report, share=share)
@@ -67,16 +66,6 @@ def _server_settings(environment: Mapping[str, str]) -> ServerSettings:
     if not settings.asks_for_key:
         raise InvalidInput("the endpoint has no API key", hint=f"set {VARIABLE}", param=VARIABLE)
     return settings
-
-
-def _engine_settings(values: Mapping[str, str | int]) -> EngineSettings:
-    """A release may be older or newer than this code: what it does not say has its default."""
-    default = EngineSettings()
-    return EngineSettings(
-        dtype=str(values.get("dtype", default.dtype)),
-        max_running_requests=int(values.get("max_running_requests", default.max_running_requests)),
-        max_queued_requests=int(values.get("max_queued_requests", default.max_queued_requests)),
-    )
 
 
 def _parser() -> argparse.ArgumentParser:

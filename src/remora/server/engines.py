@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from remora.engine.base import Engine
 from remora.errors import InvalidInput
@@ -12,18 +13,31 @@ from remora.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """How the engine runs the model; the names are those of [serve] in remora.toml."""
+    """Which engine runs the model, and how; the names are those of [serve] in remora.toml."""
 
+    engine: str = "torch"
     dtype: str = "auto"
     max_running_requests: int = 16
     max_queued_requests: int = 64
 
+    @classmethod
+    def of(cls, values: Mapping[str, str | int]) -> Self:
+        """Of a release, which may be older or newer than this code: what it does not say has its default."""
+        default = cls()
+        return cls(
+            engine=str(values.get("engine", default.engine)),
+            dtype=str(values.get("dtype", default.dtype)),
+            max_running_requests=int(values.get("max_running_requests", default.max_running_requests)),
+            max_queued_requests=int(values.get("max_queued_requests", default.max_queued_requests)),
+        )
 
-def load_engine(name: str, base_path: Path, settings: EngineSettings) -> Engine:
-    """The engine of this name with the base model loaded, its adapters not yet."""
+
+def load_engine(base_path: Path, settings: EngineSettings) -> Engine:
+    """The engine with the base model loaded, its adapters not yet. Raises InvalidInput for an unknown one."""
+    name = settings.engine
     if name not in _LOADERS:
         hint = f"there are: {', '.join(_LOADERS)}"
-        raise InvalidInput(f"there is no engine {name!r}", hint=hint, param="--engine")
+        raise InvalidInput(f"there is no engine {name!r}", hint=hint, param="serve.engine")
     return _LOADERS[name](base_path, settings)
 
 
@@ -44,4 +58,16 @@ def _echo(_base_path: Path, _settings: EngineSettings) -> Engine:
     return EchoEngine()
 
 
-_LOADERS: Mapping[str, Callable[[Path, EngineSettings], Engine]] = {"torch": _torch, "echo": _echo}
+def _vllm(base_path: Path, settings: EngineSettings) -> Engine:
+    from remora.engine.vllm.child import ChildSettings
+    from remora.engine.vllm.engine import VllmEngine
+
+    child = ChildSettings(dtype=settings.dtype, max_running_requests=settings.max_running_requests)
+    return VllmEngine.load(base_path, child, max_queued_requests=settings.max_queued_requests)
+
+
+_LOADERS: Mapping[str, Callable[[Path, EngineSettings], Engine]] = {
+    "torch": _torch,
+    "vllm": _vllm,
+    "echo": _echo,
+}

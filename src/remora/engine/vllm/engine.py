@@ -244,7 +244,7 @@ class VllmStream:
 
 
 def _refuse_what_vllm_ignores(adapter: Adapter) -> None:
-    """vLLM reads one rank and one alpha for all modules, and applies them to those that have their own too."""
+    """vLLM reads one rank and one alpha for all modules, and uses them for those that have their own too."""
     for key in ("rank_pattern", "alpha_pattern"):
         if getattr(adapter.settings, key):
             raise AdapterRejected(
