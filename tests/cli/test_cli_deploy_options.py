@@ -88,7 +88,7 @@ def test_a_part_needs_the_rest_to_be_deployed(project: Project, option: str) -> 
     assert option.replace("=", " ") in message
     assert "remora deploy" in message
     shares = project.user.home / "cloud" / "shares"
-    assert [path for path in shares.rglob("*") if path.is_file()] == []
+    assert [path.name for path in shares.rglob("*") if path.is_file()] == ["lock"]
 
 
 def test_only_the_code_changes(project: Project) -> None:

@@ -24,7 +24,7 @@ from remora.azure.profile import Clients, load_profile
 from remora.cli.init import init_project
 from remora.project.config import load_inference_config
 from remora.project.settings import update_settings
-from remora.rollout.release import RELEASE_VARIABLE
+from remora.rollout.candidate import RELEASE_VARIABLE
 
 WAIT_SECONDS = 60
 
@@ -36,22 +36,28 @@ class Project:
     root: Path
     user: User
 
-    def state(self) -> AppState:
+    @property
+    def _app(self) -> ContainerApp:
         config = load_inference_config(self.root)
         clients = Clients(load_profile("local", self.user.home), config.subscription_id or "")
-        return ContainerApp(clients, config.resource_group or "", config.app or "").read()
+        return ContainerApp(clients, config.resource_group or "", config.app or "")
+
+    def state(self) -> AppState:
+        return self._app.read()
 
     def release(self) -> str | None:
         return self.state().environment.get(RELEASE_VARIABLE)
 
-    def aliases(self) -> dict[str, Any]:
+    def running(self) -> list[str]:
+        return [revision.name for revision in self._app.revisions() if revision.active]
+
+    @property
+    def aliases_file(self) -> Path:
         config = load_inference_config(self.root)
-        share = (
-            self.user.home / "cloud" / "shares" / (config.storage_account or "") / (config.file_share or "")
+        shares = self.user.home / "cloud" / "shares"
+        return (
+            shares / (config.storage_account or "") / (config.file_share or "") / ".remora" / "aliases.json"
         )
-        document: dict[str, Any] = json.loads((share / ".remora" / "aliases.json").read_text())
-        del document["$generation"]  # a cancelled rollout counts on
-        return document
 
     def plan(self) -> dict[str, Any]:
         ran = self.user.run("plan", str(self.root), "--yes")
@@ -99,17 +105,19 @@ def test_what_is_provisioned_is_no_longer_planned(project: Project) -> None:
     assert (plan["new_revision"], plan["running_release"], plan["unchanged_files"]) == (True, None, 0)
 
 
-def test_an_interrupted_rollout_goes_on_and_says_so(project: Project) -> None:
+def test_an_interrupted_rollout_is_taken_back_and_says_so(project: Project) -> None:
+    before = project.state()
     deploying = project.user.start("deploy", str(project.root))
     until(lambda: project.release() is not None)
     deploying.send_signal(signal.SIGINT)
     ran = finish(deploying)
     assert ran.code == ran.document["exit_code"] == 130
-    assert "goes on in the cloud" in ran.message
+    assert "what served before serves on" in ran.message
     assert f"remora deploy {project.root}" in ran.message
+    assert project.running() == [before.latest_revision]
     plan = project.plan()
-    assert (plan["new_revision"], plan["uploads"]["files"]) == (False, 0)
-    assert plan["running_release"] == plan["release"] == project.release()
+    assert (plan["new_revision"], plan["uploads"]["files"]) == (True, 0)
+    assert not project.aliases_file.exists()
 
 
 def test_a_changed_project_is_a_new_revision_and_one_small_upload(project: Project) -> None:
@@ -117,7 +125,7 @@ def test_a_changed_project_is_a_new_revision_and_one_small_upload(project: Proje
     update_settings(project.root, {"serve.max_queued_requests": 7, "adapters.joke": "adapters/joke"})
     plan = project.plan()
     assert plan["new_revision"] is True
-    assert plan["release"] != plan["running_release"]
+    assert plan["running_release"] is None
     assert plan["uploads"]["files"] == 6  # the release and the new adapter
     human = User(project.user.home, {"REMORA_OUTPUT": "human"}).start("plan", str(project.root), "--yes")
     text, _ = human.communicate(timeout=WAIT_SECONDS)
@@ -125,22 +133,15 @@ def test_a_changed_project_is_a_new_revision_and_one_small_upload(project: Proje
     assert "6 files" in text
 
 
-def test_at_a_terminal_a_rollout_can_be_cancelled(project: Project) -> None:
-    before, aliases = project.state(), project.aliases()
-    assert list(aliases) == ["tone"]
-    terminal = project.user.at_terminal("deploy", str(project.root))
-    until(lambda: project.release() != before.environment[RELEASE_VARIABLE])
-    assert list(project.aliases()) == ["joke", "tone"]
-    terminal.interrupt()
-    until(lambda: "running in the cloud?" in terminal.shown)
-    terminal.answer("n")
-    ran = terminal.finish()
-    assert ran.code == 130
-    assert "cancelled" in ran.message
-    after = project.state()
-    assert after.environment == before.environment
-    assert project.aliases() == aliases
-    assert after.latest_revision != before.latest_revision
+def test_a_candidate_that_never_gets_ready_is_taken_away(project: Project) -> None:
+    running = project.running()
+    ran = project.user.run("deploy", str(project.root), "--timeout", "1")
+    assert ran.code == 7
+    assert "was not ready in 1 s" in ran.message
+    assert project.running() == running
+    assert not project.aliases_file.exists()
+    history = project.user.run("history", str(project.root)).document["events"]
+    assert [event["result"] for event in history] == ["not_ready", "interrupted"]
 
 
 def test_the_logs_say_what_the_platform_did(project: Project) -> None:

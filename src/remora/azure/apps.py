@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from azure.core.exceptions import ResourceNotFoundError
 
 from remora.azure.failures import explained
 from remora.azure.profile import Clients
+from remora.azure.traffic import MULTIPLE, Traffic, traffic_of
 from remora.errors import DeploymentNotFound, NotReady
 
 API_KEY_SECRET = "remora-api-key"  # noqa: S105 - the secret's name
@@ -35,7 +36,10 @@ class Replica:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A revision and how it is doing. `state` is Azure's runningState, `health` its healthState."""
+    """A revision and how it is doing. `state` is Azure's runningState, `health` its healthState.
+
+    `fqdn` is its own address, whatever traffic it gets.
+    """
 
     name: str
     active: bool
@@ -44,6 +48,10 @@ class Revision:
     details: str
     replicas: int
     created: str
+    fqdn: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    min_replicas: int = 0
+    max_replicas: int = 10
 
     @property
     def failed(self) -> bool:
@@ -53,8 +61,10 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class AppState:
-    """What the app's document says. `environment` holds plain values only, never secrets.
+    """What the app's document says.
 
+    `environment` (plain values only, never secrets), scale, image and template are those of the latest
+    revision, which need not be the serving one.
     `provisioning` is ARM's state of its last change, with ARM's errors where it has any.
     """
 
@@ -68,6 +78,13 @@ class AppState:
     image: str
     event_stream: str
     template: Json
+    traffic: Traffic
+    workload_profile: str
+
+    @property
+    def serving_revision(self) -> str:
+        """The revision with most of the traffic; "" while none has ever been ready."""
+        return self.traffic.serving(self.latest_ready_revision)
 
 
 class ContainerApp:
@@ -96,19 +113,20 @@ class ContainerApp:
         template = properties["template"]
         container = template["containers"][0]
         scale = template.get("scale") or {}
+        configuration = properties.get("configuration") or {}
         return AppState(
-            fqdn=((properties.get("configuration") or {}).get("ingress") or {}).get("fqdn") or "",
+            fqdn=(configuration.get("ingress") or {}).get("fqdn") or "",
             latest_revision=properties.get("latestRevisionName") or "",
             latest_ready_revision=properties.get("latestReadyRevisionName") or "",
             provisioning=_told(properties, "provisioningState", "deploymentErrors"),
-            environment={
-                v["name"]: v["value"] for v in container.get("env") or () if v.get("value") is not None
-            },
+            environment=_plain_variables(container),
             min_replicas=scale.get("minReplicas") or 0,
             max_replicas=scale.get("maxReplicas") or 10,
             image=container.get("image") or "",
             event_stream=properties.get("eventStreamEndpoint") or "",
             template=template,
+            traffic=traffic_of(configuration),
+            workload_profile=properties.get("workloadProfileName") or "",
         )
 
     def secrets(self) -> dict[str, str]:
@@ -144,6 +162,24 @@ class ContainerApp:
             self._apps.begin_update(self.group, self.name, body).result()
         return self.read().latest_revision
 
+    def direct(self, traffic: Traffic) -> None:
+        """Let traffic go by these weights, in Multiple mode; makes no revision."""
+        shares = [share.to_json() for share in traffic.shares]
+        configuration = {"activeRevisionsMode": MULTIPLE, "ingress": {"traffic": shares}}
+        with explained(f"directing the traffic of {self.name!r}"):
+            body = {"properties": {"configuration": configuration}}
+            self._apps.begin_update(self.group, self.name, body).result()
+
+    def activate(self, revision: str) -> None:
+        """Let a revision run; a running one stays as it is."""
+        with explained(f"activating revision {revision!r}"):
+            self._revisions.activate_revision(self.group, self.name, revision)
+
+    def deactivate(self, revision: str) -> None:
+        """Stop all replicas of a revision. It can be activated again."""
+        with explained(f"deactivating revision {revision!r}"):
+            self._revisions.deactivate_revision(self.group, self.name, revision)
+
     def revisions(self) -> list[Revision]:
         """All revisions, newest last."""
         with explained(f"listing the revisions of {self.name!r}"):
@@ -174,7 +210,7 @@ class ContainerApp:
         deadline = time.monotonic() + timeout_seconds
         while True:
             now = self.revision(revision)
-            if now.health == "Healthy" and self.read().latest_ready_revision == revision:
+            if now.health == "Healthy" and self._is_noticed(revision):
                 return
             if now.failed:
                 raise NotReady(_why(now, "failed"), hint="see: remora logs")
@@ -184,6 +220,11 @@ class ContainerApp:
                 )
             progress(f"revision {revision}: {now.state or 'starting'}")
             time.sleep(min(self._clients.profile.poll_seconds, 2.0))
+
+    def _is_noticed(self, revision: str) -> bool:
+        """Whether the app's document knows, too, that its latest revision is ready: it lags behind."""
+        state = self.read()
+        return state.latest_revision != revision or state.latest_ready_revision == revision
 
     def delete(self) -> None:
         """Delete the app; a missing one is a no-op."""
@@ -201,6 +242,8 @@ class ContainerApp:
 
 def _revision(document: Json) -> Revision:
     properties = document["properties"]
+    template = properties.get("template") or {}
+    scale = template.get("scale") or {}
     return Revision(
         name=document["name"],
         active=bool(properties.get("active")),
@@ -209,7 +252,16 @@ def _revision(document: Json) -> Revision:
         details=_told(properties, "runningStateDetails", "provisioningError"),
         replicas=properties.get("replicas") or 0,
         created=str(properties.get("createdTime") or ""),
+        fqdn=properties.get("fqdn") or "",
+        environment=_plain_variables((template.get("containers") or [{}])[0]),
+        min_replicas=scale.get("minReplicas") or 0,
+        max_replicas=scale.get("maxReplicas") or 10,
     )
+
+
+def _plain_variables(container: Json) -> dict[str, str]:
+    found = container.get("env") or ()
+    return {variable["name"]: variable["value"] for variable in found if variable.get("value") is not None}
 
 
 def _told(properties: Json, *keys: str) -> str:

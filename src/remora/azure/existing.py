@@ -54,19 +54,27 @@ def resource_name(resource_id: str) -> tuple[str, str]:
 
 
 def _of_app(clients: Clients, group: str, resource_ids: Iterable[str]) -> Json:
-    """Parameters that keep what a running app has: its key, environment and scale. A new app gets a key."""
+    """Parameters that keep an app's key, and environment, scale and traffic of what serves in it.
+
+    A new app gets a key.
+    """
     names = [name for kind, name in map(resource_name, resource_ids) if kind == "containerapps"]
     app = ContainerApp(clients, group, names[0]) if names else None
     if app is None or not app.exists():
         return {"apiKey": _new_key()}
     state = app.read()
-    variables = [{"name": k, "value": v} for k, v in state.environment.items() if k != API_KEY_VARIABLE]
-    return {
+    serving = app.revision(state.serving_revision) if state.serving_revision else state
+    variables = [{"name": k, "value": v} for k, v in serving.environment.items() if k != API_KEY_VARIABLE]
+    kept = {
         "apiKey": app.secrets().get(API_KEY_SECRET) or _new_key(),
         "environmentVariables": variables,
-        "minReplicas": state.min_replicas,
-        "maxReplicas": state.max_replicas,
+        "minReplicas": serving.min_replicas,
+        "maxReplicas": serving.max_replicas,
     }
+    if not state.latest_ready_revision:
+        return kept
+    pinned = state.traffic.pinned(state.latest_ready_revision)
+    return {**kept, "revisionTraffic": [share.to_json() for share in pinned.shares]}
 
 
 def _of_environment(

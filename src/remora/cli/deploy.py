@@ -13,15 +13,18 @@ from remora.adapters.hash_cache import HashCache
 from remora.adapters.model_set import ModelSet, models_of_project
 from remora.azure.profile import remora_home
 from remora.cli.context import Deployment, FolderArgument, open_deployment
-from remora.cli.interrupt import Work, interruptible
 from remora.cli.output import Mode, Output, OutputOption
 from remora.cli.panel import deployed_document, deployed_panel
+from remora.errors import Interrupted
 from remora.project.config import save_inference_config
 from remora.project.settings import Settings
+from remora.rollout.candidate import Scale, look
 from remora.rollout.contents import Contents, release_contents
-from remora.rollout.golden import read_golden
+from remora.rollout.gates import Gates
+from remora.rollout.golden import Golden, read_golden
+from remora.rollout.lock import locked
 from remora.rollout.part import Part, narrowed, part_of
-from remora.rollout.release import Deployed, Rollout, Scale
+from remora.rollout.release import Deployed, Rollout
 from remora.rollout.restart import Strategy
 
 app = typer.Typer(add_completion=False)
@@ -54,7 +57,7 @@ def deploy(
     timeout: TimeoutOption = TIMEOUT_SECONDS,
     output: OutputOption = Mode.HUMAN,
 ) -> None:
-    """Sync what changed to the share, roll out a new revision, and check that it answers."""
+    """Sync what changed, check a new revision by the golden prompts, and give it the traffic."""
     out = Output(output)
     part = part_of(code_only=code_only, adapters_only=adapters_only)
     deployed = deploy_project(folder, out, timeout_seconds=timeout, strategy=strategy, part=part)
@@ -73,19 +76,24 @@ def deploy_project(
     deployment = open_deployment(folder, out)
     with out.step("reading the project") as say:
         models, contents = read_project(deployment.settings)
-        if part is not Part.EVERYTHING:
-            contents = narrowed(contents, part, deployment.app.read(), deployment.share)
         say(f"{len(models.adapters)} adapters on {models.base_name}")
-    rollout = rollout_of(deployment, contents)
-    with interruptible(out, _work(rollout, deployment, folder)):
-        deployed = rollout.run(
-            models.base_name,
-            read_golden(folder).prompts,
-            endpoint_scheme=deployment.clients.profile.endpoint_scheme,
-            timeout_seconds=timeout_seconds,
-            steps=out.step,
-            strategy=strategy,
-        )
+    golden = read_golden(folder)
+    try:
+        with locked(deployment.share, f"remora deploy {folder}") as lock:
+            if part is not Part.EVERYTHING:
+                contents = narrowed(contents, part, look(deployment.app), deployment.share)
+            deployed = rollout_of(deployment, contents).run(
+                _gates(deployment, models.base_name, contents, golden, timeout_seconds, out),
+                lock,
+                timeout_seconds=timeout_seconds,
+                steps=out.step,
+                strategy=strategy,
+            )
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "interrupted; what served before serves on, and files that were uploaded stay for the next time",
+            hint=f"begin anew with: remora deploy {folder}",
+        ) from None
     _remember_endpoint(folder, deployment, deployed.url)
     return deployed
 
@@ -116,13 +124,22 @@ def read_project(settings: Settings) -> tuple[ModelSet, Contents]:
     return models, contents
 
 
-def _work(rollout: Rollout, deployment: Deployment, folder: Path) -> Work:
-    return Work(
-        what=f"the new revision of {deployment.config.app!r}",
-        begun=lambda: rollout.begun,
-        cancel=rollout.undo,
-        cancelled="what served before serves on; files that were uploaded stay for the next time",
-        again=f"remora deploy {folder}",
+def _gates(
+    deployment: Deployment,
+    base_name: str,
+    contents: Contents,
+    golden: Golden,
+    timeout_seconds: float,
+    out: Output,
+) -> Gates:
+    return Gates(
+        deployment.app,
+        base_name,
+        contents.aliases,
+        golden,
+        endpoint_scheme=deployment.clients.profile.endpoint_scheme,
+        timeout_seconds=timeout_seconds,
+        steps=out.step,
     )
 
 

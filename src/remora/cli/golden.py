@@ -91,6 +91,7 @@ def check(folder: FolderArgument = Path(), url: UrlOption = None, output: Output
 def golden_document(report: GoldenReport) -> dict[str, Any]:
     """A check as data, for `--output json`."""
     return {
+        "summary": report.summary,
         "rule": str(report.bounds),
         "passed": len(report.checked) - len(report.failed),
         "failed": len(report.failed),

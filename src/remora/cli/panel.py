@@ -8,6 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from remora.adapters.adapter import Digest, short
+from remora.cli.golden import golden_document
 from remora.rollout.release import Deployed
 
 _PREVIEW_CHARACTERS = 60
@@ -35,6 +36,8 @@ def deployed_document(name: str, folder: str, deployed: Deployed) -> dict[str, A
             }
             for item in deployed.checked
         ],
+        "golden": golden_document(deployed.golden) if deployed.golden else None,
+        "kept_revision": deployed.kept or None,
     }
 
 
@@ -55,6 +58,12 @@ def deployed_panel(document: Mapping[str, Any]) -> Text:
         "Uploaded": f"{uploaded['files']} files, {uploaded['bytes']:,} bytes;"
         f" {document['unchanged_files']} were there already",
     }
+    if document["golden"]:
+        rows["Verified"] = document["golden"]["summary"]
+    if document["kept_revision"]:
+        rows["Kept"] = (
+            f"{document['kept_revision']}, without traffic; back to it: remora rollback -C {folder}"
+        )
     for title, text in rows.items():
         panel.append(f"   {title:<10} ", style="dim").append(f"{text}\n")
     for answer in document["answers"]:

@@ -38,7 +38,8 @@ def status(
 def _document(deployment: Deployment, out: Output) -> dict[str, Any]:
     app_now = deployment.app
     state = app_now.read()
-    revision = _settled(app_now, state.latest_revision, out) if state.latest_revision else None
+    shown = state.serving_revision or state.latest_revision
+    revision = _settled(app_now, shown, out) if shown else None
     url = deployment.url()
     return {
         "cloud": deployment.clients.profile.name,
@@ -49,7 +50,7 @@ def _document(deployment: Deployment, out: Output) -> dict[str, Any]:
         "image": state.image,
         "image_pulled": deployment.clients.profile.pulls_images,
         "revision": asdict(revision) if revision else None,
-        "serving_revision": state.latest_ready_revision,
+        "serving_revision": state.serving_revision,
         "replicas": [asdict(replica) for replica in app_now.replicas(revision.name)] if revision else [],
         **(_asleep() if revision and _is_asleep(state, revision) else _answers(deployment)),
     }
@@ -57,7 +58,7 @@ def _document(deployment: Deployment, out: Output) -> dict[str, Any]:
 
 def _is_asleep(state: AppState, revision: Revision) -> bool:
     """Scaled to zero. Asking would wake it, and looking must not cost anything."""
-    serves = revision.name == state.latest_ready_revision
+    serves = revision.name == state.serving_revision
     return serves and not state.min_replicas and not revision.replicas and not revision.failed
 
 

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 from remora.adapters.adapter import Digest
-from remora.adapters.aliases import AliasSet
 from remora.adapters.digest import folder_digest
 from remora.adapters.hash_cache import HashCache
 from remora.adapters.inspect import ADAPTER_FILES
@@ -32,15 +31,13 @@ _ID_CHARACTERS = 12
 class Contents:
     """A release: its files, its id, and the adapters that it serves.
 
-    `base_digest` is that of the base model; `adapter_set` identifies the aliases as a whole, so that a
-    revision can say which set it started with.
+    `base_digest` is that of the base model.
     """
 
     files: tuple[SyncFile, ...]
     release_id: str
     base_digest: Digest
     aliases: Mapping[str, Digest]
-    adapter_set: str
 
 
 def release_contents(models: ModelSet, settings: Settings, hashes: HashCache) -> Contents:
@@ -67,7 +64,6 @@ def release_contents(models: ModelSet, settings: Settings, hashes: HashCache) ->
         release_id=release_id,
         base_digest=base_digest,
         aliases=aliases,
-        adapter_set=_short_sha256(AliasSet.of(aliases).encode()),
     )
 
 

@@ -41,13 +41,13 @@ class GoldenReport:
 
     @property
     def summary(self) -> str:
-        """One line: how many, by which rule, how close."""
+        """One line: how many, how closely they had to agree, how far off the farthest was."""
         if not self.checked:
             return "no golden prompts; record some with: remora golden record"
         passed = len(self.checked) - len(self.failed)
         farthest = max(item.verdict.largest_distance for item in self.checked)
         text = f"{passed} of {len(self.checked)} golden prompts as recorded"
-        text += f" ({self.bounds}; found {farthest:.2g})"
+        text += f" ({self.bounds.name}, at most {farthest:.2g} nats off)"
         return f"{text}; {len(self.skipped)} for other models" if self.skipped else text
 
     def require(self) -> None:

@@ -63,9 +63,9 @@ def read_history(share: Share, *, most: int) -> list[Happened]:
     return [event for data in found if data and (event := decode_event(data)) is not None]
 
 
-def encode_event(event: Happened) -> bytes:
-    """As it lies on the share."""
-    document = {
+def document_of(event: Happened) -> dict[str, str]:
+    """An event as data."""
+    return {
         "at": event.at,
         "who": event.who,
         "host": event.host,
@@ -76,7 +76,11 @@ def encode_event(event: Happened) -> bytes:
         "result": event.result,
         "message": event.message,
     }
-    return (json.dumps(document, indent=1) + "\n").encode()
+
+
+def encode_event(event: Happened) -> bytes:
+    """As it lies on the share."""
+    return (json.dumps(document_of(event), indent=1) + "\n").encode()
 
 
 def decode_event(data: bytes) -> Happened | None:

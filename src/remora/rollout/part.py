@@ -6,20 +6,18 @@ from collections.abc import Iterable
 from dataclasses import replace
 from enum import StrEnum
 
-from remora.adapters.aliases import AliasSet
 from remora.adapters.store import (
-    ALIASES,
     RELEASE_FILE,
     ROOT,
     decode_release,
     release_folder,
 )
-from remora.azure.apps import AppState
 from remora.azure.files import Share
 from remora.errors import InvalidInput, Refused
+from remora.rollout.alias_sets import served_aliases
+from remora.rollout.candidate import ADAPTERS_VARIABLE, Before
 from remora.rollout.contents import Contents
 from remora.rollout.plan import SyncFile
-from remora.rollout.release import ADAPTERS_VARIABLE, RELEASE_VARIABLE
 
 _ADAPTERS = (*ROOT.parts, "adapters")
 _WHOLE = "deploy everything once: remora deploy, without --code-only and --adapters-only"
@@ -44,36 +42,35 @@ def part_of(*, code_only: bool, adapters_only: bool) -> Part:
     return Part.CODE if code_only else Part.ADAPTERS if adapters_only else Part.EVERYTHING
 
 
-def narrowed(contents: Contents, part: Part, state: AppState, share: Share) -> Contents:
+def narrowed(contents: Contents, part: Part, before: Before, share: Share) -> Contents:
     """These contents with everything but `part` as it is deployed now.
 
     Raises Refused where nothing is deployed that could stay, or where adapters are for another base model
     than the deployed release serves.
     """
     if part is Part.CODE:
-        return _only_code(contents, state, share)
-    return _only_adapters(contents, state, share) if part is Part.ADAPTERS else contents
+        return _only_code(contents, before, share)
+    return _only_adapters(contents, before, share) if part is Part.ADAPTERS else contents
 
 
-def _only_code(contents: Contents, state: AppState, share: Share) -> Contents:
-    data, adapter_set = share.read(ALIASES), state.environment.get(ADAPTERS_VARIABLE)
-    if data is None or adapter_set is None:
+def _only_code(contents: Contents, before: Before, share: Share) -> Contents:
+    served = served_aliases(share, before.environment.get(ADAPTERS_VARIABLE, ""))
+    if not served.aliases:
         raise Refused(
             f"--code-only: no adapters are deployed on {share!r} that could stay as they are", hint=_WHOLE
         )
     return replace(
         contents,
         files=_files(contents.files, adapters=False),
-        aliases=AliasSet.decode(data, str(ALIASES)).digests,
-        adapter_set=adapter_set,
+        aliases=served.digests,
     )
 
 
-def _only_adapters(contents: Contents, state: AppState, share: Share) -> Contents:
-    release_id = state.environment.get(RELEASE_VARIABLE)
+def _only_adapters(contents: Contents, before: Before, share: Share) -> Contents:
+    release_id = before.release
     path = release_folder(release_id or "none") / RELEASE_FILE
     data = share.read(path) if release_id else None
-    if release_id is None or data is None:
+    if data is None:
         raise Refused(f"--adapters-only: no release is deployed on {share!r} that could stay", hint=_WHOLE)
     deployed = decode_release(data, str(path))
     if deployed.base_digest != contents.base_digest:

@@ -1,56 +1,42 @@
-"""A rollout: sync, new revision, wait, check. Each step is safe to interrupt and to run again."""
+"""A rollout: sync, a candidate without traffic, check, switch, check again. Something serves all the time.
+
+Up to the switch nobody notices anything. What ends a rollout before its last check takes everything back; one
+that was killed leaves a candidate without traffic, which the next one takes up or clears away. Whoever calls
+holds the share's lock.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from remora.adapters.aliases import AliasSet
-from remora.adapters.store import ALIASES
-from remora.azure.apps import API_KEY_SECRET, AppState, ContainerApp
+from remora.azure.apps import ContainerApp, Revision
 from remora.azure.files import Share
-from remora.errors import DeploymentNotFound
+from remora.errors import RemoraError
 from remora.rollout import sync
-from remora.rollout.check import Checked, check_endpoint
+from remora.rollout.alias_sets import commit_set, served_aliases, set_id, wanted_aliases, write_set
+from remora.rollout.candidate import ADAPTERS_VARIABLE, RELEASE_VARIABLE, Before, Candidate, Scale, look
+from remora.rollout.check import Checked
 from remora.rollout.contents import Contents
-from remora.rollout.endpoint import Endpoint
-from remora.rollout.golden import GoldenPrompt
+from remora.rollout.gates import Gates
+from remora.rollout.golden_check import GoldenReport
+from remora.rollout.history import happened, record
+from remora.rollout.lock import HeldLock
 from remora.rollout.plan import SyncPlan
 from remora.rollout.restart import Strategy, check_restart, restart_replicas
-
-RELEASE_VARIABLE = "REMORA_RELEASE"
-ADAPTERS_VARIABLE = "REMORA_ADAPTERS"
-
-
-class Step(Protocol):
-    """What is said while a step goes on: calling it rewrites the step's last line."""
-
-    def __call__(self, text: str) -> None: ...
-
-    def now(self, text: str) -> None:
-        """What is being waited for."""
-
-
-class Steps(Protocol):
-    """How a rollout says what it is doing."""
-
-    def __call__(self, label: str) -> AbstractContextManager[Step]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """How many replicas the new revision may have."""
-
-    min_replicas: int
-    max_replicas: int
+from remora.rollout.steps import Steps
 
 
 @dataclass(slots=True)
 class Deployed:
-    """What a rollout did. `seconds` is the time of each phase."""
+    """What a rollout did.
+
+    `seconds` is the time of each phase; `kept` is the revision that still runs, without traffic, for a
+    rollback ("" for none).
+    """
 
     revision: str
     changed: bool
@@ -59,6 +45,8 @@ class Deployed:
     kept_files: int
     url: str
     checked: Sequence[Checked] = ()
+    golden: GoldenReport | None = None
+    kept: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -72,35 +60,26 @@ class Planned:
 
 
 class Rollout:
-    """One rollout of `contents`: `plan` looks, `run` does it, `undo` brings back what served before."""
+    """One rollout of `contents`: `plan` looks, `run` does it."""
 
     def __init__(self, contents: Contents, *, app: ContainerApp, share: Share, scale: Scale) -> None:
         self._contents = contents
         self._app = app
         self._share = share
         self._scale = scale
-        self._wanted = {RELEASE_VARIABLE: contents.release_id, ADAPTERS_VARIABLE: contents.adapter_set}
-        self._before: AppState | None = None
-        self._aliases_before: bytes | None = None
-
-    @property
-    def begun(self) -> bool:
-        """Whether anything was changed that a replica would notice."""
-        return self._before is not None
+        self._seconds: dict[str, float] = {}
 
     def plan(self) -> Planned:
         """Compare with the share and the app; changes nothing."""
-        state = self._app.read()
+        before = look(self._app)
         plan = sync.prepare(self._share, self._contents.files)
-        release = state.environment.get(RELEASE_VARIABLE)
-        return Planned(plan, not self._is_running(state), release)
+        return Planned(plan, not self._serves(before), before.release or None)
 
     def run(
         self,
-        base_name: str,
-        golden: Sequence[GoldenPrompt],
+        gates: Gates,
+        lock: HeldLock,
         *,
-        endpoint_scheme: str,
         timeout_seconds: float,
         steps: Steps,
         strategy: Strategy = Strategy.REVISION,
@@ -108,28 +87,130 @@ class Rollout:
         """Bring the share and the app to `contents` and prove it with real answers.
 
         Nothing changed means no new revision. Raises Refused where a restart cannot do it, NotReady where the
-        new revision does not come up (the old one goes on serving) and VerificationFailed where the wrong
-        adapter answers.
+        new revision does not come up, VerificationFailed where it answers otherwise than was recorded; then,
+        and on Ctrl+C, what served before serves on.
         """
-        seconds: dict[str, float] = {}
-        state = self._app.read()
-        restarts = strategy is Strategy.RESTART
-        if restarts:
-            running = state.environment.get(RELEASE_VARIABLE)
-            check_restart(state, running=running, wanted=self._contents.release_id)
-        changed = not restarts and not self._is_running(state)
-        with _timed(seconds, "sync"):
-            plan = self._sync(state if changed or restarts else None, steps)
-        with _timed(seconds, "revision"), steps("rolling out") as say:
-            revision = self._roll_out() if changed else state.latest_revision
-            if restarts or (not changed and self._app.revision(revision).failed):
-                restart_replicas(self._app, revision, timeout_seconds=timeout_seconds, progress=say.now)
-            self._app.wait_until_ready(revision, timeout_seconds=timeout_seconds, progress=say.now)
-            say(f"revision {revision} is {_became(changed, restarts)}")
-        url = f"{endpoint_scheme}://{_fqdn(self._app)}"
-        with _timed(seconds, "check"), steps("asking the endpoint") as say:
-            checked = self._check(url, base_name, golden, timeout_seconds)
-            say(f"{len(checked)} models answered through {url}")
+        before = look(self._app)
+        if strategy is Strategy.RESTART:
+            check_restart(before.serving, running=before.release, wanted=self._contents.release_id)
+            with self._remembered(before, "restart"):
+                return self._restart(before.serving, gates, lock, timeout_seconds, steps)
+        if self._serves(before):
+            return self._look_again(before, gates, timeout_seconds, steps)
+        with self._remembered(before, "deploy"):
+            return self._replace(before, gates, lock, timeout_seconds, steps)
+
+    def _replace(
+        self, before: Before, gates: Gates, lock: HeldLock, timeout_seconds: float, steps: Steps
+    ) -> Deployed:
+        """A candidate takes the place of what serves."""
+        plan = self._sync(steps)
+        aliases = self._wanted_aliases(before)
+        write_set(self._share, aliases)
+        wanted = {RELEASE_VARIABLE: self._contents.release_id, ADAPTERS_VARIABLE: set_id(aliases)}
+        candidate = Candidate(self._app, before)
+        lock.confirm()
+        try:
+            with self._timed("revision"):
+                candidate.prepare({one.name for one in before.revisions if self._runs(one, wanted)}, steps)
+                with steps("starting a new revision beside the one that serves") as say:
+                    name = candidate.start(wanted, self._scale)
+                    self._app.wait_until_ready(name, timeout_seconds=timeout_seconds, progress=say.now)
+                    say(f"revision {name} is ready, without traffic")
+            with self._timed("check"):
+                report = gates.try_revision(name)
+            lock.confirm()
+            with self._timed("switch"):
+                with steps(f"switching the traffic to {name}"):
+                    candidate.switch()
+                answers = gates.confirm()
+                commit_set(self._share, aliases)
+        except BaseException:
+            with suppress(RemoraError), steps("going back to what served before"):
+                candidate.take_back()
+            raise
+        kept = before.serving if candidate.settle() else ""
+        return self._deployed(name, plan, gates.public_url, answers, report, changed=True, kept=kept)
+
+    def _look_again(self, before: Before, gates: Gates, timeout_seconds: float, steps: Steps) -> Deployed:
+        """What is wanted serves already: make sure that it is well."""
+        plan, name = self._sync(steps), before.serving
+        with self._timed("revision"), steps("looking at the revision") as say:
+            if self._app.revision(name).failed:
+                self._app.restart(name)
+            self._app.wait_until_ready(name, timeout_seconds=timeout_seconds, progress=say.now)
+            say(f"revision {name} is up to date")
+        commit_set(self._share, self._wanted_aliases(before))
+        with self._timed("check"):
+            answers, report = gates.try_endpoint()
+        return self._deployed(name, plan, gates.public_url, answers, report)
+
+    def _restart(
+        self, name: str, gates: Gates, lock: HeldLock, timeout_seconds: float, steps: Steps
+    ) -> Deployed:
+        """In place, as AI Toolkit does it: nothing answers for a while, and nothing is kept to go back to."""
+        plan = self._sync(steps)
+        lock.confirm()
+        sync.point_aliases(self._share, self._contents.aliases)
+        with self._timed("revision"), steps("restarting") as say:
+            restart_replicas(self._app, name, timeout_seconds=timeout_seconds, progress=say.now)
+            self._app.wait_until_ready(name, timeout_seconds=timeout_seconds, progress=say.now)
+            say(f"revision {name} is restarted")
+        with self._timed("check"):
+            answers, report = gates.try_endpoint()
+        return self._deployed(name, plan, gates.public_url, answers, report)
+
+    def _sync(self, steps: Steps) -> SyncPlan:
+        with self._timed("sync"):
+            with steps("comparing with the share") as say:
+                plan = sync.prepare(self._share, self._contents.files)
+                say(f"{len(plan.kept)} files are on the share, {len(plan.uploads)} to upload")
+            if plan.uploads:
+                total = f"{len(plan.uploads)} files, {plan.upload_bytes:,} bytes"
+                with steps(f"uploading {total}") as say:
+                    sync.upload(
+                        self._share, plan, lambda files, size: say(f"uploaded {files} files, {size:,} bytes")
+                    )
+        return plan
+
+    def _served_aliases(self, environment: Mapping[str, str]) -> AliasSet:
+        return served_aliases(self._share, environment.get(ADAPTERS_VARIABLE, ""))
+
+    def _wanted_aliases(self, before: Before) -> AliasSet:
+        """The aliases to serve: those that are served now, where they are the wanted ones."""
+        return wanted_aliases(self._served_aliases(before.environment), self._contents.aliases)
+
+    def _serves(self, before: Before) -> bool:
+        """Whether the traffic goes to what is wanted, and no newer revision of it waits for its check.
+
+        One may wait where a rollout was killed, or where `remora provision` has changed the app's template.
+        """
+        serving = next((one for one in before.revisions if one.name == before.serving), None)
+        latest = [one for one in before.revisions if one.name == before.state.latest_revision]
+        waiting = any(one.name in before.strays and self._is_wanted(one) for one in latest)
+        return serving is not None and self._is_wanted(serving) and not waiting
+
+    def _is_wanted(self, revision: Revision) -> bool:
+        return (
+            self._runs(revision, {RELEASE_VARIABLE: self._contents.release_id})
+            and self._served_aliases(revision.environment).digests == self._contents.aliases
+        )
+
+    def _runs(self, revision: Revision, environment: Mapping[str, str]) -> bool:
+        same_scale = Scale(revision.min_replicas, revision.max_replicas) == self._scale
+        return same_scale and environment.items() <= revision.environment.items()
+
+    def _deployed(
+        self,
+        revision: str,
+        plan: SyncPlan,
+        url: str,
+        answers: Sequence[Checked],
+        report: GoldenReport,
+        *,
+        changed: bool = False,
+        kept: str = "",
+    ) -> Deployed:
         return Deployed(
             revision=revision,
             changed=changed,
@@ -137,76 +218,38 @@ class Rollout:
             uploaded_bytes=plan.upload_bytes,
             kept_files=len(plan.kept),
             url=url,
-            checked=checked,
-            seconds=seconds,
+            checked=answers,
+            golden=report,
+            kept=kept,
+            seconds=self._seconds,
         )
 
-    def undo(self) -> None:
-        """Serve again what was served before `run`; what was uploaded stays on the share."""
-        if self._before is None:
-            return
-        if self._aliases_before is not None:
-            sync.point_aliases(self._share, AliasSet.decode(self._aliases_before, str(ALIASES)).digests)
-        if self._is_running(self._app.read()):
-            self._app.roll_out(
-                {name: self._before.environment.get(name) for name in self._wanted},
-                min_replicas=self._before.min_replicas,
-                max_replicas=self._before.max_replicas,
+    @contextmanager
+    def _remembered(self, before: Before, what: str) -> Iterator[None]:
+        """Put what comes of it into the history, as far as the share can be reached."""
+        result, message = "interrupted", ""
+        try:
+            yield
+            result = "ok"
+        except RemoraError as error:
+            result, message = error.code, error.message
+            raise
+        finally:
+            event = happened(
+                what,
+                self._app.name,
+                before=before.release,
+                after=self._contents.release_id,
+                result=result,
+                message=message,
             )
+            with suppress(RemoraError):
+                record(self._share, event)
 
-    def _sync(self, before: AppState | None, steps: Steps) -> SyncPlan:
-        with steps("comparing with the share") as say:
-            plan = sync.prepare(self._share, self._contents.files)
-            say(f"{len(plan.kept)} files are on the share, {len(plan.uploads)} to upload")
-        if plan.uploads:
-            total = f"{len(plan.uploads)} files, {plan.upload_bytes:,} bytes"
-            with steps(f"uploading {total}") as say:
-                sync.upload(
-                    self._share, plan, lambda files, size: say(f"uploaded {files} files, {size:,} bytes")
-                )
-        if before is not None:
-            self._aliases_before = self._share.read(ALIASES)
-            self._before = before
-        sync.point_aliases(self._share, self._contents.aliases)
-        return plan
-
-    def _roll_out(self) -> str:
-        scale = self._scale
-        return self._app.roll_out(
-            self._wanted, min_replicas=scale.min_replicas, max_replicas=scale.max_replicas
-        )
-
-    def _check(
-        self, url: str, base_name: str, golden: Sequence[GoldenPrompt], timeout_seconds: float
-    ) -> list[Checked]:
-        with Endpoint(url, self._app.secrets().get(API_KEY_SECRET, "")) as endpoint:
-            return check_endpoint(
-                endpoint, base_name, self._contents.aliases, golden, timeout_seconds=timeout_seconds
-            )
-
-    def _is_running(self, state: AppState) -> bool:
-        scale = self._scale
-        same_scale = (state.min_replicas, state.max_replicas) == (scale.min_replicas, scale.max_replicas)
-        return same_scale and all(
-            state.environment.get(name) == value for name, value in self._wanted.items()
-        )
-
-
-def _became(changed: bool, restarted: bool) -> str:
-    return "restarted" if restarted else "ready" if changed else "up to date"
-
-
-def _fqdn(app: ContainerApp) -> str:
-    fqdn = app.read().fqdn
-    if not fqdn:
-        raise DeploymentNotFound(f"container app {app.name!r} has no ingress", hint="run: remora provision")
-    return fqdn
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
-    started = time.monotonic()
-    try:
-        yield
-    finally:
-        seconds[name] = time.monotonic() - started
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self._seconds[phase] = time.monotonic() - started

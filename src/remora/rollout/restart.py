@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from enum import StrEnum
 
-from remora.azure.apps import AppState, ContainerApp
+from remora.azure.apps import ContainerApp
 from remora.errors import NotReady, Refused
 
 _LOOK_SECONDS = 0.5
@@ -22,17 +22,16 @@ class Strategy(StrEnum):
     RESTART = "restart"
 
 
-def check_restart(state: AppState, *, running: str | None, wanted: str) -> None:
+def check_restart(serving: str, *, running: str, wanted: str) -> None:
     """Refuse a restart that would not do what is asked: a revision names the release that it runs."""
-    if running is None or not state.latest_revision:
+    if not running or not serving:
         raise Refused(
             "--strategy restart: no revision of the app runs a release yet",
             hint="make one: remora deploy --strategy revision",
         )
     if running != wanted:
         raise Refused(
-            f"--strategy restart: revision {state.latest_revision!r} would go on with release {running},"
-            f" not run {wanted}",
+            f"--strategy restart: revision {serving!r} would go on with release {running}, not run {wanted}",
             hint="run: remora deploy --strategy revision, or --adapters-only to keep the release",
         )
 

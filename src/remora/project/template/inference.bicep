@@ -48,6 +48,13 @@ param concurrentRequests int = 16
 @description('How long there must be no request before the last replica is stopped, where minReplicas is 0.')
 @minValue(1)
 param cooldownSeconds int = 300
+@description('Who gets the traffic of a new app. `remora deploy` gives it to a revision by name, once that has been checked, and a later deployment of this template keeps it so.')
+param revisionTraffic array = [
+  {
+    latestRevision: true
+    weight: 100
+  }
+]
 @description('How long a replica may take until it answers, before it is started again.')
 @minValue(2)
 @maxValue(40)
@@ -155,7 +162,7 @@ resource acaApp 'Microsoft.App/containerApps@2025-07-01' = {
     environmentId: environment.id
     workloadProfileName: workloadProfile == 'Consumption' ? 'Consumption' : 'GPU'
     configuration: {
-      activeRevisionsMode: 'Single'
+      activeRevisionsMode: 'Multiple'
       secrets: empty(apiKey) ? [] : [
         {
           name: apiKeySecret
@@ -167,12 +174,7 @@ resource acaApp 'Microsoft.App/containerApps@2025-07-01' = {
         allowInsecure: false
         targetPort: 7860
         transport: 'Auto'
-        traffic: [
-          {
-            latestRevision: true
-            weight: 100
-          }
-        ]
+        traffic: revisionTraffic
       }
     }
     template: {
