@@ -31,6 +31,7 @@ HEAVY: dict[str, tuple[str, ...]] = {
     "transformers": ("engine/torch/", "engine/chat_template.py"),
     "peft": (),
     "gradio": ("server/ui/",),
+    "opentelemetry": ("server/tracing.py",),
     "azure": ("azure/",),
     "cryptography": ("localcloud/tls.py",),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -84,7 +85,10 @@ def test_a_folder_is_served_until_a_signal_and_then_ends_well(
                 assert process.stderr is not None
                 rest = process.stderr.read()
         assert process.wait(20) == 0
-    assert rest == "stopping\n"
+    *requests, last = rest.splitlines()
+    assert last == "stopping"
+    assert [json.loads(line)["route"] for line in requests] == ["/v1/completions", "/login"]
+    assert key not in rest
 
 
 def exit_code(*arguments: str) -> int:

@@ -49,6 +49,7 @@ class ServeSettings:
     allowed_hosts: str
     cors_origins: str
     metrics: str
+    log: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ OPTIONS = (
     _Option("serve.allowed_hosts", str, ""),
     _Option("serve.cors_origins", str, ""),
     _Option("serve.metrics", str, "key", choices=("key", "open")),
+    _Option("serve.log", str, "json", choices=("json", "off")),
     _Option("scale.min_replicas", int, 1, low=0, high=MAX_REPLICAS),
     _Option("scale.max_replicas", int, 1, low=1, high=MAX_REPLICAS),
 )
@@ -279,6 +281,7 @@ def _serve(values: Mapping[str, object]) -> ServeSettings:
         allowed_hosts=str(values["serve.allowed_hosts"]),
         cors_origins=str(values["serve.cors_origins"]),
         metrics=str(values["serve.metrics"]),
+        log=str(values["serve.log"]),
     )
 
 

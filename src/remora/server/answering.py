@@ -121,6 +121,16 @@ class Answer:
         return f"{self.adapter.name}@{short(self.adapter.digest)}"
 
     @property
+    def asked_at(self) -> float:
+        """When, on `time.perf_counter`."""
+        return self._asked_at
+
+    @property
+    def seconds(self) -> float:
+        """From the question to the last piece of text so far."""
+        return self._last_at - self._asked_at
+
+    @property
     def first_token_seconds(self) -> float:
         return (self._first_at or self._last_at) - self._asked_at
 

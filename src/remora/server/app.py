@@ -15,6 +15,7 @@ from remora.engine.base import Engine
 from remora.server.adapters import adapter_routes
 from remora.server.admission import Admission
 from remora.server.admitted import Admitted
+from remora.server.answer_watch import AnswerWatch, OpenAnswers
 from remora.server.answering import Answerer, TokenLimits
 from remora.server.auth import METRICS_PATH, OPEN_PATHS, KeyRequired, LoopbackOnly
 from remora.server.chat import chat_routes
@@ -23,12 +24,13 @@ from remora.server.constraints import Constraints
 from remora.server.key_ring import KeyRing
 from remora.server.limits import BodyLimit, HeaderLimit
 from remora.server.login import login_routes
+from remora.server.metrics import EndpointMetrics, metrics_routes
 from remora.server.models import model_routes
 from remora.server.ops import ops_routes
 from remora.server.page_guard import PageGuard
-from remora.server.page_headers import PageHeaders
+from remora.server.page_headers import HEADERS
 from remora.server.problems import install_problem_handlers, unknown_route
-from remora.server.request_ids import RequestIds
+from remora.server.recording import Recorded, RecordSink
 from remora.server.roster import Roster
 from remora.server.sessions import Sessions
 from remora.server.settings import ServerSettings
@@ -48,20 +50,23 @@ def create_app(
     roster: Roster | None = None,
     base: BaseShape | None = None,
     watches: Sequence[Watch] = (),
+    sinks: Sequence[RecordSink] = (),
 ) -> FastAPI:
     """One endpoint over one engine. The adapters of `models` must be loaded already.
 
     `keys` and `admission` are given by whoever reloads or drains them, `roster` by whoever changes the
     adapters; else they are made here. `base` is what adapters loaded by hand must fit; `watches` run as long
-    as the endpoint.
+    as the endpoint; `sinks` are told of every request.
     """
     lifespan = _running(watches)
     app = FastAPI(title="Remora", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     limits = TokenLimits(settings.max_prompt_tokens, settings.max_total_tokens)
-    answerer = Answerer(engine, models, settings.default_max_tokens, limits=limits)
     constraints = Constraints(engine.tokenizer)
     keys = keys or key_ring(settings)
-    admission = admission or admission_of(settings)
+    admission, answers_open = admission or admission_of(settings), OpenAnswers()
+    metrics = EndpointMetrics(engine, admission, models.base_name, answers_open)
+    watch = AnswerWatch(metrics, answers_open)
+    answerer = Answerer(engine, models, settings.default_max_tokens, watch, limits)
     roster = roster or Roster(engine, models)
     sessions = Sessions(keys, settings.session_seconds)
 
@@ -71,6 +76,7 @@ def create_app(
     app.include_router(model_routes(roster))
     app.include_router(adapter_routes(roster, keys, settings.adapter_roots, base))
     app.include_router(ops_routes(engine, admission))
+    app.include_router(metrics_routes(metrics))
     app.include_router(unknown_route())
     if settings.asks_for_key:
         app.include_router(login_routes(keys, sessions))
@@ -79,7 +85,9 @@ def create_app(
 
         mount_chat_page(app, answerer)
 
-    _guard(app, settings, keys, sessions, admission)
+    _guard(
+        app, settings, keys=keys, sessions=sessions, admission=admission, sinks=[metrics.note_request, *sinks]
+    )
     return app
 
 
@@ -93,7 +101,13 @@ def admission_of(settings: ServerSettings) -> Admission:
 
 
 def _guard(
-    app: FastAPI, settings: ServerSettings, keys: KeyRing, sessions: Sessions, admission: Admission
+    app: FastAPI,
+    settings: ServerSettings,
+    *,
+    keys: KeyRing,
+    sessions: Sessions,
+    admission: Admission,
+    sinks: Sequence[RecordSink],
 ) -> None:
     """What a request passes before it reaches a route."""
     # The last one added is the outermost.
@@ -119,8 +133,7 @@ def _guard(
             expose_headers=EXPOSED_HEADERS,
         )
     app.add_middleware(HeaderLimit, max_header_bytes=settings.max_header_bytes)
-    app.add_middleware(PageHeaders)
-    app.add_middleware(RequestIds)
+    app.add_middleware(Recorded, headers=HEADERS, sinks=sinks)
 
 
 def _running(watches: Sequence[Watch]) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:

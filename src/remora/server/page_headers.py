@@ -6,9 +6,6 @@ this endpoint, not even an image that a model wrote into its answer.
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
 # Gradio's page has inline scripts and styles, and builds its components from blobs.
 POLICY = "; ".join(
     (
@@ -24,23 +21,9 @@ POLICY = "; ".join(
         "object-src 'none'",
     )
 )
-HEADERS = {
-    "content-security-policy": POLICY,
-    "referrer-policy": "same-origin",
-    "x-content-type-options": "nosniff",
-}
-
-
-class PageHeaders:
-    """ASGI middleware: adds the headers to every answer; those of the API do not mind them."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers)
+HEADERS = (
+    (b"content-security-policy", POLICY.encode()),
+    (b"referrer-policy", b"same-origin"),
+    (b"x-content-type-options", b"nosniff"),
+)
+"""For every answer: those of the API do not mind them."""

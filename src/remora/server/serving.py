@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -24,9 +25,12 @@ from remora.server.admission import Admission
 from remora.server.app import admission_of, create_app, key_ring
 from remora.server.http_protocol import BoundedHttpProtocol
 from remora.server.key_ring import KeyRing
+from remora.server.log_lines import json_log, log_request
 from remora.server.reconcile import Reconciler
+from remora.server.recording import RecordSink
 from remora.server.roster import Roster
 from remora.server.settings import ServerSettings
+from remora.server.tracing import tracing
 
 BACKLOG = 2048
 IDLE_CONNECTION_SECONDS = 75  # longer than a proxy keeps one, so that it is never us who close it first
@@ -82,20 +86,28 @@ def serve(
             reconciler = Reconciler(roster, share, report)
             asyncio.run(reconciler.reconcile())
             watches.append(reconciler.run)
-        app = create_app(
-            engine,
-            registry,
-            settings,
-            keys,
-            admission=admission,
-            roster=roster,
-            base=models.base,
-            watches=watches,
-        )
-        with _reload_on_hangup(keys):
+        with _sinks(settings) as sinks, _reload_on_hangup(keys):
+            app = create_app(
+                engine,
+                registry,
+                settings,
+                keys,
+                admission=admission,
+                roster=roster,
+                base=models.base,
+                watches=watches,
+                sinks=sinks,
+            )
             run(app, listener, admission, settings.graceful_shutdown_seconds, report)
     finally:
         engine.close()
+
+
+@contextmanager
+def _sinks(settings: ServerSettings) -> Iterator[list[RecordSink]]:
+    """Where it is written what every request came to: the log, and traces where they are asked for."""
+    with json_log(requests_too=settings.log_requests), tracing(os.environ) as spans:
+        yield [log_request, spans] if spans else [log_request]
 
 
 def run(

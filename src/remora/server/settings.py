@@ -40,6 +40,7 @@ class ServerSettings:
     allowed_hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
     metrics_need_key: bool = True
+    log_requests: bool = True
 
     @property
     def asks_for_key(self) -> bool:
@@ -54,6 +55,8 @@ class ServerSettings:
             changes["max_open_requests"] = int(running) + int(queued)
         if "metrics" in serve:
             changes["metrics_need_key"] = serve["metrics"] != "open"
+        if "log" in serve:
+            changes["log_requests"] = serve["log"] != "off"
         return replace(self, **changes)
 
 
