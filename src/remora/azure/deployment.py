@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from remora.azure.failures import described, explained
 from remora.azure.profile import Clients
@@ -78,6 +79,17 @@ def follow_deployment(clients: Clients, group: str, progress: Progress) -> Json:
         if not is_running(deployment):
             return _succeeded(group, deployment, operations)
         time.sleep(clients.profile.poll_seconds)
+
+
+def portal_url(clients: Clients, group: str) -> str | None:
+    """Where a browser shows the deployment; None on a cloud that has no such place."""
+    if clients.profile.portal_url is None:
+        return None
+    scope = f"/subscriptions/{clients.subscription_id}/resourceGroups/{group}"
+    deployment = quote(f"{scope}/providers/Microsoft.Resources/deployments/{DEPLOYMENT_NAME}", safe="")
+    return (
+        f"{clients.profile.portal_url}/#view/HubsExtension/DeploymentDetailsBlade/~/overview/id/{deployment}"
+    )
 
 
 def cancel_deployment(clients: Clients, group: str) -> None:

@@ -37,7 +37,8 @@ class CloudProfile:
     """How to reach a cloud.
 
     `arm_url` None leaves endpoint and scopes to the SDKs (Azure's public cloud). `poll_seconds` is how
-    often a long-running operation is asked about; `retries` how often the SDKs repeat a failed call.
+    often a long-running operation is asked about; `retries` how often the SDKs repeat a failed call;
+    `portal_url` where people look at it in a browser, if it has such a place.
     Where it `rehearses`, its one subscription stands for whichever a project's files name.
     """
 
@@ -50,6 +51,7 @@ class CloudProfile:
     token: str = ""
     pulls_images: bool = True
     rehearses: bool = False
+    portal_url: str | None = None
 
     def new_credential(self) -> TokenCredential:
         """Who we are there; it keeps its tokens, so make one and share it."""
@@ -73,6 +75,7 @@ AZURE = CloudProfile(
     poll_seconds=5.0,
     retries=3,
     default_location=None,
+    portal_url="https://portal.azure.com",
 )
 
 

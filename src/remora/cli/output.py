@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from enum import StrEnum
+from io import StringIO
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +22,8 @@ from rich.console import Console, RenderableType
 from remora.cli.next_command import next_command
 from remora.cli.step import SHOWN, Event, Step
 from remora.errors import InvalidInput, RemoraError
+
+_WIDE = 200
 
 
 class Mode(StrEnum):
@@ -54,8 +57,21 @@ class Output:
         self._err = Console(stderr=True, highlight=False, soft_wrap=True)
         self._asks = sys.stdin.isatty() and self._err.is_terminal and not assume_yes
 
-    def result(self, schema: str, document: Mapping[str, Any], human: RenderableType | None = None) -> None:
-        """The command's answer: `document` in json mode, `human` otherwise."""
+    def result(
+        self,
+        schema: str,
+        document: Mapping[str, Any],
+        human: RenderableType | None = None,
+        *,
+        summary: bool = True,
+    ) -> None:
+        """The command's answer: `document` in json mode, `human` otherwise.
+
+        In jsonl mode both: `human` as an event, so that what people see need not be written twice. No
+        `summary` where it must not get into a log.
+        """
+        if self.streams and human is not None and summary:
+            self._tell(Event.SUMMARY, _plain(human))
         if self.mode is Mode.JSON:
             self._out.out(_json(schema, document, indent=None if self.streams else 2))
         elif human is not None:
@@ -261,3 +277,11 @@ class Output:
 
 def _json(schema: str, document: Mapping[str, Any], *, indent: int | None = None) -> str:
     return json.dumps({"schema": f"remora.{schema}/v1", **document}, indent=indent, default=str)
+
+
+def _plain(human: RenderableType) -> str:
+    """A text as a terminal without colours would show it."""
+    console = Console(file=StringIO(), color_system=None, highlight=False, soft_wrap=True, width=_WIDE)
+    with console.capture() as shown:
+        console.print(human)
+    return shown.get().rstrip()

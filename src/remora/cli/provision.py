@@ -7,7 +7,13 @@ from pathlib import Path
 
 import typer
 
-from remora.azure.deployment import ResourceProgress, cancel_deployment, is_running, read_deployment
+from remora.azure.deployment import (
+    ResourceProgress,
+    cancel_deployment,
+    is_running,
+    portal_url,
+    read_deployment,
+)
 from remora.azure.gpus import check_gpus
 from remora.azure.groups import create_group
 from remora.azure.named import named_resources
@@ -48,8 +54,10 @@ def provision(
         "file_share": config.file_share,
         "app": config.app,
         "endpoint": config.url,
+        "portal_url": done.portal_url,
     }
-    rows = "\n".join(f"  {key:<16} {value}" for key, value in document.items() if key != "changed")
+    shown = {key: value for key, value in document.items() if key != "changed" and value is not None}
+    rows = "\n".join(f"  {key:<16} {value}" for key, value in shown.items())
     head = "Provisioned" if done.changed else "Nothing to do: everything is as the template says"
     text = f"{head}\n{rows}\nNext: remora deploy {folder}"
     out.result("provision", {**document, "resolved": done.resolved}, text)
@@ -57,11 +65,15 @@ def provision(
 
 @dataclass(frozen=True, slots=True)
 class ProvisionedProject:
-    """The config as written, whether anything changed, and what was resolved (see `resolution_rows`)."""
+    """The config as written, whether anything changed, and what was resolved (see `resolution_rows`).
+
+    `portal_url` is where a browser shows the deployment, on a cloud that has such a place.
+    """
 
     config: InferenceConfig
     changed: bool
     resolved: list[Row]
+    portal_url: str | None
 
 
 def provision_project(folder: Path, wishes: Wishes, out: Output) -> ProvisionedProject:
@@ -82,7 +94,7 @@ def provision_project(folder: Path, wishes: Wishes, out: Output) -> ProvisionedP
     written = with_outputs(target.config, provisioned.outputs, scheme=clients.profile.endpoint_scheme)
     if written != target.config:
         save_inference_config(folder, written)
-    return ProvisionedProject(written, provisioned.changed, rows)
+    return ProvisionedProject(written, provisioned.changed, rows, portal_url(clients, group))
 
 
 def is_needed(prepared: Prepared) -> bool:

@@ -25,4 +25,4 @@ def secrets(folder: FolderArgument = Path(), output: OutputOption = Mode.HUMAN) 
             f"container app {deployment.app.name!r} has no secret {API_KEY_SECRET!r}",
             hint=f"run: remora provision {folder}",
         )
-    out.result("secrets", {"api_key": key}, key)
+    out.result("secrets", {"api_key": key}, key, summary=False)

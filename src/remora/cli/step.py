@@ -24,6 +24,7 @@ class Event(StrEnum):
     INTERRUPTED = "interrupted"
     NOTE = "note"
     WARNING = "warning"
+    SUMMARY = "summary"
 
 
 SHOWN: dict[Event, tuple[str, str]] = {
@@ -36,7 +37,10 @@ SHOWN: dict[Event, tuple[str, str]] = {
     Event.NOTE: ("", ""),
     Event.WARNING: ("(!) Warning: ", "yellow"),
 }
-"""How an event looks to people: what stands before its text, and the style of the line."""
+"""How an event looks to people: what stands before its text, and the style of the line.
+
+What is true just now is for a spinner, and a summary is printed as the result.
+"""
 
 
 class Step:

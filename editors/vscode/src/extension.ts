@@ -1,0 +1,76 @@
+/** Wiring only: which command is which function, and who hears of what. */
+import * as vscode from 'vscode';
+import { Adapters } from './adapters';
+import { Channel } from './channel';
+import { Chat } from './chat';
+import { deploy } from './deploy';
+import { down } from './down';
+import { open } from './endpoint';
+import { projectFolder } from './folder';
+import { Installation } from './installation';
+import { Logs } from './logs';
+import { addToPlayground } from './playground';
+import { provision } from './provision';
+import { Remora } from './remora';
+import { Status } from './status';
+import { Tasks } from './tasks';
+import type { Range } from './version';
+
+type Action = (folder: vscode.Uri) => Promise<void> | void;
+
+/** What tells that a folder is a project, and what changes when a command in a terminal did something. */
+const PROJECT_FILES = '{remora.toml,infra/inference.config.json,infra/finetuning.config.json}';
+
+export async function activate(context: vscode.ExtensionContext): Promise<void> {
+  const manifest = context.extension.packageJSON as { readonly remora: { readonly cli: Range } };
+  const channel = new Channel();
+  const installation = new Installation(manifest.remora.cli);
+  const remora = new Remora(installation, channel);
+  const status = new Status(remora);
+  const adapters = new Adapters();
+  const logs = new Logs(remora);
+  const chat = new Chat(remora, context.extensionUri);
+  const files = vscode.workspace.createFileSystemWatcher(`**/${PROJECT_FILES}`);
+  const actions: Readonly<Record<string, Action>> = {
+    provision: changing(status, (folder) => provision(remora, folder)),
+    deploy: changing(status, (folder) => deploy(remora, folder)),
+    down: changing(status, (folder) => down(remora, folder)),
+    open: (folder) => open(remora, folder),
+    logs: (folder) => logs.show(folder),
+    status: (folder) => status.show(folder),
+    chat: (folder) => { chat.show(folder); },
+    playground: (folder) => addToPlayground(remora, folder),
+    'adapters.refresh': () => status.look(),
+  };
+  const look = (): void => { void lookAt(status); };
+  context.subscriptions.push(
+    channel, status, adapters, logs, chat, files,
+    ...Object.entries(actions).map(([name, action]) => vscode.commands.registerCommand(`remora.${name}`, () => inProject(action))),
+    vscode.window.registerTreeDataProvider('remora.adapters', adapters),
+    vscode.tasks.registerTaskProvider('remora', new Tasks(installation)),
+    status.onDidChange((state) => { adapters.take(state); }),
+    files.onDidCreate(look), files.onDidChange(look), files.onDidDelete(look),
+    vscode.workspace.onDidGrantWorkspaceTrust(() => { installation.forget(); look(); }),
+    vscode.workspace.onDidChangeConfiguration((event) => { if (event.affectsConfiguration('remora')) { installation.forget(); look(); } }),
+  );
+  await lookAt(status);
+}
+
+/** Nothing is shown in a window that has no project. */
+async function lookAt(status: Status): Promise<void> {
+  const found = await vscode.workspace.findFiles(PROJECT_FILES, null, 1);
+  await vscode.commands.executeCommand('setContext', 'remora.hasProject', found.length > 0);
+  if (found.length > 0) await status.look();
+}
+
+function changing(status: Status, action: Action): Action {
+  return async (folder) => {
+    await action(folder);
+    await status.look();
+  };
+}
+
+async function inProject(action: Action): Promise<void> {
+  const folder = await projectFolder();
+  if (folder) await action(folder);
+}
