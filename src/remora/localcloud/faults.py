@@ -25,6 +25,7 @@ MOST_SECONDS: Final = 86_400
 
 class Fault(StrEnum):
     QUOTA = "quota"  # the next environment or app is refused: MaxRegionalQuotaExceeded
+    SLOW_ENVIRONMENT = "slow_environment"  # the next environment is ready `seconds` late
     IMAGE_PULL_DENIED = "image_pull_denied"  # the replicas of the next revision cannot be started
     STUCK_REPLICA = "stuck_replica"  # the replicas of the next revision find no node: AssigningReplica
     SLOW_START = "slow_start"  # the replicas of the next revision start `seconds` late

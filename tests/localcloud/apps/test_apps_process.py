@@ -150,7 +150,9 @@ def test_faults_need_the_token_and_a_name(cloud: Process) -> None:
     with cloud.http() as client:
         unknown = client.post("/_faults", json={"name": "fire"})
         assert unknown.status_code == 400
-        assert "Known are: quota, image_pull_denied, stuck_replica, slow_start" in unknown.text
+        assert (
+            "Known are: quota, slow_environment, image_pull_denied, stuck_replica, slow_start" in unknown.text
+        )
         assert client.post("/_faults", json={"name": "quota", "times": -1}).status_code == 400
         assert client.get("/_faults").json() == {"value": []}
         client.post("/_faults", json={"name": "quota", "times": 2})
@@ -182,6 +184,15 @@ def test_a_revision_under_a_fault_says_so(cloud: Process, fault: str, state: str
     until(lambda: cloud.latest(app)["runningState"] == state)
     assert cloud.app(app)["latestReadyRevisionName"] == ""
     cloud.arm("DELETE", app)
+
+
+def test_a_slow_environment_is_late_once(cloud: Process) -> None:
+    cloud.fault(name="slow_environment", seconds=1)
+    begun = time.monotonic()
+    cloud.put_environment("late")
+    assert time.monotonic() - begun >= 1
+    with cloud.http() as client:
+        assert client.get("/_faults").json() == {"value": []}
 
 
 def test_a_slow_start_delays_the_revision(cloud: Process) -> None:

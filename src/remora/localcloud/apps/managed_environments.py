@@ -25,6 +25,7 @@ from remora.localcloud.apps.wire import (
 )
 from remora.localcloud.arm.resource import ArmError, ResourceId, Wire
 from remora.localcloud.arm.shapes import checked_properties, settable
+from remora.localcloud.faults import Fault, Faults
 from remora.localcloud.state import Json
 
 ACCOUNT_NAME: Final = re.compile(r"[a-z0-9]{3,24}")
@@ -53,13 +54,21 @@ class ManagedEnvironments:
     delete_wire = Wire.LOCATION
 
     def __init__(
-        self, host: Host, records: Records, tokens: Tokens, capacity: Capacity, quotas: Quotas
+        self,
+        host: Host,
+        records: Records,
+        tokens: Tokens,
+        capacity: Capacity,
+        quotas: Quotas,
+        *,
+        faults: Faults,
     ) -> None:
         self._host = host
         self._records = records
         self._tokens = tokens
         self._capacity = capacity
         self._quotas = quotas
+        self._faults = faults
 
     def accept(self, resource_id: ResourceId, body: Json, existing: Json | None) -> Json:
         if not body.get("location") and not existing:
@@ -78,6 +87,8 @@ class ManagedEnvironments:
         return {**body, "properties": properties, "systemData": system_data(existing)}
 
     async def complete(self, resource_id: ResourceId, stored: Json) -> Json:
+        if late := self._faults.take(Fault.SLOW_ENVIRONMENT):
+            await self._host.clock.sleep(late.seconds)
         properties = stored["properties"]
         analytics = (properties["appLogsConfiguration"] or {}).get("logAnalyticsConfiguration") or {}
         known = {

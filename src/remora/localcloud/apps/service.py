@@ -60,7 +60,7 @@ class AppsService:
             Runtime(machine, state, records, mounter, capacity, placement, OwnPorts(), faults)
         )
         self.handlers: Sequence[ResourceHandler] = (
-            ManagedEnvironments(machine, records, tokens, capacity, counted),
+            ManagedEnvironments(machine, records, tokens, capacity, counted, faults=faults),
             EnvironmentStorages(records),
             ContainerApps(machine, records, tokens, self._fleet, placement),
         )
