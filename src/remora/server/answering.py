@@ -47,7 +47,8 @@ class Question:
     `prompt_ids` are a prompt in tokens; without them `turns` are a conversation; without those `text` is a
     plain prompt. `tools` are OpenAI's, for a template that knows tools.
 
-    `max_tokens` None means what fits, up to the endpoint's default.
+    `max_tokens` None means what fits, up to the endpoint's default. `prompt_param` and `limit_param` are what
+    the route calls the prompt and that limit, for errors.
     """
 
     model: str
@@ -67,6 +68,8 @@ class Question:
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     top_logprobs: int | None = None
     adapter_scale: float = 1.0
+    prompt_param: str = "messages"
+    limit_param: str = "max_tokens"
 
 
 class AnswerObserver:
@@ -198,7 +201,7 @@ class Answerer:
             request_id=f"{id_prefix}-{uuid.uuid4().hex}",
             prompt_ids=prompt_ids,
             sampling=SamplingParams(
-                max_tokens=self._room(len(prompt_ids), question.max_tokens),
+                max_tokens=self._room(len(prompt_ids), question),
                 temperature=question.temperature,
                 top_p=question.top_p,
                 top_k=question.top_k,
@@ -236,7 +239,7 @@ class Answerer:
                 f"the prompt has {characters} characters, far more than fit into this model's context of "
                 f"{self.engine.context_length} tokens",
                 hint="shorten the prompt",
-                param="messages" if question.turns else "prompt",
+                param=question.prompt_param,
             )
         tokenizer = self.engine.tokenizer
         if question.turns and template is not None:
@@ -246,25 +249,26 @@ class Answerer:
         else:
             ids = tokenizer.encode(question.text)
         if not ids:
-            raise InvalidInput("the prompt is empty", hint="send some text", param="prompt")
+            raise InvalidInput("the prompt is empty", hint="send some text", param=question.prompt_param)
         return tuple(ids)
 
-    def _room(self, prompt_tokens: int, wanted_tokens: int | None) -> int:
+    def _room(self, prompt_tokens: int, question: Question) -> int:
         """How many tokens the answer may have; refuses what does not fit, with both numbers."""
+        wanted_tokens = question.max_tokens
         context = self.most_total_tokens
         free = context - prompt_tokens
         if prompt_tokens > self.most_prompt_tokens:
             raise ContextLengthExceeded(
                 f"the prompt has {prompt_tokens} tokens, but this endpoint takes {self.most_prompt_tokens}",
                 hint="shorten the conversation",
-                param="messages",
+                param=question.prompt_param,
             )
         if free < 1 or (wanted_tokens is not None and wanted_tokens > free):
             wanted = f" and the answer may have {wanted_tokens}" if wanted_tokens is not None else ""
             raise ContextLengthExceeded(
                 f"the prompt has {prompt_tokens} tokens{wanted}, but {self._what_holds()} {context}",
                 hint="shorten the conversation" if free < 1 else f"ask for at most {free} tokens",
-                param="messages" if free < 1 else "max_tokens",
+                param=question.prompt_param if free < 1 else question.limit_param,
             )
         return min(free, self.default_max_tokens) if wanted_tokens is None else wanted_tokens
 

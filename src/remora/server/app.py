@@ -30,12 +30,24 @@ from remora.server.ops import ops_routes
 from remora.server.page_guard import PageGuard
 from remora.server.page_headers import HEADERS
 from remora.server.problems import install_problem_handlers, unknown_route
-from remora.server.recording import Recorded, RecordSink
+from remora.server.recording import TIME_HEADER, Recorded, RecordSink
+from remora.server.report import ADAPTER_HEADER, DIGEST_HEADER, FIRST_TOKEN_HEADER
+from remora.server.response_store import ResponseStore
+from remora.server.responses import response_routes
 from remora.server.roster import Roster
 from remora.server.sessions import Sessions
 from remora.server.settings import ServerSettings
+from remora.server.tokens import token_routes
 
-EXPOSED_HEADERS = ("x-request-id", "x-remora-adapter", "retry-after", "retry-after-ms")
+EXPOSED_HEADERS = (
+    "x-request-id",
+    ADAPTER_HEADER,
+    DIGEST_HEADER,
+    FIRST_TOKEN_HEADER,
+    TIME_HEADER,
+    "retry-after",
+    "retry-after-ms",
+)
 
 Watch = Callable[[], Awaitable[None]]
 
@@ -73,6 +85,8 @@ def create_app(
     install_problem_handlers(app)
     app.include_router(chat_routes(answerer, constraints, settings))
     app.include_router(completion_routes(answerer, settings))
+    app.include_router(response_routes(answerer, constraints, ResponseStore(), settings))
+    app.include_router(token_routes(answerer))
     app.include_router(model_routes(roster))
     app.include_router(adapter_routes(roster, keys, settings.adapter_roots, base))
     app.include_router(ops_routes(engine, admission))

@@ -1,7 +1,7 @@
 """Who may ask. Owns which paths need a key, which a session and which nothing; issues neither.
 
     /healthz /readyz /login     open
-    /v1/… /metrics              `Authorization: Bearer KEY`
+    /v1/… /metrics /(de)tokenize   `Authorization: Bearer KEY`
     everything else             a session, from signing in at /login
 
 Whose key it was is known to everything behind this (`caller_of`), and `admin_only` keeps a route for admins.
@@ -30,12 +30,13 @@ PROBED_PATHS = frozenset({"/healthz", "/readyz"})
 OPEN_PATHS = PROBED_PATHS | {"/login"}
 API_PREFIX = "/v1"
 METRICS_PATH = "/metrics"
+API_PATHS = frozenset({API_PREFIX, METRICS_PATH, "/tokenize", "/detokenize"})
 CALLER = "remora.caller"  # in the scope of a request
 
 
 def is_api(path: str) -> bool:
     """Whether a key opens this path, and no session."""
-    return path in {API_PREFIX, METRICS_PATH} or path.startswith(f"{API_PREFIX}/")
+    return path in API_PATHS or path.startswith(f"{API_PREFIX}/")
 
 
 def caller_of(scope: Scope) -> ApiKey | None:

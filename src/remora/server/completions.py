@@ -46,6 +46,7 @@ def _question(body: CompletionRequest, prompt: Prompt) -> Question:
         text=prompt if isinstance(prompt, str) else "",
         prompt_ids=() if isinstance(prompt, str) else tuple(prompt),
         max_tokens=body.token_limit,
+        prompt_param="prompt",
         top_logprobs=0 if ranked and body.logprobs is None else body.logprobs,
         **body.sampling(),
     )

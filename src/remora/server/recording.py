@@ -21,7 +21,17 @@ from remora.server.request_record import CURRENT, RequestRecord
 # A client's own id is kept where it can do no harm in a log.
 ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 REQUEST_ID = b"x-request-id"
-OWN_PATHS = ("/v1", "/healthz", "/readyz", "/metrics", "/login", "/logout")  # all others are the page's
+TIME_HEADER = "x-remora-time-ms"  # until the answer begins: all of it, where it is not streamed
+OWN_PATHS = (
+    "/v1",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/tokenize",
+    "/detokenize",
+    "/login",
+    "/logout",
+)  # all others are the page's
 
 RecordSink = Callable[[RequestRecord], None]
 RawHeaders = Sequence[tuple[bytes, bytes]]
@@ -50,7 +60,7 @@ class Recorded:
             if message["type"] == "http.response.start":
                 started = True
                 record.status = message["status"]
-                message["headers"] = self._with_own(message.get("headers", ()), record.request_id)
+                message["headers"] = self._with_own(message.get("headers", ()), record)
             await send(message)
 
         token = CURRENT.set(record)
@@ -66,9 +76,17 @@ class Recorded:
             CURRENT.reset(token)
             self._finish(record, scope)
 
-    def _with_own(self, headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+    def _with_own(
+        self, headers: Iterable[tuple[bytes, bytes]], record: RequestRecord
+    ) -> list[tuple[bytes, bytes]]:
         others = [header for header in headers if header[0] not in self._own_names]
-        return [*others, *self.headers, (REQUEST_ID, request_id.encode())]
+        time_ms = f"{record.age_seconds * 1000:.2f}".encode()
+        return [
+            *others,
+            *self.headers,
+            (REQUEST_ID, record.request_id.encode()),
+            (TIME_HEADER.encode(), time_ms),
+        ]
 
     def _finish(self, record: RequestRecord, scope: Scope) -> None:
         caller = caller_of(scope)

@@ -29,9 +29,14 @@ class RequestRecord:
     answers: list[Answer] = field(default_factory=list)
     _started_at: float = field(default_factory=time.perf_counter)
 
+    @property
+    def age_seconds(self) -> float:
+        """Since the request came."""
+        return time.perf_counter() - self._started_at
+
     def close(self) -> None:
         """The request is over."""
-        self.seconds = time.perf_counter() - self._started_at
+        self.seconds = self.age_seconds
 
     def seconds_before(self, answer: Answer) -> float:
         """From the request to the question of this answer."""

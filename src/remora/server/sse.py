@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
@@ -32,6 +32,11 @@ def encode(chunk: Chunk) -> bytes:
     return b"data: " + json.dumps(chunk, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
+def encode_named(chunk: Chunk) -> bytes:
+    """An event that bears the name of the object's type."""
+    return f"event: {chunk['type']}\n".encode() + encode(chunk)
+
+
 async def while_connected(receive: Receive, work: Awaitable[T]) -> T:
     """The result of `work`; where the client goes away first, cancels it and raises Interrupted."""
     task = asyncio.ensure_future(work)
@@ -52,9 +57,15 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, chunks: AsyncGenerator[Chunk], headers: Mapping[str, str], keep_alive_seconds: float
+        self,
+        chunks: AsyncGenerator[Chunk],
+        headers: Mapping[str, str],
+        keep_alive_seconds: float,
+        *,
+        named: bool = False,
     ) -> None:
         self._chunks = chunks
+        self._encode = encode_named if named else encode
         self._keep_alive_seconds = keep_alive_seconds
         self.status_code = 200
         self.background = None
@@ -69,7 +80,7 @@ class EventStream(Response):
         lock = asyncio.Lock()  # a comment must not fall between the parts of an event
         keeper = asyncio.create_task(self._keep_alive(send, lock))
         try:
-            async with aclosing(_events(self._chunks)) as events:
+            async with aclosing(_events(self._chunks, self._encode)) as events:
                 async for event in events:
                     async with lock:
                         await send(_body(event))
@@ -84,12 +95,14 @@ class EventStream(Response):
                 await send(_body(KEEP_ALIVE))
 
 
-async def _events(chunks: AsyncGenerator[Chunk]) -> AsyncGenerator[bytes]:
+async def _events(
+    chunks: AsyncGenerator[Chunk], encode_chunk: Callable[[Chunk], bytes]
+) -> AsyncGenerator[bytes]:
     """The chunks encoded; the status is long sent, so an error can only be an event."""
     try:
         async with aclosing(chunks):
             async for chunk in chunks:
-                yield encode(chunk)
+                yield encode_chunk(chunk)
     except RemoraError as error:
         yield encode(error_body(error))
     except Exception:
