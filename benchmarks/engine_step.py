@@ -1,0 +1,207 @@
+"""Decode steps of the torch engine on this machine, as tokens a second and as ratios.
+
+    python benchmarks/engine_step.py [--rounds 5] [--steps 8] [--quantize int8] [--profile]
+
+Model: the shape of Qwen2.5-0.5B with random bfloat16 weights; adapters: r = 16 on all seven projections.
+Every round runs every load for a few steps, so that a machine that others use disturbs all of them alike;
+a load's figure is the median of its rounds, beside its best. Read the ratios, not the digits.
+
+With 32 adapters and 16 requests every fourth step one request ends and another, with the next adapter, takes
+its place. Prefill, HTTP and text are not part of this; the bound is what reading all weights once a step takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from transformers import AutoModelForCausalLM, Qwen2Config
+
+from remora.adapters.adapter import Digest
+from remora.engine.base import GenerationRequest, SamplingParams
+from remora.engine.torch.attention import IMPLEMENTATION, register_slot_attention
+from remora.engine.torch.kv_cache import SlotAllocator
+from remora.engine.torch.lora import LoraSet
+from remora.engine.torch.lora_stack import LoraPair
+from remora.engine.torch.model import SlotModel
+from remora.engine.torch.sampling import TokenSampler, choose_tokens
+from remora.engine.torch.scheduler import Chunk
+from remora.engine.torch.sequence import Sequence, Slot
+
+CONTEXT_TOKENS = 192
+CACHE_TOKENS = 18 * CONTEXT_TOKENS
+PREFILL_TOKENS = 512
+RANK = 16
+STEPS_PER_REQUEST_CHANGE = 4
+LAYER_SHAPES = {
+    "self_attn.q_proj": (896, 896),
+    "self_attn.k_proj": (128, 896),
+    "self_attn.v_proj": (128, 896),
+    "self_attn.o_proj": (896, 896),
+    "mlp.gate_proj": (4864, 896),
+    "mlp.up_proj": (4864, 896),
+    "mlp.down_proj": (896, 4864),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """So many requests at once, over so many adapters."""
+
+    request_count: int
+    adapter_count: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.request_count:>2} requests, {self.adapter_count or 'no':>2} adapters"
+
+
+LOADS = tuple(Load(*pair) for pair in ((1, 0), (1, 1), (4, 0), (4, 1), (4, 8), (16, 0), (16, 1), (16, 8), (16, 32)))
+RATIOS = (((16, 8), (16, 0), 0.85), ((16, 32), (16, 8), 0.9), ((1, 1), (1, 0), 0.0), ((4, 8), (4, 0), 0.0))
+
+
+class Bench:
+    """One model with its adapters, and requests that stand at the same context length."""
+
+    def __init__(self, *, quantize: str) -> None:
+        register_slot_attention()
+        config = Qwen2Config(
+            vocab_size=151936, hidden_size=896, intermediate_size=4864, num_hidden_layers=24,
+            num_attention_heads=14, num_key_value_heads=2, tie_word_embeddings=True, dtype="bfloat16",
+        )  # fmt: skip
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(
+            config, dtype=torch.bfloat16, attn_implementation=IMPLEMENTATION
+        ).eval()
+        distinct = {parameter.data_ptr(): parameter for parameter in model.parameters()}
+        itemsize = 1 if quantize == "int8" else 2
+        self.weight_bytes = sum(parameter.numel() for parameter in distinct.values()) * itemsize
+        self.lora = LoraSet(model, quantize=quantize)
+        self.model = SlotModel(model, self.lora, cache_tokens=CACHE_TOKENS, context_length=CACHE_TOKENS)
+        self._fill_cache()
+        self.adapters = [Digest(f"{index:064x}") for index in range(32)]
+        for digest in self.adapters:
+            self.lora.install(digest, _adapter())
+
+    def step_seconds(self, load: Load, step_count: int) -> Iterator[float]:
+        """Time of each of some decode steps, the first one not counted."""
+        slots = SlotAllocator(self.model.cache_tokens)
+        made = 0
+
+        def new_sequence() -> Sequence:
+            nonlocal made
+            adapter = self.adapters[made % load.adapter_count] if load.adapter_count else None
+            made += 1
+            params = SamplingParams(max_tokens=CONTEXT_TOKENS // 2, temperature=0)
+            prompt = tuple((7 * made + index) % 1000 for index in range(CONTEXT_TOKENS // 2))
+            request = GenerationRequest(str(made), prompt, params, adapter=adapter)
+            sequence = Sequence(request, deliver=lambda _event: True, sampler=TokenSampler(params))
+            sequence.slot = slots.reserve(sequence.most_tokens)
+            sequence.computed_count = len(prompt) - 1
+            return sequence
+
+        running = [new_sequence() for _ in range(load.request_count)]
+        for step in range(step_count + 1):
+            if load.adapter_count > load.request_count and step % STEPS_PER_REQUEST_CHANGE == 2:
+                gone = running.pop(0)
+                slots.release(gone.slot)
+                running.append(new_sequence())
+            started = time.perf_counter()
+            self._step(running)
+            if step:
+                yield time.perf_counter() - started
+
+    def _fill_cache(self) -> None:
+        """Prefill every row once, so that requests can begin in the middle of their context."""
+        params = SamplingParams(max_tokens=1, temperature=0)
+        request = GenerationRequest("fill", tuple(range(CACHE_TOKENS)), params)
+        sequence = Sequence(request, deliver=lambda _event: True, sampler=TokenSampler(params))
+        sequence.slot = Slot(0, CACHE_TOKENS)
+        for start in range(0, CACHE_TOKENS, PREFILL_TOKENS):
+            self.model.forward([Chunk(sequence, start, min(PREFILL_TOKENS, CACHE_TOKENS - start))])
+
+    def _step(self, running: list[Sequence]) -> None:
+        chunks = [
+            Chunk(sequence, sequence.computed_count, 1)
+            for sequence in sorted(running, key=lambda sequence: sequence.adapter_use or ("", 0.0))
+        ]
+        choices = choose_tokens(self.model.forward(chunks), [chunk.sequence.sampler for chunk in chunks])
+        for chunk, choice in zip(chunks, choices, strict=True):
+            chunk.sequence.tokens.append(choice.token_id)
+            chunk.sequence.computed_count += 1
+
+
+def _adapter() -> dict[str, LoraPair]:
+    return {
+        f"model.layers.{layer}.{name}": LoraPair(
+            torch.randn(RANK, inputs).bfloat16() * 0.02, torch.randn(RANK, outputs).bfloat16() * 0.02
+        )
+        for layer in range(24)
+        for name, (outputs, inputs) in LAYER_SHAPES.items()
+    }
+
+
+def bandwidth() -> float:
+    """Bytes a second that all cores read together, the best of some passes over 512 MiB."""
+    data = torch.ones(2**27)
+    best = float("inf")
+    for _ in range(8):
+        started = time.perf_counter()
+        data.sum()
+        best = min(best, time.perf_counter() - started)
+    return data.numel() * 4 / best
+
+
+def report(bench: Bench, times: dict[Load, list[list[float]]], bandwidths: list[float]) -> None:
+    bound = max(bandwidths) / bench.weight_bytes
+    print(f"read bandwidth {max(bandwidths) / 1e9:.1f} GB/s (median {statistics.median(bandwidths) / 1e9:.1f}); ", end="")
+    print(f"weights {bench.weight_bytes / 1e9:.3f} GB: at most {bound:.1f} steps a second\n")
+    print(f"{'load':<26}{'tok/s median':>13}{'best':>8}{'step ms':>9}{'share of bound':>16}{'best':>6}")
+    medians, bests = {}, {}
+    for load, rounds in times.items():
+        medians[load] = statistics.median(statistics.median(steps) for steps in rounds)
+        bests[load] = min(min(steps) for steps in rounds)
+        rate, best = load.request_count / medians[load], load.request_count / bests[load]
+        shares = [1 / seconds / bound for seconds in (medians[load], bests[load])]
+        print(f"{load.name:<26}{rate:>13.1f}{best:>8.1f}{medians[load] * 1e3:>9.1f}{shares[0]:>15.0%}{shares[1]:>7.0%}")
+    print()
+    for pair, base_pair, goal in RATIOS:
+        load, base = Load(*pair), Load(*base_pair)
+        by_round = [
+            statistics.median(b) / statistics.median(a)
+            for a, b in zip(times[load], times[base], strict=True)
+        ]
+        goal_text = f"   goal {goal}" if goal else ""
+        print(f"{load.name} against {base.name}: {statistics.median(by_round):.2f} (best steps: {bests[base] / bests[load]:.2f}){goal_text}")
+
+
+@torch.inference_mode()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--quantize", default="none", choices=("none", "int8"))
+    parser.add_argument("--profile", action="store_true", help="print where the time of a mixed step goes")
+    options = parser.parse_args()
+    bench = Bench(quantize=options.quantize)
+    if options.profile:
+        list(bench.step_seconds(Load(16, 8), 2))
+        with torch.profiler.profile() as profile:
+            list(bench.step_seconds(Load(16, 8), 4))
+        print(profile.key_averages().table(sort_by="self_cpu_time_total", row_limit=25))
+        return
+    times: dict[Load, list[list[float]]] = {load: [] for load in LOADS}
+    bandwidths = []
+    for _ in range(options.rounds):
+        bandwidths.append(bandwidth())
+        for load in LOADS:
+            times[load].append(list(bench.step_seconds(load, options.steps)))
+    report(bench, times, bandwidths)
+
+
+if __name__ == "__main__":
+    main()
