@@ -3,11 +3,12 @@
     python benchmarks/engine_step.py [--rounds 5] [--steps 8] [--quantize int8] [--profile]
 
 Model: the shape of Qwen2.5-0.5B with random bfloat16 weights; adapters: r = 16 on all seven projections.
-Every round runs every load for a few steps, so that a machine that others use disturbs all of them alike;
+Every round runs every load for a few steps, so that whatever else runs disturbs all alike:
 a load's figure is the median of its rounds, beside its best. Read the ratios, not the digits.
 
-With 32 adapters and 16 requests every fourth step one request ends and another, with the next adapter, takes
-its place. Prefill, HTTP and text are not part of this; the bound is what reading all weights once a step takes.
+With 32 adapters and 16 requests every fourth step one request ends and another, with the next adapter,
+takes its place. Prefill, HTTP and text are no part of this. The bound is what reading all weights once a
+step takes.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from transformers import AutoModelForCausalLM, Qwen2Config
 from remora.adapters.adapter import Digest
 from remora.engine.base import GenerationRequest, SamplingParams
 from remora.engine.torch.attention import IMPLEMENTATION, register_slot_attention
-from remora.engine.torch.kv_cache import SlotAllocator
 from remora.engine.torch.lora import LoraSet
 from remora.engine.torch.lora_stack import LoraPair
 from remora.engine.torch.model import SlotModel
 from remora.engine.torch.sampling import TokenSampler, choose_tokens
 from remora.engine.torch.scheduler import Chunk
-from remora.engine.torch.sequence import Sequence, Slot
+from remora.engine.torch.sequence import Sequence
+from remora.engine.torch.slots import Slot, SlotAllocator
 
 CONTEXT_TOKENS = 192
 CACHE_TOKENS = 18 * CONTEXT_TOKENS
@@ -60,7 +61,9 @@ class Load:
         return f"{self.request_count:>2} requests, {self.adapter_count or 'no':>2} adapters"
 
 
-LOADS = tuple(Load(*pair) for pair in ((1, 0), (1, 1), (4, 0), (4, 1), (4, 8), (16, 0), (16, 1), (16, 8), (16, 32)))
+LOADS = tuple(
+    Load(*pair) for pair in ((1, 0), (1, 1), (4, 0), (4, 1), (4, 8), (16, 0), (16, 1), (16, 8), (16, 32))
+)
 RATIOS = (((16, 8), (16, 0), 0.85), ((16, 32), (16, 8), 0.9), ((1, 1), (1, 0), 0.0), ((4, 8), (4, 0), 0.0))
 
 
@@ -158,7 +161,8 @@ def bandwidth() -> float:
 
 def report(bench: Bench, times: dict[Load, list[list[float]]], bandwidths: list[float]) -> None:
     bound = max(bandwidths) / bench.weight_bytes
-    print(f"read bandwidth {max(bandwidths) / 1e9:.1f} GB/s (median {statistics.median(bandwidths) / 1e9:.1f}); ", end="")
+    usual = statistics.median(bandwidths) / 1e9
+    print(f"read bandwidth {max(bandwidths) / 1e9:.1f} GB/s (median {usual:.1f}); ", end="")
     print(f"weights {bench.weight_bytes / 1e9:.3f} GB: at most {bound:.1f} steps a second\n")
     print(f"{'load':<26}{'tok/s median':>13}{'best':>8}{'step ms':>9}{'share of bound':>16}{'best':>6}")
     medians, bests = {}, {}
@@ -167,21 +171,24 @@ def report(bench: Bench, times: dict[Load, list[list[float]]], bandwidths: list[
         bests[load] = min(min(steps) for steps in rounds)
         rate, best = load.request_count / medians[load], load.request_count / bests[load]
         shares = [1 / seconds / bound for seconds in (medians[load], bests[load])]
-        print(f"{load.name:<26}{rate:>13.1f}{best:>8.1f}{medians[load] * 1e3:>9.1f}{shares[0]:>15.0%}{shares[1]:>7.0%}")
+        figures = f"{rate:>13.1f}{best:>8.1f}{medians[load] * 1e3:>9.1f}{shares[0]:>15.0%}{shares[1]:>7.0%}"
+        print(f"{load.name:<26}{figures}")
     print()
     for pair, base_pair, goal in RATIOS:
         load, base = Load(*pair), Load(*base_pair)
         by_round = [
-            statistics.median(b) / statistics.median(a)
-            for a, b in zip(times[load], times[base], strict=True)
+            statistics.median(b) / statistics.median(a) for a, b in zip(times[load], times[base], strict=True)
         ]
         goal_text = f"   goal {goal}" if goal else ""
-        print(f"{load.name} against {base.name}: {statistics.median(by_round):.2f} (best steps: {bests[base] / bests[load]:.2f}){goal_text}")
+        ratio, best = statistics.median(by_round), bests[base] / bests[load]
+        print(f"{load.name} against {base.name}: {ratio:.2f} (best steps: {best:.2f}){goal_text}")
 
 
 @torch.inference_mode()
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--quantize", default="none", choices=("none", "int8"))

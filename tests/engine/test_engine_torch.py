@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -54,7 +55,7 @@ async def test_text_of_a_real_model_ends_before_a_stop_string(engine: TorchEngin
 
 
 @pytest.mark.parametrize("limits", [{"max_running_requests": 0}, {"prefill_tokens_per_step": 0}])
-def test_limits_that_stop_all_work_are_refused(gated_model: GatedModel, limits: dict[str, int]) -> None:
+def test_limits_that_stop_all_work_are_refused(gated_model: GatedModel, limits: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput, match="never answer"):
         TorchEngine(gated_model, EchoTokenizer(), **limits)
 

@@ -100,12 +100,14 @@ class TokenEvent:
 
     A token of `stop_token_ids` is delivered with FinishReason.STOP; whoever makes text leaves it out.
     `logprob` and `top_logprobs` (id and log-probability, likeliest first) as the sampling parameters ask.
+    The first event says how many tokens of the prompt an earlier request had computed already.
     """
 
     token_id: int
     finish_reason: FinishReason | None = None
     logprob: float | None = None
     top_logprobs: tuple[tuple[int, float], ...] = ()
+    reused_prompt_tokens: int = 0
 
 
 class TokenStream(Protocol):

@@ -31,7 +31,6 @@ from remora.engine.base import (
 )
 from remora.engine.chat_template import HfTokenizer
 from remora.engine.torch.checkpoint import load_model
-from remora.engine.torch.kv_cache import SlotAllocator
 from remora.engine.torch.loaded import LoadedAdapters
 from remora.engine.torch.lora_stack import LoraPair
 from remora.engine.torch.model import SlotModel
@@ -41,7 +40,7 @@ from remora.engine.torch.sequence import Sequence
 from remora.engine.torch.stream import Event, Mailbox, MailboxStream
 from remora.errors import ContextLengthExceeded, EngineFailed, InvalidInput, Overloaded
 
-PREFILL_TOKENS_PER_STEP = 512
+PREFILL_TOKENS_PER_STEP = 256  # a chunk that a stream waits for: a tenth of a second or two
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +72,7 @@ class TorchEngine:
         max_running_requests: int = 16,
         max_queued_requests: int = 64,
         prefill_tokens_per_step: int = PREFILL_TOKENS_PER_STEP,
+        keeps_prefixes: bool = True,
     ) -> None:
         if max_running_requests < 1 or max_queued_requests < 0 or prefill_tokens_per_step < 1:
             raise InvalidInput(
@@ -85,11 +85,11 @@ class TorchEngine:
         self.stack = model.stack
         self._model = model
         self._max_open_requests = max_running_requests + max_queued_requests
-        self._slots = SlotAllocator(model.cache_tokens)
         self._scheduler = Scheduler(
-            self._slots,
+            model.cache_tokens,
             max_running_requests=max_running_requests,
             prefill_tokens_per_step=prefill_tokens_per_step,
+            keeps_prefixes=keeps_prefixes,
         )
         self._changed = threading.Condition()
         self._inbox: deque[Sequence] = deque()
@@ -161,11 +161,7 @@ class TorchEngine:
         sequence = Sequence(request, mailbox.post, TokenSampler(request.sampling, request.constraint))
         with self._changed:
             self._refuse_if_stopped()
-            if len(self._open) >= self._max_open_requests:
-                raise Overloaded(
-                    f"{len(self._open)} requests are running or queued, and no more may be",
-                    hint="try again in a moment",
-                )
+            self._refuse_if_full(request.adapter)
             # Counted in under the lock that unload takes: between check and use it cannot go.
             self._adapters.acquire(request.adapter)
             self._open.add(sequence)
@@ -184,7 +180,7 @@ class TorchEngine:
                 cancelled_requests=self._cancelled,
                 adapters=self._adapters.digests,
                 kv_tokens_used=self._reserved,
-                kv_tokens_total=self._slots.row_count,
+                kv_tokens_total=self._model.cache_tokens,
             )
 
     def close(self) -> None:
@@ -225,6 +221,16 @@ class TorchEngine:
                 self._failure.message, hint="restart the endpoint; its log says why it stopped"
             )
 
+    def _refuse_if_full(self, adapter: Digest | None) -> None:
+        """An adapter that nobody uses now is let in also by a full queue: others may not shut it out."""
+        if len(self._open) < self._max_open_requests:
+            return
+        if any(sequence.request.adapter == adapter for sequence in self._open):
+            raise Overloaded(
+                f"{len(self._open)} requests are running or queued, and no more may be",
+                hint="try again in a moment",
+            )
+
     # The rest runs in the inference thread.
 
     def _run(self) -> None:
@@ -260,10 +266,11 @@ class TorchEngine:
         return True
 
     def _step(self) -> None:
-        chunks = self._scheduler.next_step()
-        complete = [chunk.sequence for chunk in chunks if chunk.completes]
-        logits = self._model.forward(chunks)
-        for chunk in chunks:
+        step = self._scheduler.next_step()
+        complete = [chunk.sequence for chunk in step.chunks if chunk.completes]
+        self._model.copy_rows(step.copies)
+        logits = self._model.forward(step.chunks)
+        for chunk in step.chunks:
             chunk.sequence.computed_count += chunk.count
         choices = choose_tokens(logits, [sequence.sampler for sequence in complete])
         with self._changed:
@@ -282,6 +289,7 @@ class TorchEngine:
     def _advance(self, sequence: Sequence, choice: Choice | InvalidInput | None) -> Event:
         """Add a token to its sequence, which leaves with the last one, or with an error."""
         if choice is None:
+            sequence.computed_count = 0  # nothing of it may serve another
             self._finish(sequence)
             return EngineFailed("the model's output is not a number", hint="check the adapter's weights")
         if isinstance(choice, InvalidInput):
@@ -292,7 +300,8 @@ class TorchEngine:
             reason = FinishReason.STOP
         if reason is not None:
             self._finish(sequence)
-        return TokenEvent(choice.token_id, reason, choice.logprob, choice.top_logprobs)
+        reused = sequence.reused_count if sequence.answer_count == 1 else 0
+        return TokenEvent(choice.token_id, reason, choice.logprob, choice.top_logprobs, reused)
 
     def _drop_cancelled(self) -> None:
         gone = self._scheduler.cancelled()
@@ -312,7 +321,7 @@ class TorchEngine:
     def _count_running(self) -> None:
         with self._changed:
             self._running = self._scheduler.running_count
-            self._reserved = self._slots.row_count - self._slots.free_row_count
+            self._reserved = self._scheduler.reserved_row_count
 
     def _install(self, digest: Digest, pairs: Mapping[str, LoraPair]) -> AppliedAdapter:
         with self._changed:
@@ -329,6 +338,7 @@ class TorchEngine:
             unused = self._adapters.take_unused()
         for digest in unused:
             self._model.lora.remove(digest)
+            self._scheduler.forget(digest)
 
     def _fail_everything(self, failure: EngineFailed) -> None:
         with self._changed:

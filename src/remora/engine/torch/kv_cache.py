@@ -1,52 +1,28 @@
-"""Keys and values of everything in flight. Owns rows and who has them; knows no attention.
+"""The tensors of keys and values of everything in flight. Knows rows, not who has them.
 
-A sequence gets one contiguous run of rows for as long as it can grow, so attention reads plain views, no
-sequence is ever pushed out half-way, and one that fits is sure to finish. On a CPU a row costs memory only
-once it is written.
+A sequence's rows are neighbours, so attention reads plain views of them and nothing is put together again for
+each token. On a CPU a row costs memory only once it is written.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 import torch
 
-from remora.engine.torch.sequence import Slot
 
+@dataclass(frozen=True, slots=True)
+class RowCopy:
+    """Rows to be taken over from one place to another; the two do not overlap."""
 
-class SlotAllocator:
-    """First-fit reservation of contiguous rows."""
-
-    def __init__(self, row_count: int) -> None:
-        self.row_count = row_count
-        self._free = [Slot(0, row_count)]  # in rising order, never two that touch
-
-    @property
-    def free_row_count(self) -> int:
-        """Rows that nobody has."""
-        return sum(hole.row_count for hole in self._free)
-
-    def reserve(self, row_count: int) -> Slot | None:
-        """A run of rows, or None where no hole is large enough now."""
-        for index, hole in enumerate(self._free):
-            if hole.row_count < row_count:
-                continue
-            rest = Slot(hole.first_row + row_count, hole.row_count - row_count)
-            self._free[index : index + 1] = [rest] if rest.row_count else []
-            return Slot(hole.first_row, row_count)
-        return None
-
-    def release(self, slot: Slot) -> None:
-        """Give a run back; holes that now touch become one."""
-        merged: list[Slot] = []
-        for hole in sorted([*self._free, slot], key=lambda hole: hole.first_row):
-            if merged and merged[-1].first_row + merged[-1].row_count == hole.first_row:
-                merged[-1] = Slot(merged[-1].first_row, merged[-1].row_count + hole.row_count)
-            else:
-                merged.append(hole)
-        self._free = merged
+    from_row: int
+    to_row: int
+    count: int
 
 
 class KvCache:
-    """The tensors behind the rows: for each layer, keys and values of shape (heads, rows, head size).
+    """For each layer, keys and values of shape (heads, rows, head size).
 
     Layers may differ in shape, so each is made at its first write.
     """
@@ -65,6 +41,14 @@ class KvCache:
         all_keys.index_copy_(1, rows, keys)
         all_values.index_copy_(1, rows, values)
         return all_keys, all_values
+
+    def copy(self, copies: Iterable[RowCopy]) -> None:
+        """Copy rows in all layers, one copy after the other."""
+        for copy in copies:
+            for part in (part for layer in self._layers.values() for part in layer):
+                part[:, copy.to_row : copy.to_row + copy.count] = part[
+                    :, copy.from_row : copy.from_row + copy.count
+                ]
 
     def _empty_like(self, part: torch.Tensor) -> torch.Tensor:
         return part.new_empty((part.shape[0], self._row_count, part.shape[2]))

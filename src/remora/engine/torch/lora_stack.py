@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import linear
 
-from remora.engine.torch.sequence import Slot
+from remora.engine.torch.slots import Slot
 
 
 @dataclass(frozen=True, slots=True)

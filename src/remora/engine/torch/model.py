@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from remora.engine.torch.batch import build_batch
-from remora.engine.torch.kv_cache import KvCache
+from remora.engine.torch.kv_cache import KvCache, RowCopy
 from remora.engine.torch.lora import LoraSet
 from remora.engine.torch.scheduler import Chunk
 from remora.engine.torch.stack import stack_of
@@ -27,6 +27,10 @@ class SlotModel:
         self.context_length = min(context_length, cache_tokens)
         self.vocab_size: int = model.get_input_embeddings().weight.shape[0]
         self.lora = lora
+
+    def copy_rows(self, copies: Sequence[RowCopy]) -> None:
+        """Take computed keys and values over to other rows."""
+        self._cache.copy(copies)
 
     def forward(self, chunks: Sequence[Chunk]) -> torch.Tensor:
         """Compute the chunks; one row of logits for each that completes its sequence, in their order."""

@@ -9,12 +9,12 @@ import torch
 
 from remora.engine.base import GenerationRequest, SamplingParams
 from remora.engine.torch.attention import IMPLEMENTATION, UnsupportedAttention
-from remora.engine.torch.kv_cache import SlotAllocator
 from remora.engine.torch.lora import LoraSet
 from remora.engine.torch.model import SlotModel
 from remora.engine.torch.sampling import TokenSampler
 from remora.engine.torch.scheduler import Chunk
 from remora.engine.torch.sequence import Sequence
+from remora.engine.torch.slots import SlotAllocator
 from remora.errors import Refused
 
 LAYER_TYPES = {"full_attention", "sliding_attention"}

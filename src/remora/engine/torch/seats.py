@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from remora.adapters.adapter import Digest
-from remora.engine.torch.kv_cache import SlotAllocator
-from remora.engine.torch.sequence import Slot
+from remora.engine.torch.slots import Slot, SlotAllocator
 
 WASTEFUL_STEPS = 64  # the stacks shrink after so many steps in which they were far too wide
 

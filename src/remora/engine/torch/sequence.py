@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from remora.adapters.adapter import Digest
 from remora.engine.base import FinishReason, GenerationRequest
 from remora.engine.torch.sampling import TokenSampler
+from remora.engine.torch.slots import Slot
 from remora.engine.torch.stream import Event
 
 Deliver = Callable[[Event], bool]
@@ -16,14 +17,6 @@ Deliver = Callable[[Event], bool]
 
 AdapterUse = tuple[Digest, float]
 """An adapter and the scale it is used at."""
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A run of rows in the key/value cache, reserved for one sequence."""
-
-    first_row: int
-    row_count: int
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +28,8 @@ class Sequence:
     sampler: TokenSampler
     tokens: list[int] = field(init=False)
     computed_count: int = 0  # tokens whose keys and values are in the cache
+    reused_count: int = 0  # prompt tokens that were in the cache already when it was first admitted
+    arrival: int = 0  # counts up from one request to the next
     slot: Slot | None = None
     cancelled: bool = False
 
@@ -45,6 +40,11 @@ class Sequence:
     def pending_count(self) -> int:
         """Tokens that must still go through the model before the next one can be chosen."""
         return len(self.tokens) - self.computed_count
+
+    @property
+    def answer_count(self) -> int:
+        """Tokens of the answer so far."""
+        return len(self.tokens) - len(self.request.prompt_ids)
 
     @property
     def adapter_use(self) -> AdapterUse | None:
