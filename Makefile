@@ -7,7 +7,7 @@ PHRASE := I finally got the job I wanted
 # Threads of torch that wait must not take the cores from those that work.
 export OMP_WAIT_POLICY := passive
 
-.PHONY: demo test test-vllm lint bench bench-cloud conformance format chromium
+.PHONY: demo test test-vllm lint bench bench-http bench-cloud conformance format chromium
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## from nothing to an answer from an adapter, on the local cloud
@@ -43,6 +43,9 @@ format: $(READY)
 
 bench: $(READY)  ## ratios against a peer on this machine
 	$(BIN)/python benchmarks/startup.py
+
+bench-http: $(READY)  ## what the HTTP layer costs, as ratios
+	$(BIN)/python benchmarks/http_layer.py
 
 bench-cloud: $(READY)  ## the local cloud's ingress and uploads, as ratios
 	$(BIN)/python benchmarks/cloud_ingress.py

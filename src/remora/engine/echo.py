@@ -4,12 +4,13 @@ The answer to a prompt is the text of its last line, one token a character; wher
 after its short digest and a colon (at a scale other than 1: `digest*scale:`). Where the request has a
 constraint that this answer breaks, the answer is one that ends soon. Log-probabilities are made up, but
 fixed; biases and penalties change nothing. `hold()` freezes generation, so that a test can look at a request
-in flight without sleeping.
+in flight without sleeping. With `tokens_per_second` every stream keeps that pace, and catches up when late.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
@@ -73,11 +74,18 @@ def _character(token_id: int) -> str:
 class EchoEngine:
     """Keeps the Engine contract without a model."""
 
-    def __init__(self, *, context_length: int = 4096, script: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        context_length: int = 4096,
+        script: Mapping[str, str] | None = None,
+        tokens_per_second: float | None = None,
+    ) -> None:
         self.tokenizer = EchoTokenizer()
         self.context_length = context_length
         self.stack = Stack("echo", "none", "none")
         self._script = dict(script or {})
+        self._token_seconds = 1 / tokens_per_second if tokens_per_second else 0.0
         self._adapters: dict[Digest, Adapter] = {}
         self._free = asyncio.Event()
         self._free.set()
@@ -135,10 +143,11 @@ class EchoEngine:
     async def _generate(self, request: GenerationRequest) -> AsyncGenerator[TokenEvent]:
         self._running += 1
         done = False
+        started_at = time.monotonic()
         try:
             for count, token_id in enumerate(self._answer(request), start=1):
                 await self._free.wait()
-                await asyncio.sleep(0)
+                await self._pace(started_at + count * self._token_seconds)
                 self._steps += 1
                 reason = None
                 if token_id in request.stop_token_ids:
@@ -152,6 +161,12 @@ class EchoEngine:
         finally:
             self._running -= 1
             self._cancelled += not done
+
+    async def _pace(self, due_at: float) -> None:
+        if not self._token_seconds:
+            await asyncio.sleep(0)
+        elif (early_seconds := due_at - time.monotonic()) > 0:
+            await asyncio.sleep(early_seconds)
 
 
 def _event(request: GenerationRequest, token_id: int, reason: FinishReason | None) -> TokenEvent:

@@ -25,6 +25,8 @@ class StopStrings:
         """What may be delivered now; nothing more after a hit."""
         if self.hit:
             return ""
+        if not self._stops:
+            return text
         pending = self._held + text
         cut = self._first_complete(pending)
         if cut is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -17,7 +17,7 @@ from remora.server.constraints import Constraints
 from remora.server.logprobs import chat_logprobs
 from remora.server.schema.chat import ChatRequest
 from remora.server.settings import ServerSettings
-from remora.server.sse import Chunk, EventStream, while_connected
+from remora.server.sse import Chunk, EventStream, TextEvents, while_connected
 from remora.server.tool_calls import CallArguments, CallBegin, CallReader, Content, Piece
 from remora.server.tool_use import ToolUse
 
@@ -98,10 +98,13 @@ class _Writer:
             for index in range(len(self._readers)):
                 yield {**head, "choices": [_delta(index, {"role": "assistant", "content": ""})]}
             last = len(self._readers)
+            texts = [self._text_events(head, index) for index in range(last)]
             async for index, event in events:
                 reader = self._readers[index]
                 if reader is None:
-                    if event.text:
+                    if event.text and self._body.wanted_logprobs is None:
+                        yield texts[index].event(event.text)
+                    elif event.text:
                         logprobs = self._logprobs(event.tokens)
                         yield {**head, "choices": [_delta(index, {"content": event.text}, None, logprobs)]}
                 else:
@@ -115,6 +118,9 @@ class _Writer:
                     yield chunk if last else {**chunk, "remora": report.remora(self._choices)}
         if self._body.wants_usage:
             yield {**head, "choices": [], "usage": report.usage(self._choices)}
+
+    def _text_events(self, head: Mapping[str, Any], index: int) -> TextEvents:
+        return TextEvents(lambda text: {**head, "choices": [_delta(index, {"content": text})]})
 
     def _whole_choice(self, index: int, choice: WholeChoice) -> dict[str, Any]:
         reader = self._readers[index]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -16,7 +16,7 @@ from remora.server.choices import Choices, WholeChoice, ask
 from remora.server.logprobs import completion_logprobs
 from remora.server.schema.completion import CompletionRequest, Prompt
 from remora.server.settings import ServerSettings
-from remora.server.sse import Chunk, EventStream, while_connected
+from remora.server.sse import Chunk, EventStream, TextEvents, while_connected
 
 Logprobs = dict[str, Any] | None
 
@@ -89,8 +89,11 @@ class _Writer:
             for index in range(count):
                 if echo := self._echoes[index // self._body.choice_count]:
                     yield {**head, "choices": [_choice(index, echo)]}
+            texts = [self._text_events(head, index) for index in range(count)]
             async for index, event in events:
-                if event.text:
+                if event.text and self._body.logprobs is None:
+                    yield texts[index].event(event.text)
+                elif event.text:
                     logprobs = self._logprobs(event.tokens, offsets[index])
                     offsets[index] += len(event.text)
                     yield {**head, "choices": [_choice(index, event.text, None, logprobs)]}
@@ -100,6 +103,9 @@ class _Writer:
                     yield chunk if last else {**chunk, "remora": report.remora(self._choices)}
         if self._body.wants_usage:
             yield {**head, "choices": [], "usage": report.usage(self._choices)}
+
+    def _text_events(self, head: Mapping[str, Any], index: int) -> TextEvents:
+        return TextEvents(lambda text: {**head, "choices": [_choice(index, text)]})
 
     def _echo(self, prompt: Prompt) -> str:
         if not self._body.echo:

@@ -9,32 +9,52 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing
+from json.encoder import encode_basestring
 from typing import Any, TypeVar
 
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from remora.errors import Interrupted, RemoraError
+from remora.server.outbox import Outbox
 from remora.server.problems import error_body
 
-Chunk = Mapping[str, Any]
+Chunk = Mapping[str, Any] | bytes
+"""One event: an object, or the event itself where `TextEvents` has encoded it already."""
+
 T = TypeVar("T")
 
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": waiting\n\n"  # a comment: clients skip it, and no proxy thinks that we are dead
+PLACE = "\ue000the text\ue000"
 
 logger = logging.getLogger(__name__)
 
 
 def encode(chunk: Chunk) -> bytes:
     """One event with one JSON object."""
+    if isinstance(chunk, bytes):
+        return chunk
     return b"data: " + json.dumps(chunk, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
 def encode_named(chunk: Chunk) -> bytes:
     """An event that bears the name of the object's type."""
+    if isinstance(chunk, bytes):
+        return chunk
     return f"event: {chunk['type']}\n".encode() + encode(chunk)
+
+
+class TextEvents:
+    """Events that differ in one text only, so that the rest is encoded once and not for every token."""
+
+    def __init__(self, chunk_of: Callable[[str], Mapping[str, Any]]) -> None:
+        place = encode_basestring(PLACE).encode()
+        self._before, _, self._after = encode(chunk_of(PLACE)).rpartition(place)
+
+    def event(self, text: str) -> bytes:
+        return self._before + encode_basestring(text).encode() + self._after
 
 
 async def while_connected(receive: Receive, work: Awaitable[T]) -> T:
@@ -72,46 +92,36 @@ class EventStream(Response):
         self.init_headers({"cache-control": "no-store", "x-accel-buffering": "no", **headers})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        with suppress(Interrupted):
-            await while_connected(receive, self._send_all(send))
-
-    async def _send_all(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        lock = asyncio.Lock()  # a comment must not fall between the parts of an event
-        keeper = asyncio.create_task(self._keep_alive(send, lock))
+        outbox = Outbox(KEEP_ALIVE, self._keep_alive_seconds)
+        making = asyncio.create_task(self._make(outbox))
+        watching = asyncio.create_task(_close_when_gone(receive, outbox))
         try:
-            async with aclosing(_events(self._chunks, self._encode)) as events:
-                async for event in events:
-                    async with lock:
-                        await send(_body(event))
-            await send(_body(DONE, more=False))
+            start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+            await send(start)
+            await outbox.send_all(send)
         finally:
-            await _end(keeper)
+            await _end(making)
+            await _end(watching)
 
-    async def _keep_alive(self, send: Send, lock: asyncio.Lock) -> None:
-        while True:
-            await asyncio.sleep(self._keep_alive_seconds)
-            async with lock:
-                await send(_body(KEEP_ALIVE))
-
-
-async def _events(
-    chunks: AsyncGenerator[Chunk], encode_chunk: Callable[[Chunk], bytes]
-) -> AsyncGenerator[bytes]:
-    """The chunks encoded; the status is long sent, so an error can only be an event."""
-    try:
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                yield encode_chunk(chunk)
-    except RemoraError as error:
-        yield encode(error_body(error))
-    except Exception:
-        logger.exception("a stream failed")
-        yield encode(error_body(RemoraError("the endpoint failed", hint="its log has more")))
+    async def _make(self, outbox: Outbox) -> None:
+        """Put the chunks in; the status is long sent, so an error can only be an event."""
+        try:
+            async with aclosing(self._chunks) as chunks:
+                async for chunk in chunks:
+                    outbox.put(self._encode(chunk))
+                    await outbox.room()
+        except RemoraError as error:
+            outbox.put(encode(error_body(error)))
+        except Exception:
+            logger.exception("a stream failed")
+            outbox.put(encode(error_body(RemoraError("the endpoint failed", hint="its log has more"))))
+        outbox.put(DONE)
+        outbox.close()
 
 
-def _body(data: bytes, *, more: bool = True) -> Message:
-    return {"type": "http.response.body", "body": data, "more_body": more}
+async def _close_when_gone(receive: Receive, outbox: Outbox) -> None:
+    await _disconnected(receive)
+    outbox.close()
 
 
 async def _disconnected(receive: Receive) -> None:

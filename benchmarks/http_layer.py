@@ -1,0 +1,251 @@
+"""What our HTTP layer costs: tokens a second of many streams, and the latency it adds to one request.
+
+The echo engine makes 1,000 tokens a second for each of 64 streams. Beside it, in the same run and with the
+same client, stands the least that a FastAPI stream of the very same events can be: they lie ready in a list
+and are yielded at the same pace, and nothing is computed. A second pair of numbers lets both go as fast as
+they can. And one request after another is compared with the engine called directly. Prints ratios, and the
+CPU time of an event, which is the same on a busy machine.
+
+    python benchmarks/http_layer.py [--streams 64] [--tokens 2000] [--rounds 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import os
+import socket
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
+
+from remora.adapters.registry import AdapterRegistry
+from remora.engine.base import GenerationRequest, SamplingParams
+from remora.engine.echo import EchoEngine
+from remora.project.api_keys import ApiKey
+from remora.server.app import admission_of, create_app
+from remora.server.serving import DrainingServer, bind
+from remora.server.settings import ServerSettings
+
+KEY = "a-key"
+HEADERS = f"authorization: Bearer {KEY}\r\ncontent-type: application/json\r\n"
+PACE = 1000
+GOAL_RATIO, GOAL_LATENCY_MS = 0.5, 2.0
+END = b"data: [DONE]\n\n"
+
+
+def main() -> int:
+    options = _options()
+    prompt = "x" * options.tokens
+    with Served(_serve_ours, PACE) as ours, Served(_serve_ours, 0) as fast:
+        events = asyncio.run(capture(ours.address, prompt))
+        with Served(_serve_least, events, PACE) as least, Served(_serve_least, events, 0) as fast_least:
+            table = {
+                f"at {PACE:,} tokens/s each": _compare(ours, least, prompt, options),
+                "as fast as they can": _compare(fast, fast_least, prompt, options),
+            }
+        latencies_ms = asyncio.run(latencies(fast.address, options.requests))
+    direct_ms = asyncio.run(direct_latency(options.requests))
+    added_ms = statistics.median(latencies_ms) - direct_ms
+    print(f"{options.streams} streams of {options.tokens} tokens, median of {options.rounds} rounds")
+    for name, row in table.items():
+        print(f"  {name}")
+        for who, measure in (("Remora", row.ours), ("least FastAPI stream", row.least)):
+            print(f"    {who:<22}{measure.rate:>10,.0f} events/s  {measure.cpu_us:>6.1f} us of CPU each")
+        print(f"    {'ratio':<22}{row.ratio:>10.2f}")
+    print(f"one request of 8 tokens, not streamed, {options.requests} times")
+    print(f"    {'added latency, median':<22}{added_ms:>10.2f} ms")
+    paced = next(iter(table.values()))
+    print(f"goals: ratio at that pace at least {GOAL_RATIO}, added latency under {GOAL_LATENCY_MS} ms")
+    return 0 if paced.ratio >= GOAL_RATIO and added_ms < GOAL_LATENCY_MS else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Events a second, and microseconds of the server's CPU time for each."""
+
+    rate: float
+    cpu_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Medians of several rounds; the ratio is that of neighbours in time."""
+
+    ours: Measure
+    least: Measure
+    ratio: float
+
+
+def _compare(ours: Served, least: Served, prompt: str, options: argparse.Namespace) -> Row:
+    rounds = [
+        (_measure(ours, prompt, options), _measure(least, prompt, options)) for _ in range(options.rounds)
+    ]
+    mine, theirs = ([pair[side] for pair in rounds] for side in (0, 1))
+    ratio = statistics.median(first.rate / second.rate for first, second in rounds)
+    return Row(_median(mine), _median(theirs), ratio)
+
+
+def _measure(server: Served, prompt: str, options: argparse.Namespace) -> Measure:
+    before = server.cpu_seconds()
+    events, seconds = asyncio.run(stream_all(server.address, prompt, options.streams))
+    return Measure(events / seconds, (server.cpu_seconds() - before) / events * 1e6)
+
+
+def _median(measures: list[Measure]) -> Measure:
+    return Measure(
+        statistics.median(measure.rate for measure in measures),
+        statistics.median(measure.cpu_us for measure in measures),
+    )
+
+
+class Served:
+    """A server in a process of its own, so that it does not share its loop with the client."""
+
+    def __init__(self, serve: Callable[..., None], *arguments: object) -> None:
+        self._listener = bind("127.0.0.1", 0)
+        self.address: tuple[str, int] = self._listener.getsockname()
+        self._process = multiprocessing.get_context("fork").Process(
+            target=serve, args=(self._listener, *arguments), daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        self._process.start()
+        return self
+
+    def cpu_seconds(self) -> float:
+        """CPU time that the server has used, as Linux counts it."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.join()
+        self._listener.close()
+
+
+def _serve_ours(listener: socket.socket, pace: int) -> None:
+    """Tokens a second of each stream; 0 is as fast as it can."""
+    settings = ServerSettings(
+        api_keys=(ApiKey("bench", KEY),), chat_page=False, max_open_requests=4096, log_requests=False
+    )
+    engine = EchoEngine(context_length=100_000, tokens_per_second=pace or None)
+    admission = admission_of(settings)
+    app = create_app(engine, AdapterRegistry("base", ()), settings, admission=admission)
+    server = DrainingServer(app, admission, 0, "ready", lambda _: None)
+    with server.runner() as runner:
+        runner.run(server.serve(sockets=[listener]))
+
+
+def _serve_least(listener: socket.socket, events: list[bytes], pace: int) -> None:
+    app = FastAPI()
+
+    async def stream() -> AsyncIterator[bytes]:
+        started_at = time.monotonic()
+        for count, event in enumerate(events):
+            early_seconds = started_at + count / pace - time.monotonic() if pace else 0.0
+            if early_seconds > 0 or not pace:  # as the echo engine waits
+                await asyncio.sleep(early_seconds)
+            yield event
+
+    @app.post("/v1/completions")
+    async def create() -> StreamingResponse:
+        return StreamingResponse(stream(), media_type="text/event-stream")
+
+    config = uvicorn.Config(app, log_level="error", access_log=False)
+    server = uvicorn.Server(config)
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(server.serve(sockets=[listener]))
+
+
+def _request(prompt: str, tokens: int, *, stream: bool) -> bytes:
+    body = json.dumps({"model": "base", "prompt": prompt, "max_tokens": tokens, "stream": stream}).encode()
+    head = f"POST /v1/completions HTTP/1.1\r\nhost: x\r\n{HEADERS}content-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+async def capture(address: tuple[str, int], prompt: str) -> list[bytes]:
+    """The events of one real stream, as they came."""
+    reader, writer = await _connect(address)
+    writer.write(_request(prompt, len(prompt), stream=True))
+    text = (await reader.readuntil(END)).partition(b"\r\n\r\n")[2]
+    writer.close()
+    return [part[part.find(b"data: ") :] + b"\n\n" for part in text.split(b"\n\n") if b"data: " in part]
+
+
+async def stream_all(address: tuple[str, int], prompt: str, streams: int) -> tuple[int, float]:
+    """Events of all streams together, and the seconds from the first request to the last event."""
+    request = _request(prompt, len(prompt), stream=True)
+    started = time.perf_counter()
+    counts = await asyncio.gather(*(_count_events(address, request) for _ in range(streams)))
+    return sum(counts), time.perf_counter() - started
+
+
+async def _count_events(address: tuple[str, int], request: bytes) -> int:
+    reader, writer = await _connect(address)
+    writer.write(request)
+    count, tail = 0, b""
+    while data := await reader.read(1 << 18):
+        count += data.count(b"data: ")
+        tail = (tail + data)[-64:]
+        if END in tail:
+            break
+    writer.close()
+    return count
+
+
+async def latencies(address: tuple[str, int], count: int) -> list[float]:
+    """Milliseconds of each of so many requests on one connection, one after the other."""
+    reader, writer = await _connect(address)
+    request, taken = _request("12345678", 8, stream=False), []
+    for _ in range(count):
+        started = time.perf_counter()
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        await reader.readexactly(int(length.partition(b":")[2]))
+        taken.append((time.perf_counter() - started) * 1000)
+    writer.close()
+    return taken[count // 10 :]
+
+
+async def direct_latency(count: int) -> float:
+    """Median milliseconds of the same request when the engine is asked without any HTTP."""
+    engine = EchoEngine()
+    prompt_ids, taken = tuple(engine.tokenizer.encode("12345678")), []
+    for number in range(count):
+        request = GenerationRequest(str(number), prompt_ids, SamplingParams(max_tokens=8))
+        started = time.perf_counter()
+        async for _ in engine.submit(request):
+            pass
+        taken.append((time.perf_counter() - started) * 1000)
+    return statistics.median(taken)
+
+
+async def _connect(address: tuple[str, int]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection(*address, limit=1 << 24)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--streams", type=int, default=64)
+    parser.add_argument("--tokens", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--requests", type=int, default=500)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""The way of a stream's events to the socket. Owns gathering them, and the sign of life while none come.
+
+Whoever makes events puts them in without waiting; whoever sends takes all that is there at once. So an engine
+that is faster than the socket, or a loop that was busy elsewhere, costs one write for many events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.types import Message, Send
+
+MOST_BYTES = 64 * 1024  # of events that wait; then whoever makes them waits for a client that reads slowly
+
+
+class Outbox:
+    """Events on their way, in order. For one loop, one maker and one sender."""
+
+    def __init__(self, keep_alive: bytes, keep_alive_seconds: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._keep_alive = keep_alive
+        self._keep_alive_seconds = keep_alive_seconds
+        self._parts: list[bytes] = []
+        self._size_bytes = 0
+        self._closed = False
+        self._filled: asyncio.Future[None] | None = None
+        self._emptied: asyncio.Future[None] | None = None
+
+    def put(self, event: bytes) -> None:
+        """One whole event."""
+        self._parts.append(event)
+        self._size_bytes += len(event)
+        _wake(self._filled)
+
+    async def room(self) -> None:
+        """Wait while too much waits already."""
+        while self._size_bytes > MOST_BYTES and not self._closed:
+            self._emptied = self._loop.create_future()
+            await self._emptied
+
+    def close(self) -> None:
+        """Nothing more will come: the sender ends when all is sent. Closing twice is a no-op."""
+        self._closed = True
+        _wake(self._filled)
+        _wake(self._emptied)
+
+    async def send_all(self, send: Send) -> None:
+        """Send what comes until it is closed, and then the end of the body."""
+        while await self._something():
+            data = b"".join(self._parts) or self._keep_alive
+            self._parts.clear()
+            self._size_bytes = 0
+            _wake(self._emptied)
+            await send(_body(data, more=True))
+        await send(_body(b"".join(self._parts), more=False))
+
+    async def _something(self) -> bool:
+        """Wait for an event, or for the time of a sign of life; False when it is closed."""
+        if not self._parts and not self._closed:
+            self._filled = self._loop.create_future()
+            timer = self._loop.call_later(self._keep_alive_seconds, _wake, self._filled)
+            try:
+                await self._filled
+            finally:
+                timer.cancel()
+                self._filled = None
+        return not self._closed
+
+
+def _wake(waiting: asyncio.Future[None] | None) -> None:
+    if waiting is not None and not waiting.done():
+        waiting.set_result(None)
+
+
+def _body(data: bytes, *, more: bool) -> Message:
+    return {"type": "http.response.body", "body": data, "more_body": more}

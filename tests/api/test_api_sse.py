@@ -1,0 +1,92 @@
+"""Events on their way out: gathered, never torn, with a sign of life while none come."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from starlette.types import Message
+
+from remora.server.outbox import MOST_BYTES, Outbox
+from remora.server.sse import TextEvents, encode
+
+
+class Socket:
+    """Takes what is sent, and can be as slow as a client that does not read."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.reading = asyncio.Event()
+        self.reading.set()
+
+    async def send(self, message: Message) -> None:
+        await self.reading.wait()
+        self.writes.append(message["body"])
+
+
+@pytest.mark.parametrize("text", ["hello", 'a "quote"', "line\nbreak\\", "\ue000", "ünïcode 🙂", "\u2028"])
+def test_an_event_encoded_in_advance_is_the_event(text: str) -> None:
+    def chunk_of(content: str) -> dict[str, object]:
+        return {"id": "x", "model": "content", "choices": [{"index": 0, "delta": {"content": content}}]}
+
+    event = TextEvents(chunk_of).event(text)
+    assert event == encode(chunk_of(text))
+    assert json.loads(event.removeprefix(b"data: ")) == chunk_of(text)
+
+
+async def test_what_is_there_at_once_is_one_write() -> None:
+    socket, outbox = Socket(), Outbox(b": waiting\n\n", 60)
+    for number in range(5):
+        outbox.put(b"data: %d\n\n" % number)
+    sending = asyncio.create_task(outbox.send_all(socket.send))
+    await asyncio.sleep(0)
+    assert socket.writes == [b"data: 0\n\ndata: 1\n\ndata: 2\n\ndata: 3\n\ndata: 4\n\n"]
+    outbox.put(b"data: last\n\n")
+    outbox.close()
+    await sending
+    assert socket.writes[1:] == [b"data: last\n\n"]
+
+
+async def test_while_nothing_comes_there_is_a_sign_of_life() -> None:
+    socket, outbox = Socket(), Outbox(b": waiting\n\n", 0.001)
+    sending = asyncio.create_task(outbox.send_all(socket.send))
+    async with asyncio.timeout(20):
+        while len(socket.writes) < 3:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.001)
+    outbox.close()
+    await sending
+    assert set(socket.writes) == {b": waiting\n\n", b""}
+
+
+async def test_who_makes_events_waits_for_a_client_that_does_not_read() -> None:
+    socket, outbox = Socket(), Outbox(b"", 60)
+    socket.reading.clear()
+    made = 0
+
+    async def make() -> None:
+        nonlocal made
+        for _ in range(1000):
+            outbox.put(b"x" * 1024)
+            made += 1
+            await outbox.room()
+        outbox.close()
+
+    making = asyncio.create_task(make())
+    sending = asyncio.create_task(outbox.send_all(socket.send))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert made <= 2 * MOST_BYTES // 1024 + 2
+    socket.reading.set()
+    await asyncio.gather(making, sending)
+    assert len(b"".join(socket.writes)) == 1000 * 1024
+
+
+async def test_closing_lets_go_of_who_waits_for_room() -> None:
+    outbox = Outbox(b"", 60)
+    outbox.put(b"x" * (MOST_BYTES + 1))
+    waiting = asyncio.create_task(outbox.room())
+    await asyncio.sleep(0)
+    outbox.close()
+    async with asyncio.timeout(20):
+        await waiting
