@@ -17,7 +17,7 @@ from remora.server.constraints import Constraints
 from remora.server.logprobs import chat_logprobs
 from remora.server.schema.chat import ChatRequest
 from remora.server.settings import ServerSettings
-from remora.server.sse import Chunk, EventStream, TextEvents, while_connected
+from remora.server.sse import Event, EventStream, TextEvents, while_connected
 from remora.server.tool_calls import CallArguments, CallBegin, CallReader, Content, Piece
 from remora.server.tool_use import ToolUse
 
@@ -89,7 +89,7 @@ class _Writer:
             "remora": report.remora(self._choices),
         }
 
-    async def chunks(self) -> AsyncGenerator[Chunk]:
+    async def chunks(self) -> AsyncGenerator[Event]:
         """For each choice a chunk with the role, one for each piece, one with the reason; then the usage."""
         head = self._head("chat.completion.chunk")
         if self._body.wants_usage:

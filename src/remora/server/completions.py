@@ -16,7 +16,7 @@ from remora.server.choices import Choices, WholeChoice, ask
 from remora.server.logprobs import completion_logprobs
 from remora.server.schema.completion import CompletionRequest, Prompt
 from remora.server.settings import ServerSettings
-from remora.server.sse import Chunk, EventStream, TextEvents, while_connected
+from remora.server.sse import Event, EventStream, TextEvents, while_connected
 
 Logprobs = dict[str, Any] | None
 
@@ -77,7 +77,7 @@ class _Writer:
             "remora": report.remora(self._choices),
         }
 
-    async def chunks(self) -> AsyncGenerator[Chunk]:
+    async def chunks(self) -> AsyncGenerator[Event]:
         """The prompt where it is echoed, the pieces of text, the reason of each choice; then the usage."""
         head = self._head()
         if self._body.wants_usage:

@@ -20,8 +20,9 @@ from remora.errors import Interrupted, RemoraError
 from remora.server.outbox import Outbox
 from remora.server.problems import error_body
 
-Chunk = Mapping[str, Any] | bytes
-"""One event: an object, or the event itself where `TextEvents` has encoded it already."""
+Chunk = Mapping[str, Any]
+Event = Chunk | bytes
+"""An object to encode, or bytes where `TextEvents` has done so already."""
 
 T = TypeVar("T")
 
@@ -32,14 +33,14 @@ PLACE = "\ue000the text\ue000"
 logger = logging.getLogger(__name__)
 
 
-def encode(chunk: Chunk) -> bytes:
+def encode(chunk: Event) -> bytes:
     """One event with one JSON object."""
     if isinstance(chunk, bytes):
         return chunk
     return b"data: " + json.dumps(chunk, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
-def encode_named(chunk: Chunk) -> bytes:
+def encode_named(chunk: Event) -> bytes:
     """An event that bears the name of the object's type."""
     if isinstance(chunk, bytes):
         return chunk
@@ -78,7 +79,7 @@ class EventStream(Response):
 
     def __init__(
         self,
-        chunks: AsyncGenerator[Chunk],
+        chunks: AsyncGenerator[Event],
         headers: Mapping[str, str],
         keep_alive_seconds: float,
         *,
