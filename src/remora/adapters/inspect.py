@@ -69,6 +69,7 @@ def inspect_adapter(name: str, path: Path, base: BaseShape | None) -> Adapter:
         settings=settings,
         modules=tuple(_module(settings, pair) for pair in pairs),
         size_bytes=sum((path / file).stat().st_size for file in ADAPTER_FILES),
+        base_copies=tuple(copy.name for copy in copies),
     )
 
 

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from remora.adapters.adapter import Adapter, AppliedAdapter, Digest, LoraModule
-from remora.adapters.lora_tensors import WEIGHTS_FILE, base_tensor_of
+from remora.adapters.lora_tensors import WEIGHTS_FILE
 from remora.engine.torch.batch import Batch
 from remora.engine.torch.lora_stack import LoraPair
 from remora.engine.torch.projection import LoraMask, Projection, replace_linears
@@ -138,7 +138,7 @@ def _read_tensors(adapter: Adapter) -> dict[str, torch.Tensor]:
     """All but copies of the base's own tensors, which were found equal when the adapter was inspected."""
     try:
         with safe_open(adapter.path / WEIGHTS_FILE, "pt") as file:
-            names = [name for name in file.keys() if base_tensor_of(name) is None]  # noqa: SIM118
+            names = [name for name in file.keys() if name not in adapter.base_copies]  # noqa: SIM118
             tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in names}
     except (OSError, SafetensorError) as error:
         raise _rejected(adapter, [f"{WEIGHTS_FILE} cannot be read: {error}"]) from error
