@@ -7,7 +7,7 @@ PHRASE := I finally got the job I wanted
 # Threads of torch that wait must not take the cores from those that work.
 export OMP_WAIT_POLICY := passive
 
-.PHONY: demo test test-vllm lint bench bench-http bench-cloud conformance format chromium
+.PHONY: demo test test-vllm lint bench bench-http bench-cloud conformance docs format chromium
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## from nothing to an answer from an adapter, on the local cloud
@@ -51,8 +51,11 @@ bench-cloud: $(READY)  ## the local cloud's ingress and uploads, as ratios
 	$(BIN)/python benchmarks/cloud_ingress.py
 	$(BIN)/python benchmarks/cloud_files.py
 
+docs: $(READY)  ## what of the docs is made from the code: openapi.json and the tables of parameters
+	$(BIN)/python -m remora.server.documents docs
+
 conformance: $(READY)  ## the Azure CLI, unmodified, against the local cloud; and fifty kills
-	REMORA_KILL_ROUNDS=50 $(BIN)/python -m pytest tests/conformance
+	REMORA_KILL_ROUNDS=50 REMORA_FUZZ_EXAMPLES=400 $(BIN)/python -m pytest tests/conformance
 	$(BIN)/python -m tests.conformance.azure_cli
 
 # torch comes first and by itself: a range for it would pull in builds that need a GPU.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Self
@@ -87,19 +87,26 @@ def echo_engine(context_length: int = 4096) -> WatchedEngine:
 
 
 def build_app(
-    engine: EchoEngine, settings: ServerSettings | None = None, admission: Admission | None = None
+    engine: EchoEngine,
+    settings: ServerSettings | None = None,
+    admission: Admission | None = None,
+    adapters: Sequence[Adapter] = ADAPTERS,
 ) -> FastAPI:
     chosen = settings or ServerSettings(api_keys=KEYS, admin_keys=ADMIN_KEYS, chat_page=False)
-    return create_app(engine, AdapterRegistry(BASE, ADAPTERS), chosen, admission=admission)
+    return create_app(engine, AdapterRegistry(BASE, adapters), chosen, admission=admission)
 
 
 class RunningEndpoint:
     """A server in a thread of its own; the engine is touched only in its event loop."""
 
     def __init__(
-        self, settings: ServerSettings, make_engine: Callable[[], WatchedEngine] = echo_engine
+        self,
+        settings: ServerSettings,
+        make_engine: Callable[[], WatchedEngine] = echo_engine,
+        adapters: Sequence[Adapter] = ADAPTERS,
     ) -> None:
         self._settings = settings
+        self._adapters = adapters
         self._make_engine = make_engine
         self._ready = threading.Event()
         self.said: list[str] = []
@@ -154,7 +161,9 @@ class RunningEndpoint:
     def _run(self) -> None:
         self.engine = self._make_engine()
         self.admission = admission_of(self._settings)
-        app = build_app(self.engine, self._settings, self.admission)
+        for each in self._adapters:
+            self.engine.load_adapter(each)
+        app = build_app(self.engine, self._settings, self.admission, self._adapters)
         grace_seconds = self._settings.graceful_shutdown_seconds
         self._server = DrainingServer(app, self.admission, grace_seconds, "ready", self.said.append)
         with self._server.runner() as runner:

@@ -74,7 +74,9 @@ def unknown_route() -> APIRouter:
     """Whatever no route of the API took, so that it does not fall through to the page. Include it last."""
     router = APIRouter()
 
-    @router.api_route("/v1/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+    @router.api_route(
+        "/v1/{path:path}", include_in_schema=False, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]
+    )
     async def refuse(request: Request) -> None:
         raise NotFound(f"there is no {request.method} {request.url.path}", hint="see GET /v1/models")
 

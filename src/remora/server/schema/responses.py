@@ -264,7 +264,7 @@ class ResponseRequest(Body):
             "top_logprobs": self.top_logprobs or 0,
             "top_p": 1.0 if self.top_p is None else self.top_p,
             "truncation": "disabled",
-            "user": self.user,
+            **({} if self.user is None else {"user": self.user}),
         }
 
 
@@ -274,7 +274,7 @@ def _shown_format(text: TextFormat | None) -> dict[str, Any]:
     return {
         "type": text.type,
         "name": text.name,
-        "description": text.description,
+        "description": text.description or "",
         "schema": text.schema_,
         "strict": text.strict is not False,
     }
