@@ -43,6 +43,7 @@ format: $(READY)
 
 bench: $(READY)  ## ratios against a peer on this machine
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/rollback.py
 
 bench-http: $(READY)  ## what the HTTP layer costs, as ratios
 	$(BIN)/python benchmarks/http_layer.py

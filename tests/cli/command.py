@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-COMMAND_SECONDS = 110
+COMMAND_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class User:
 
     home: Path
     settings: dict[str, str] = field(default_factory=dict)
+    command_seconds: float = COMMAND_SECONDS
 
     @property
     def environment(self) -> dict[str, str]:
@@ -44,7 +45,7 @@ class User:
         return {**clean, "REMORA_HOME": str(self.home), "REMORA_OUTPUT": "json", **self.settings}
 
     def run(self, *arguments: str) -> Ran:
-        return finish(self.start(*arguments))
+        return finish(self.start(*arguments), self.command_seconds)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -60,8 +61,8 @@ class User:
         return Terminal(self, arguments)
 
 
-def finish(process: subprocess.Popen[str]) -> Ran:
-    stdout, stderr = process.communicate(timeout=COMMAND_SECONDS)
+def finish(process: subprocess.Popen[str], seconds: float = COMMAND_SECONDS) -> Ran:
+    stdout, stderr = process.communicate(timeout=seconds)
     assert "Traceback" not in stderr, stderr
     return Ran(process.returncode, json.loads(stdout) if stdout.strip() else {}, stderr)
 

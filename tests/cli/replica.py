@@ -36,7 +36,8 @@ class Handler(BaseHTTPRequestHandler):
         digest = ALIASES.get(asked["model"], {}).get("digest")
         choice = {"message": {"content": "hello"}, "finish_reason": "stop"}
         usage = {"completion_tokens": 1}
-        self.answer({"choices": [choice], "usage": usage, "remora": {"digest": digest}})
+        told = {"digest": digest, "release": os.environ["REMORA_RELEASE"]}
+        self.answer({"choices": [choice], "usage": usage, "remora": told})
 
     def answer(self, document: object) -> None:
         body = json.dumps(document).encode()

@@ -73,6 +73,17 @@ def test_a_recording_goes_into_its_entry_and_all_else_stays(tmp_path: Path) -> N
     assert with_recordings(text, {0: ANSWERED}, STACK) == text
 
 
+def test_what_is_added_below_a_recording_is_recorded_in_its_place(tmp_path: Path) -> None:
+    added = '# Mine, added later.\n[[prompt]]\nmodel = "tone"\nuser = "More"\n'
+    text = with_recordings(f"{with_recordings(WRITTEN, {0: ANSWERED}, STACK)}\n{added}", {2: ANSWERED}, STACK)
+    assert added in text
+    (tmp_path / "golden.toml").write_text(text)
+    golden = read_golden(tmp_path)
+    assert [prompt.user for prompt in golden.prompts] == ["Hooray", "Hi", "More"]
+    assert golden.prompts[2].tokens == ('"a"',)
+    assert golden.stack == STACK
+
+
 def test_a_first_recording_makes_the_file(tmp_path: Path) -> None:
     (tmp_path / "golden.toml").write_text(with_recordings("", {0: ANSWERED, 1: ANSWERED}, STACK))
     assert len(read_golden(tmp_path).prompts) == 2

@@ -52,10 +52,7 @@ class LoraModule:
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """A LoRA folder that was read and found whole; `name` is only an alias, `digest` the identity.
-
-    `base_copies` are tensors beside the modules' that were found to repeat the base's own: to be left out.
-    """
+    """A LoRA folder that was read and found whole; `name` is only an alias, `digest` the identity."""
 
     name: str
     path: Path
@@ -63,7 +60,6 @@ class Adapter:
     settings: LoraSettings
     modules: tuple[LoraModule, ...]
     size_bytes: int
-    base_copies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

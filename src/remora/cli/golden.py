@@ -26,7 +26,6 @@ from remora.rollout.recorder import record as record_prompts
 
 _READY = "ready on "
 _KEY_BYTES = 24
-_STOP_SECONDS = 10
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Record and check golden prompts.")
 
@@ -127,8 +126,8 @@ def _local_endpoint(folder: Path) -> Iterator[Endpoint]:
             with Endpoint(_url_of(process), key) as endpoint:
                 yield endpoint
         finally:
-            process.terminate()
-            process.communicate(timeout=_STOP_SECONDS)
+            process.kill()  # it is ours alone and keeps nothing; a polite end would take seconds
+            process.communicate()
 
 
 def _url_of(process: subprocess.Popen[str]) -> str:

@@ -22,7 +22,7 @@ from remora.localcloud.arm.operations import Operations
 from remora.localcloud.arm.resource import Service
 from remora.localcloud.arm.store import ResourceStore
 from remora.localcloud.arm.subscription import LOCAL_SUBSCRIPTION
-from remora.localcloud.faults import FaultRoutes, Faults
+from remora.localcloud.faults import Fault, FaultRoutes, Faults
 from remora.localcloud.logs.service import LogsService
 from remora.localcloud.state import State
 from remora.localcloud.storage.app import create_files_app
@@ -86,7 +86,12 @@ def create_cloud(
     return Cloud(
         identity=identity,
         arm_app=Starlette(routes=routes),
-        files_app=create_files_app(shares_root=shares_root, account_keys=keys.values, state=state),
+        files_app=create_files_app(
+            shares_root=shares_root,
+            account_keys=keys.values,
+            state=state,
+            is_full=lambda: faults.take(Fault.SHARE_FULL) is not None,
+        ),
         services=services,
         operations=api.operations,
     )

@@ -28,6 +28,7 @@ class Fault(StrEnum):
     SLOW_ENVIRONMENT = "slow_environment"  # the next environment is ready `seconds` late
     IMAGE_PULL_DENIED = "image_pull_denied"  # the replicas of the next revision cannot be started
     STUCK_REPLICA = "stuck_replica"  # the replicas of the next revision find no node: AssigningReplica
+    SHARE_FULL = "share_full"  # the next write of content to a share is refused: ShareSizeLimitReached
     SLOW_START = "slow_start"  # the replicas of the next revision start `seconds` late
 
 

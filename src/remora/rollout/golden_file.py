@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import tomlkit
-from tomlkit.items import Array, Item, Table
+from tomlkit.items import Array, Table
 
 from remora.rollout.golden import GoldenPrompt
 from remora.rollout.recording import Position, Stack
@@ -17,6 +17,7 @@ RECORDED_POSITIONS = 32
 
 RECORDED_ALTERNATIVES = 5
 _DECIMALS = 4
+_ENTRY = "[[prompt]]"
 _HEADER = (
     "Golden prompts: what each model answers, greedily. `remora golden record` fills in what the models on",
     "this machine say; `remora deploy` gives no traffic to what answers otherwise. Yours to edit.",
@@ -25,17 +26,26 @@ _HEADER = (
 
 def with_recordings(text: str, recordings: Mapping[int, GoldenPrompt], stack: Stack) -> str:
     """The file's text with these entries (by number, from 0) recorded; further ones are added at the end."""
-    document = tomlkit.parse(text)
-    if not text.strip():
-        for line in _HEADER:
-            document.add(tomlkit.comment(line))
+    document = tomlkit.parse(_with_table(text))
+    table = cast("Table", document["recording"])
+    table.update(asdict(stack))
     entries = document.setdefault("prompt", tomlkit.aot())
     for number, prompt in sorted(recordings.items()):
         if number >= len(entries):
             entries.append(_new_entry(prompt))
         _fill(entries[number], prompt)
-    document["recording"] = _stack_table(stack)
     return tomlkit.dumps(document)
+
+
+def _with_table(text: str) -> str:
+    """The text with a table [recording], above all entries: who adds one will add it at the end."""
+    if "recording" in tomlkit.parse(text):
+        return text
+    lines = text.splitlines(keepends=True) or [f"# {line}\n" for line in _HEADER] + ["\n"]
+    first = next((n for n, line in enumerate(lines) if line.startswith(_ENTRY)), len(lines))
+    while first and lines[first - 1].startswith("#"):  # what is said of that entry stays with it
+        first -= 1
+    return "".join([*lines[:first], "[recording]\n\n", *lines[first:]])
 
 
 def _new_entry(prompt: GoldenPrompt) -> Table:
@@ -81,9 +91,3 @@ def _array(values: Iterable[str | float]) -> Array:
     array = tomlkit.array()
     array.extend(list(values))
     return array
-
-
-def _stack_table(stack: Stack) -> Item:
-    table = tomlkit.table()
-    table.update(asdict(stack))
-    return table

@@ -112,9 +112,11 @@ def create_files_app(
     account_keys: Callable[[str], Sequence[str]],
     state: State,
     now: Callable[[], float] = time.time,
+    is_full: Callable[[], bool] = lambda: False,
 ) -> ASGIApp:
-    """`account_keys` gives an account's valid base64 keys, none for an unknown account."""
-    return _Service(Shares(shares_root, state, now), account_keys, now)
+    """`account_keys` gives an account's valid base64 keys, none for an unknown account. `is_full` is asked
+    before content is written, and refuses it where it says so."""
+    return _Service(Shares(shares_root, state, now), account_keys, now, is_full)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ class _Service:
     shares: Shares
     account_keys: Callable[[str], Sequence[str]]
     now: Callable[[], float]
+    is_full: Callable[[], bool]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -152,6 +155,8 @@ class _Service:
         if grant is not None:
             grant.require(subject, request.method, comp)
         _refuse_unsupported(request, comp)
+        if request.method == "PUT" and subject == "file" and comp in ("", "range") and self.is_full():
+            raise FilesError("ShareSizeLimitReached")
         operation = _operation(subject, request.method, comp)
         call = Call(
             origin=f"{request.url.scheme}://{request.url.netloc}",

@@ -1,0 +1,240 @@
+"""Rollouts that are interrupted, killed, cut off, or in each other's way: what serves goes on serving.
+
+`REMORA_KILL_ROUNDS=200` for the long version; the seed is printed and can be given as REMORA_KILL_SEED.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.cli.command import User, finish
+from tests.rollout.scripted_project import (
+    ROUNDS,
+    ScriptedProject,
+    asking_about,
+    make_scripted_project,
+    release_of,
+)
+
+SLOW_SECONDS = 20
+FAR_SECONDS = 140  # the SDKs try again for a while
+pytestmark = pytest.mark.timeout(150 + 20 * ROUNDS)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedProject]:
+    project = make_scripted_project(tmp_path_factory.mktemp("interrupted"))
+    yield project
+    project.user.run("cloud", "stop")
+
+
+def wait_for(process: subprocess.Popen[str], label: str) -> None:
+    """Until the command says that it has begun a step."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if label in line:
+            return
+    pytest.fail(f"it ended and never said {label!r}")
+
+
+def test_an_app_in_single_mode_is_switched_first_and_nothing_notices(project: ScriptedProject) -> None:
+    before = project.serving().name
+    project.set_single_mode()
+    project.change_settings(3)
+    with asking_about(project) as asked:
+        ran = project.user.run("deploy", str(project.root))
+    assert ran.code == 0, ran
+    assert f"switching the app to Multiple revision mode and pinning the traffic to {before}" in ran.stderr
+    assert asked.failures == []
+    assert project.app().read().traffic.is_pinned
+    assert project.running() == [before, project.serving().name]
+
+
+def test_two_deploys_at_once_one_wins_and_the_other_says_who_holds_the_lock(project: ScriptedProject) -> None:
+    project.change_settings(5)
+    project.fault("slow_start", seconds=SLOW_SECONDS)
+    first = project.start_deploy()
+    wait_for(first, "starting a new revision")
+    second = project.user.run("deploy", str(project.root))
+    assert second.code == 9
+    assert f"pid {first.pid}" in second.message
+    assert "remora deploy" in second.message
+    first.send_signal(signal.SIGINT)
+    assert finish(first).code == 130
+
+
+@pytest.mark.parametrize("label", ["uploading", "starting a new", "switching"])
+def test_ctrl_c_at_any_step_leaves_the_old_or_the_new_and_nothing_between(
+    project: ScriptedProject, label: str
+) -> None:
+    before, running = project.serving(), project.running()
+    project.change_settings(len(label))
+    with asking_about(project) as asked:
+        deploying = project.start_deploy()
+        wait_for(deploying, label)
+        deploying.send_signal(signal.SIGINT)
+        ran = finish(deploying)
+    assert asked.failures == []
+    after = project.serving()
+    if ran.code == 130:
+        assert after.name == before.name
+        assert project.running() == running
+        assert "what served before serves on" in ran.message
+    else:  # the signal came when all was done
+        assert ran.code == 0
+        assert project.running() == [before.name, after.name]
+
+
+def test_a_full_share_is_said_before_anything_serves_it(project: ScriptedProject) -> None:
+    before = project.serving().name
+    project.change_settings(50)
+    project.change_adapter()
+    project.fault("share_full", times=100)
+    ran = project.user.run("deploy", str(project.root))
+    project.fault("share_full", times=0)
+    assert ran.code == 6
+    assert "ShareSizeLimitReached" in ran.message
+    assert project.serving().name == before
+    assert project.deploy()["new_revision"] is True
+
+
+def test_a_lost_network_leaves_a_candidate_that_the_next_deploy_takes_up(
+    project: ScriptedProject, tmp_path: Path
+) -> None:
+    before = project.serving().name
+    project.change_settings(51)
+    project.fault("slow_start", seconds=3)
+    with asking_about(project) as asked:
+        with wire_to(project, tmp_path) as (far, cut):
+            deploying = far.start("deploy", str(project.root))
+            wait_for(deploying, "starting a new revision")
+            while project.app().read().latest_revision == before:
+                time.sleep(0.02)
+            cut.set()
+            ran = finish(deploying, FAR_SECONDS)
+        assert ran.code == 7, ran
+        assert project.serving().name == before
+        candidate = project.app().read().latest_revision
+        assert candidate in project.running()
+        again = project.deploy()
+    assert asked.failures == []
+    assert again["revision"] == candidate
+    assert project.serving().name == candidate
+
+
+def test_what_an_interrupted_rollout_left_is_stopped_by_a_deploy_of_something_else(
+    project: ScriptedProject,
+) -> None:
+    project.change_settings(52)
+    project.fault("slow_start", seconds=SLOW_SECONDS)
+    before = project.app().read().latest_revision
+    deploying = project.start_deploy()
+    while project.app().read().latest_revision == before:
+        time.sleep(0.02)
+    deploying.kill()
+    deploying.communicate()
+    stray = project.app().read().latest_revision
+    project.change_settings(53)
+    project.deploy()
+    assert stray not in project.running()
+
+
+def test_killed_at_any_moment_the_endpoint_answers_and_the_aliases_are_whole(
+    project: ScriptedProject,
+) -> None:
+    seed = int(os.environ.get("REMORA_KILL_SEED", str(random.SystemRandom().randrange(10**6))))
+    sys.stdout.write(f"REMORA_KILL_SEED={seed}\n")
+    chance = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
+    started = time.monotonic()
+    project.change_settings(100)
+    project.deploy()
+    whole_seconds = time.monotonic() - started
+    with asking_about(project) as asked:
+        for number in range(ROUNDS):
+            project.change_settings(200 + number)
+            if number % 2:
+                project.change_adapter()
+            deploying = project.start_deploy()
+            try:
+                deploying.communicate(timeout=chance.uniform(0.2, 1.2) * whole_seconds)
+            except subprocess.TimeoutExpired:
+                deploying.kill()
+                deploying.communicate()
+            assert_whole(project)
+    assert asked.failures == []
+    assert sum(asked.answers.values()) > ROUNDS
+    project.deploy()
+    assert len(project.running()) <= 2
+    assert_whole(project)
+
+
+def assert_whole(project: ScriptedProject) -> None:
+    """`aliases.json` is valid and every digest in it complete; so is the release of what serves."""
+    document = project.aliases()
+    assert document.pop("$generation") > 0
+    for name, entry in document.items():
+        folder = project.share / "adapters" / name / entry["digest"]
+        assert {path.name for path in folder.iterdir()} == {
+            "adapter_config.json",
+            "adapter_model.safetensors",
+        }
+    release = project.share / "releases" / release_of(project.serving())
+    assert {path.name for path in release.iterdir()} >= {"release.json", "code.zip", "start.py"}
+
+
+@contextmanager
+def wire_to(project: ScriptedProject, folder: Path) -> Iterator[tuple[User, threading.Event]]:
+    """A user who reaches the cloud's ARM through a wire that can be cut."""
+    home = folder / "home"
+    shutil.copytree(
+        project.user.home / "cloud",
+        home / "cloud",
+        ignore=shutil.ignore_patterns("shares", "logs", "*.sqlite3*"),
+    )
+    connection = json.loads((home / "cloud" / "connection.json").read_text())
+    port = int(connection["arm_url"].rpartition(":")[2])
+    cut = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connection["arm_url"] = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        (home / "cloud" / "connection.json").write_text(json.dumps(connection))
+        threading.Thread(target=_accept, args=(listener, port, cut), daemon=True).start()
+        yield User(home), cut
+        cut.set()
+
+
+def _accept(listener: socket.socket, port: int, cut: threading.Event) -> None:
+    while True:
+        try:
+            near, _ = listener.accept()
+        except OSError:
+            return
+        if cut.is_set():
+            near.close()
+            continue
+        far = socket.create_connection(("127.0.0.1", port))
+        for one, other in ((near, far), (far, near)):
+            threading.Thread(target=_pump, args=(one, other, cut), daemon=True).start()
+
+
+def _pump(one: socket.socket, other: socket.socket, cut: threading.Event) -> None:
+    try:
+        while (data := one.recv(65536)) and not cut.is_set():
+            other.sendall(data)
+    except OSError:
+        pass
+    finally:
+        for end in (one, other):
+            end.close()
