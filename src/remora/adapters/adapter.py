@@ -52,7 +52,10 @@ class LoraModule:
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """A LoRA folder that was read and found whole; `name` is only an alias, `digest` the identity."""
+    """A LoRA folder that was read and found whole; `name` is only an alias, `digest` the identity.
+
+    `base_copies` are tensors beside the modules' that were found to repeat the base's own: to be left out.
+    """
 
     name: str
     path: Path
@@ -60,6 +63,7 @@ class Adapter:
     settings: LoraSettings
     modules: tuple[LoraModule, ...]
     size_bytes: int
+    base_copies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from remora.adapters.adapter import Digest, LoraSettings
 from remora.adapters.lora_config import read_lora_settings, scaling_of
-from remora.adapters.lora_tensors import WEIGHTS_FILE, parse_tensor_name
+from remora.adapters.lora_tensors import WEIGHTS_FILE, base_tensor_of, parse_tensor_name
 from remora.adapters.tensor_file import CHUNK_BYTES, TensorEntry, read_chunks, read_header
 from remora.errors import InvalidInput
 
@@ -21,8 +21,8 @@ def adapter_digest(folder: Path) -> Digest:
     """The identity of what a LoRA folder does to a base model.
 
     Made of every module's scaling and every tensor's name, dtype, shape and bytes, so that it changes
-    with the effect and with nothing else: not with the order of tensors in the file, its metadata, or
-    settings that matter to training only.
+    with the effect and with nothing else: not with the order of tensors in the file, its metadata,
+    settings that matter to training only, or copies of the base model's own tensors.
     """
     settings = read_lora_settings(folder)
     weights = folder / WEIGHTS_FILE
@@ -31,7 +31,8 @@ def adapter_digest(folder: Path) -> Digest:
 
 def digest_of_tensors(settings: LoraSettings, weights: Path, entries: Iterable[TensorEntry]) -> Digest:
     """`adapter_digest` of settings and a header that were read already."""
-    ordered = sorted(entries, key=lambda entry: entry.name)
+    effective = (entry for entry in entries if base_tensor_of(entry.name) is None)
+    ordered = sorted(effective, key=lambda entry: entry.name)
     total = hashlib.sha256(b"remora adapter 1\n")
     for entry in ordered:
         line = [entry.name, entry.dtype, list(entry.shape), _scaling_of_tensor(settings, entry.name)]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remora.adapters.adapter import Adapter, LoraModule, LoraSettings
+from remora.adapters.base_copies import check_base_copies
 from remora.adapters.base_shape import BaseShape, read_base
 from remora.adapters.digest import digest_of_tensors
 from remora.adapters.lora_config import (
@@ -17,7 +18,7 @@ from remora.adapters.lora_config import (
     scaling_of,
     unmatched_targets,
 )
-from remora.adapters.lora_tensors import WEIGHTS_FILE, parse_tensor_name
+from remora.adapters.lora_tensors import WEIGHTS_FILE, base_tensor_of, parse_tensor_name
 from remora.adapters.tensor_file import TensorEntry, read_header
 from remora.errors import AdapterRejected, RemoraError
 from remora.project.alias import RULE, is_alias
@@ -53,12 +54,14 @@ def inspect_adapter(name: str, path: Path, base: BaseShape | None) -> Adapter:
     if base is not None:
         _check_base_name(path, settings, base)
     entries = _read_weights(path)
-    pairs = _pair_up(path, entries)
+    copies = [entry for entry in entries if base is not None and base_tensor_of(entry.name)]
+    pairs = _pair_up(path, [entry for entry in entries if entry not in copies])
     _check_targets(path, settings, [pair.module for pair in pairs])
     _refuse(path, "has weights of the wrong shape", _shape_problems(settings, pairs), SAVE_HINT)
     if base is not None:
         hint = f"choose the base model it was trained on ({settings.base_model_name or 'unknown'})"
         _refuse(path, f"does not fit the base model {base.path}", _fit_problems(pairs, base), hint)
+        check_base_copies(path, copies, base)
     return Adapter(
         name=name,
         path=path,
@@ -66,6 +69,7 @@ def inspect_adapter(name: str, path: Path, base: BaseShape | None) -> Adapter:
         settings=settings,
         modules=tuple(_module(settings, pair) for pair in pairs),
         size_bytes=sum((path / file).stat().st_size for file in ADAPTER_FILES),
+        base_copies=tuple(copy.name for copy in copies),
     )
 
 

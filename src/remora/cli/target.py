@@ -72,6 +72,15 @@ class Target:
     resolved: tuple[Resolved, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ProjectFiles:
+    """What the two steps have written down."""
+
+    folder: Path
+    config: InferenceConfig
+    finetuning: FinetuningConfig
+
+
 def find_target(folder: Path, wishes: Wishes, out: Output) -> Target:
     """What is to be deployed and where. Asks what nobody has said; changes nothing."""
     settings = read_settings(folder)
@@ -79,11 +88,11 @@ def find_target(folder: Path, wishes: Wishes, out: Output) -> Target:
     parameters = load_parameters(folder)
     if shadowed := shadowed_parameters(folder):
         out.warn(f"{shadowed} is not read, since there is {parameters.path}")
-    files = _Files(folder, load_inference_config(folder), load_finetuning_config(folder))
+    files = ProjectFiles(folder, load_inference_config(folder), load_finetuning_config(folder))
     if wishes.resource_group is None and files.config.resource_group is None:
         check_group_known(folder, files.finetuning)
     clients = connect(settings, out)
-    subscription = _subscription(clients, wishes, files, out)
+    subscription = find_subscription(clients, wishes, files, out)
     clients = clients.for_subscription(str(subscription.value))
     group = _group(clients, wishes, files, out)
     cloud = Resolved("cloud", settings.cloud, settings.origins["cloud"])
@@ -121,16 +130,7 @@ def read_template(folder: Path, out: Output) -> dict[str, Any]:
     return built.template
 
 
-@dataclass(frozen=True, slots=True)
-class _Files:
-    """What the two steps have written down."""
-
-    folder: Path
-    config: InferenceConfig
-    finetuning: FinetuningConfig
-
-
-def _subscription(clients: Clients, wishes: Wishes, files: _Files, out: Output) -> Resolved:
+def find_subscription(clients: Clients, wishes: Wishes, files: ProjectFiles, out: Output) -> Resolved:
     """The wish, else what the project's files say, where this cloud knows it; else a question."""
     known = list_subscriptions(clients)
     if not known:
@@ -146,9 +146,8 @@ def _subscription(clients: Clients, wishes: Wishes, files: _Files, out: Output) 
         )
         if value is not None
     ]
-    for item in named:
-        if item.value not in ids:
-            _report_gone(item, clients, files.folder, out)
+    if named and named[0].value not in ids:
+        _report_gone(named[0], clients, files.folder, out)
     default = next((item for item in named if item.value in ids), None)
     chosen = out.choose(
         "Subscription",
@@ -186,7 +185,7 @@ def _report_gone(item: Resolved, clients: Clients, folder: Path, out: Output) ->
     )
 
 
-def _group(clients: Clients, wishes: Wishes, files: _Files, out: Output) -> Resolved:
+def _group(clients: Clients, wishes: Wishes, files: ProjectFiles, out: Output) -> Resolved:
     if wishes.resource_group is not None:
         return Resolved("resource_group", wishes.resource_group, "--resource-group")
     default = _default_group(files)
@@ -200,7 +199,7 @@ def _group(clients: Clients, wishes: Wishes, files: _Files, out: Output) -> Reso
     return default if chosen == default.value else Resolved("resource_group", chosen, "your answer")
 
 
-def _default_group(files: _Files) -> Resolved:
+def _default_group(files: ProjectFiles) -> Resolved:
     for file, value in (
         (INFERENCE_FILE, files.config.resource_group),
         (FINETUNING_FILE, files.finetuning.resource_group),

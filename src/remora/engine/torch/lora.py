@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from remora.adapters.adapter import Adapter, AppliedAdapter, Digest, LoraModule
@@ -136,8 +135,11 @@ class LoraSet:
 
 
 def _read_tensors(adapter: Adapter) -> dict[str, torch.Tensor]:
+    """All but copies of the base's own tensors, which were found equal when the adapter was inspected."""
     try:
-        tensors: dict[str, torch.Tensor] = load_file(adapter.path / WEIGHTS_FILE)
+        with safe_open(adapter.path / WEIGHTS_FILE, "pt") as file:
+            names = [name for name in file.keys() if name not in adapter.base_copies]  # noqa: SIM118
+            tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in names}
     except (OSError, SafetensorError) as error:
         raise _rejected(adapter, [f"{WEIGHTS_FILE} cannot be read: {error}"]) from error
     return tensors

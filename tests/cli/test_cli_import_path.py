@@ -1,0 +1,239 @@
+"""AI Toolkit projects from import to answers on the local cloud; the tests of a project build on one another.
+
+The served answers are compared with what the model of training generates from the prompt of training.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import torch
+from peft import PeftModel
+from tests.cli.command import User
+from tests.engine.tiny_models import peft_warnings_ignored
+from tests.project.stock_layout import (
+    INFERENCE_KEYS,
+    LAYOUTS,
+    StockLayout,
+    add_trained_models,
+    write_stock_project,
+)
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from remora.project.parameters import changed_parameters
+
+PHI3, LLAMA3 = LAYOUTS[0], LAYOUTS[4]
+TUNED = {
+    "SUBSCRIPTION_ID": "11111111-2222-3333-4444-555555555555",
+    "RESOURCE_GROUP_NAME": "tuned",
+    "STORAGE_ACCOUNT_NAME": "tunedaccount",
+    "FILE_SHARE_NAME": "tunedshare",
+}
+QUESTION = "I finally got the job I wanted"
+ANSWER_TOKENS = 12
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A stock project with its models, switched to Remora's program, and its owner."""
+
+    root: Path
+    user: User
+    layout: StockLayout
+
+    def ok(self, *arguments: str) -> dict[str, Any]:
+        command, *options = arguments
+        ran = self.user.run(command, str(self.root), *options)
+        assert ran.code == 0, (ran.document, ran.stderr)
+        return ran.document
+
+    def set_parameters(self, **values: object) -> None:
+        path = self.root / "infra/provision/inference.parameters.json"
+        path.write_text(changed_parameters(path, values))
+
+    def resolved(self) -> dict[str, dict[str, Any]]:
+        return {row["name"]: row for row in self.ok("plan", "--yes")["resolved"]}
+
+    def asked(self, endpoint: str) -> dict[str, Any]:
+        """The adapter's answer to a conversation, greedy."""
+        key = self.ok("secrets")["api_key"]
+        messages = [{"role": "system", "content": "be kind"}, {"role": "user", "content": QUESTION}]
+        body = {"model": "qlora", "messages": messages, "temperature": 0, "max_tokens": ANSWER_TOKENS}
+        answer = httpx.post(
+            f"{endpoint}/chat/completions",
+            json=body,
+            headers={"authorization": f"Bearer {key}"},
+            timeout=60,
+        )
+        assert answer.status_code == 200, answer.text
+        document: dict[str, Any] = answer.json()
+        return document
+
+
+def make_project(user: User, layout: StockLayout, *, resized: bool) -> Project:
+    root = user.home.parent / layout.name
+    write_stock_project(root, layout, finetuning=TUNED)
+    add_trained_models(root, layout, resized=resized)
+    project = Project(root, user, layout)
+    assert project.ok("import", "--write")["switch"]["written"] is True
+    return project
+
+
+def as_trained(project: Project) -> tuple[int, str]:
+    """How many tokens the prompt of training has, and what the model of training makes of it."""
+    layout = project.layout
+    tokenizer = AutoTokenizer.from_pretrained(project.root / layout.base)
+    ids = tokenizer(layout.prompt_template.format(QUESTION), return_tensors="pt")["input_ids"]
+    model = AutoModelForCausalLM.from_pretrained(project.root / layout.base, dtype=torch.float32)
+    weights = (project.root / layout.adapter / "adapter_model.safetensors").read_bytes()
+    if b"embed_tokens" in weights:
+        model.resize_token_embeddings(model.config.vocab_size + 1, mean_resizing=False)
+    with peft_warnings_ignored():
+        model = PeftModel.from_pretrained(model, project.root / layout.adapter)
+    made = model.generate(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        do_sample=False,
+        max_new_tokens=ANSWER_TOKENS,
+        pad_token_id=0,
+    )
+    text: str = tokenizer.decode(
+        made[0, ids.shape[1] :], skip_special_tokens=True, clean_up_tokenization_spaces=False
+    )
+    return ids.shape[1], text
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+    somebody = User(tmp_path_factory.mktemp("imported") / "home", {"OMP_NUM_THREADS": "1"})
+    yield somebody
+    somebody.run("cloud", "stop")
+
+
+@pytest.fixture(scope="module")
+def phi3(user: User) -> Project:
+    """Its training added `[PAD]`; it stays on the GPU profile of its template."""
+    return make_project(user, PHI3, resized=True)
+
+
+@pytest.fixture(scope="module")
+def deployed(phi3: Project) -> dict[str, Any]:
+    return phi3.ok("up", "--yes")
+
+
+def test_a_plan_says_what_is_inherited_and_that_all_is_new(phi3: Project) -> None:
+    plan = phi3.ok("plan", "--yes")
+    rows = {row["name"]: row for row in plan["resolved"]}
+    assert rows["resource_group"]["value"] == "tuned"
+    assert rows["resource_group"]["origin"] == "infra/finetuning.config.json (RESOURCE_GROUP_NAME)"
+    assert rows["storageAccountName"]["value"] == "tunedaccount"
+    assert rows["location"] | {"value": ""} == {
+        "name": "location",
+        "value": "",
+        "origin": "the resource group",
+        "action": None,
+    }
+    assert plan["new_resource_group"] is True
+
+
+def test_it_answers_as_the_model_of_training(phi3: Project, deployed: dict[str, Any]) -> None:
+    prompt_tokens, text = as_trained(phi3)
+    answer = phi3.asked(deployed["endpoint"])
+    assert answer["usage"]["prompt_tokens"] == prompt_tokens
+    assert answer["choices"][0]["message"]["content"] == text
+    config = json.loads((phi3.root / "infra/inference.config.json").read_text())
+    assert [key for key in INFERENCE_KEYS if not config[key]] == []
+    assert (config["STORAGE_ACCOUNT_NAME"], config["FILE_SHARE_NAME"]) == ("tunedaccount", "tunedshare")
+
+
+def test_a_second_deploy_changes_nothing(phi3: Project, deployed: dict[str, Any]) -> None:
+    again = phi3.ok("deploy")
+    assert (again["new_revision"], again["uploaded"]) == (False, {"files": 0, "bytes": 0})
+
+
+def test_then_the_parameters_name_what_exists(phi3: Project, deployed: dict[str, Any]) -> None:
+    names = {
+        name: row["value"]
+        for name, row in phi3.resolved().items()
+        if name.startswith(("aca", "storage", "fileShare"))
+    }
+    phi3.set_parameters(**names)
+    rows = phi3.resolved()
+    assert {rows[name]["action"] for name in names} == {"use"}
+    assert {rows[name]["origin"] for name in names} == {"infra/provision/inference.parameters.json"}
+    assert phi3.ok("provision", "--yes")["app"] == names["acaAppName"]
+    again = phi3.ok("deploy")
+    assert (again["new_revision"], again["revision"]) == (False, deployed["revision"])
+    assert phi3.asked(again["endpoint"])["choices"][0]["message"]["content"]
+
+
+def test_then_only_the_names_are_left(phi3: Project, deployed: dict[str, Any]) -> None:
+    config = phi3.root / "infra/inference.config.json"
+    names = {key: value for key, value in json.loads(config.read_text()).items() if key in INFERENCE_KEYS}
+    shutil.rmtree(phi3.root / "infra")
+    config.parent.mkdir()
+    config.write_text(json.dumps(names))
+    again = phi3.ok("deploy")
+    assert (again["new_revision"], again["revision"]) == (False, deployed["revision"])
+
+
+def test_another_layout_with_its_own_prompt_on_cpus(user: User, deployed: dict[str, Any]) -> None:
+    project = make_project(user, LLAMA3, resized=False)
+    project.set_parameters(workloadProfile="Consumption", acaAppName="second")
+    project.set_parameters(storageAccountName="secondaccount", acaEnvironmentStorageName="secondmount")
+    actions = {name: row["action"] for name, row in project.resolved().items() if row["action"]}
+    assert [name for name, action in actions.items() if action == "use"] == [
+        "acaEnvironmentName",
+        "acaLogAnalyticsName",
+    ]
+    answer = project.asked(project.ok("up", "--yes")["endpoint"])
+    prompt_tokens, text = as_trained(project)
+    assert answer["usage"]["prompt_tokens"] == prompt_tokens
+    assert answer["choices"][0]["message"]["content"] == text
+
+
+def share_of(user: User) -> Path:
+    return user.home / "cloud" / "shares" / "tunedaccount" / "tunedshare"
+
+
+def test_models_that_are_on_the_share_only_are_fetched(
+    user: User, phi3: Project, deployed: dict[str, Any], tmp_path: Path
+) -> None:
+    config = json.loads((phi3.root / "infra/inference.config.json").read_text())
+    known = {key: config[key] for key in TUNED}
+    project = Project(write_stock_project(tmp_path, PHI3, finetuning=known), user, PHI3)
+    empty = user.run("import", str(tmp_path), "--fetch")
+    assert (empty.code, empty.document["error"]["param"]) == (3, "FILE_SHARE_NAME")
+    assert f"{tmp_path / 'infra/finetuning.config.json'}: FILE_SHARE_NAME is 'tunedshare'" in empty.message
+    assert f"remora import {tmp_path} --fetch" in empty.message
+
+    for name in (PHI3.base, PHI3.adapter):
+        shutil.copytree(phi3.root / name, share_of(user) / name)
+    shutil.copytree(phi3.root / PHI3.adapter, share_of(user) / "models/checkpoints/adapter")
+    document = project.ok("import", "--fetch")
+    assert document["base"]["path"] == PHI3.base
+    assert [adapter["path"] for adapter in document["adapters"]] == [PHI3.adapter]
+    assert not (tmp_path / "models/checkpoints").exists()
+    for name in (PHI3.base, PHI3.adapter):
+        for path in (tmp_path / name).iterdir():
+            assert path.read_bytes() == (phi3.root / name / path.name).read_bytes()
+
+
+def test_a_share_that_was_deleted_names_the_key(user: User, phi3: Project, deployed: dict[str, Any]) -> None:
+    config = phi3.root / "infra/inference.config.json"
+    names = json.loads(config.read_text())
+    config.write_text(json.dumps({**names, "FILE_SHARE_NAME": "gone"}))
+    refused = user.run("deploy", str(phi3.root))
+    assert (refused.code, refused.document["error"]["code"]) == (3, "deployment_not_found")
+    assert "'gone'" in refused.message
+    assert "FILE_SHARE_NAME of infra/inference.config.json" in refused.message
+    assert refused.document["next"] == ["remora", "provision"]
