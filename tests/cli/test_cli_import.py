@@ -184,12 +184,20 @@ def test_comments_and_order_of_the_parameters_survive_the_switch(project: Path) 
     assert "// two at most" in change.after
 
 
-def test_a_template_with_a_key_and_settings_of_the_user_stay(project: Path) -> None:
+def test_a_template_with_a_key_stays_and_settings_only_gain_the_prompt(project: Path) -> None:
     bicep = project / "infra/provision/inference.bicep"
     bicep.write_text("@secure()\nparam apiKey string = ''\n" + bicep.read_text())
-    (project / "remora.toml").write_text(f'[adapters]\ntone = "{PHI3.adapter}"\n')
+    mine = f'[adapters]\ntone = "{PHI3.adapter}" # mine\nother = "models/other"\n'
+    (project / "models/other").mkdir()
+    for path in (project / PHI3.adapter).iterdir():
+        shutil.copy(path, project / "models/other")
+    (project / "remora.toml").write_text(mine)
     changes = understood(project).switch()
-    assert [change.path.name for change in changes] == ["inference.parameters.json"]
+    assert [change.path.name for change in changes] == ["inference.parameters.json", "remora.toml"]
+    assert changes[1].after.startswith(mine)
+    apply_switch(project, changes)
+    assert load_settings(project, {}).prompt_templates == {"tone": CHAT_TEMPLATE}
+    assert understood(project).switch() == ()
 
 
 def test_parameters_at_the_docs_other_place(project: Path) -> None:

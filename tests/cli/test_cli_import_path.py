@@ -145,6 +145,18 @@ def test_a_plan_says_what_is_inherited_and_that_all_is_new(phi3: Project) -> Non
     assert plan["new_resource_group"] is True
 
 
+def test_a_plan_before_the_switch_needs_no_models(user: User, tmp_path: Path) -> None:
+    """In a live project they lie on the share only, and AI Toolkit's program reads them there."""
+    project = Project(write_stock_project(tmp_path, PHI3, finetuning=TUNED), user, PHI3)
+    plan = project.ok("plan", "--yes")
+    assert (plan["program"], plan["release"], plan["uploads"]) == ("stock", None, None)
+    assert {change["kind"] for change in plan["resources"]} >= {"containerApps", "storageAccounts"}
+    human = User(user.home, {"REMORA_OUTPUT": "human"}).start("plan", str(tmp_path), "--yes")
+    text, _ = human.communicate(timeout=110)
+    assert "Program         AI Toolkit's own" in text
+    assert "tunedaccount" in text
+
+
 def test_it_answers_as_the_model_of_training(phi3: Project, deployed: dict[str, Any]) -> None:
     prompt_tokens, text = as_trained(phi3)
     answer = phi3.asked(deployed["endpoint"])

@@ -16,7 +16,7 @@ from remora.errors import AdapterRejected, ProjectIncomplete
 from remora.project.alias import alias_from, is_alias
 from remora.project.model_name import last_name, same_name
 from remora.project.settings import SETTINGS_FILE, Settings, load_settings
-from remora.project.stock_scripts import Found, read_stock_scripts
+from remora.project.stock_scripts import StockScripts, read_stock_scripts
 from remora.project.workspace import (
     AdapterFolder,
     BaseModel,
@@ -31,7 +31,7 @@ from remora.project.workspace import (
 class FoundModels:
     """A base and at least one adapter. `chosen`: `remora.toml` says which; `lying_there` are all there are.
 
-    `prompt_template` is what AI Toolkit's scripts say, for adapters that `remora.toml` does not list.
+    `scripts` is what AI Toolkit's scripts say.
     """
 
     root: Path
@@ -40,7 +40,7 @@ class FoundModels:
     base_name: str
     adapters: tuple[Adapter, ...]
     rejected: tuple[Rejected, ...]
-    prompt_template: Found | None
+    scripts: StockScripts
     chosen: bool
     lying_there: tuple[AdapterFolder, ...]
 
@@ -48,6 +48,21 @@ class FoundModels:
         """A path as people see it: from the project's folder where it lies inside."""
         inside = path.is_relative_to(self.root)
         return path.relative_to(self.root).as_posix() or "." if inside else path.as_posix()
+
+    def new_prompt_templates(self) -> dict[str, str]:
+        """What `remora.toml` should say and does not: the template of AI Toolkit's scripts, by alias.
+
+        Of adapters that `remora.toml` lists, it is only for the one that the scripts use.
+        """
+        if self.scripts.prompt_template is None:
+            return {}
+        trained = self.scripts.adapter.value if self.scripts.adapter else None
+        known = self.settings.prompt_templates if self.chosen else {}
+        return {
+            adapter.name: self.scripts.prompt_template.value
+            for adapter in self.adapters
+            if adapter.name not in known and (not self.chosen or self.relative(adapter.path) == trained)
+        }
 
 
 def find_models(folder: Path, *, ignore_settings: bool = False) -> FoundModels:
@@ -69,9 +84,16 @@ def find_models(folder: Path, *, ignore_settings: bool = False) -> FoundModels:
             f"no usable adapter below {root}{_because(root, rejected)}",
             hint="put the folder that PEFT saved (adapter_config.json, adapter_model.safetensors) below it",
         )
-    prompt = None if chosen else read_stock_scripts(root).prompt_template
     return FoundModels(
-        root, settings, base, name, adapters, rejected, prompt, chosen, lying_there=workspace.adapters
+        root=root,
+        settings=settings,
+        base=base,
+        base_name=name,
+        adapters=adapters,
+        rejected=rejected,
+        scripts=read_stock_scripts(root),
+        chosen=chosen,
+        lying_there=workspace.adapters,
     )
 
 

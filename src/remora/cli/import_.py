@@ -68,7 +68,7 @@ def import_(
 
 
 def _document(project: ImportedProject, changes: Sequence[FileChange], *, written: bool) -> dict[str, Any]:
-    models, template = project.models, project.prompt_template
+    models, template = project.models, project.scripts.prompt_template
     return {
         "folder": str(project.root),
         "base": _base_document(project),
@@ -126,7 +126,7 @@ def _outcome(folder: Path, project: ImportedProject, document: dict[str, Any], *
 
 
 def _understood(project: ImportedProject) -> str:
-    models, template = project.models, project.prompt_template
+    models, template = project.models, project.scripts.prompt_template
     lines = []
     if models is not None:
         base = models.base

@@ -26,7 +26,7 @@ from remora.project.config import (
 from remora.project.parameter_rules import check_parameters
 from remora.project.parameters import Parameters, load_parameters, shadowed_parameters
 from remora.project.resolved import Resolved, check_group_known, resolve_parameters
-from remora.project.stock_scripts import Found, StockScripts, read_stock_scripts
+from remora.project.stock_scripts import StockScripts, read_stock_scripts
 from remora.project.switch import FileChange, Served, planned_switch
 
 _CPU_PROFILE = "Consumption"
@@ -60,16 +60,12 @@ class ImportedProject:
     def program(self) -> Program:
         return program_of(self.commands)
 
-    @property
-    def prompt_template(self) -> Found | None:
-        """The template that adapters get which `remora.toml` does not list."""
-        return self.models.prompt_template if self.models else self.scripts.prompt_template
-
     def prompt_of(self, alias: str) -> str | None:
-        """The template of one adapter."""
-        if self.models is not None and self.models.chosen:
-            return self.models.settings.prompt_templates.get(alias)
-        return self.scripts.prompt_template.value if self.scripts.prompt_template else None
+        """The template of one adapter: that of `remora.toml`, else that of the scripts."""
+        if self.models is None:
+            return None
+        known = self.models.settings.prompt_templates
+        return known.get(alias) or self.models.new_prompt_templates().get(alias)
 
     def switch(self) -> tuple[FileChange, ...]:
         """What switching to Remora's program would change. Raises ProjectIncomplete without models."""
@@ -90,7 +86,7 @@ class ImportedProject:
                 base=models.relative(models.base.path),
                 base_name=alias_from(models.base_name),
                 adapters={adapter.name: models.relative(adapter.path) for adapter in models.adapters},
-                prompt_template=models.prompt_template.value if models.prompt_template else None,
+                prompt_templates=models.new_prompt_templates(),
             ),
         )
 

@@ -76,7 +76,7 @@ def init_project(folder: Path, *, force: bool) -> InitResult:
         base=found.relative(base.path),
         name=name,
         adapters={adapter.name: found.relative(adapter.path) for adapter in found.adapters},
-        prompt_template=found.prompt_template.value if found.prompt_template else None,
+        prompt_templates=found.new_prompt_templates(),
         force=force,
     )
     warnings = (*(_unlisted(found) if found.chosen else ()), *_check_template(root, scaffold))

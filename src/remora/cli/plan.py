@@ -17,11 +17,21 @@ from remora.cli.provision import check, is_needed, prepare_target, resolved_rows
 from remora.cli.resolution import resolution_text
 from remora.cli.target import GroupOption, LocationOption, SubscriptionOption, Target, Wishes, find_target
 from remora.errors import DeploymentNotFound
+from remora.project.commands import Program, program_of
 from remora.rollout.contents import Contents
 from remora.rollout.release import Planned
 
 app = typer.Typer(add_completion=False)
 
+_NO_RELEASE: dict[str, Any] = {
+    "adapters": [],
+    "release": None,
+    "running_release": None,
+    "new_revision": None,
+    "uploads": None,
+    "unchanged_files": None,
+}
+"""A program of the workspace has no release: `deploy` compares its files with the share as it goes."""
 _MARKS = {"Create": "+", "Modify": "~", "Deploy": "~", "Delete": "-", "NoChange": "="}
 
 
@@ -38,16 +48,13 @@ def plan(
     out = Output(output, assume_yes=yes)
     target = find_target(folder, Wishes(subscription, resource_group, location), out)
     provision = _provision_document(target, out)
-    with out.step("reading the project"):
-        models, contents = read_project(target.settings)
-    with out.step("comparing with what is deployed"):
-        planned = _planned(target, contents)
+    program = program_of(target.wanted.parameters.get("defaultCommands") or ())
     document = {
         "cloud": target.clients.profile.name,
         "subscription_id": target.clients.subscription_id,
         **provision,
-        "adapters": [adapter.name for adapter in models.adapters],
-        **_rollout_document(contents, planned),
+        "program": program.value,
+        **(_NO_RELEASE if program is Program.STOCK else _release_document(target, out)),
     }
     out.result("plan", document, _text(folder, document))
 
@@ -67,6 +74,15 @@ def _provision_document(target: Target, out: Output) -> dict[str, Any]:
         "providers_to_register": providers,
         "resources": [asdict(change) for change in _changes(target, prepared)],
     }
+
+
+def _release_document(target: Target, out: Output) -> dict[str, Any]:
+    with out.step("reading the project"):
+        models, contents = read_project(target.settings)
+    with out.step("comparing with what is deployed"):
+        planned = _planned(target, contents)
+    adapters = [adapter.name for adapter in models.adapters]
+    return {"adapters": adapters, **_rollout_document(contents, planned)}
 
 
 def _changes(target: Target, prepared: Prepared | None) -> list[ResourceChange]:
@@ -106,6 +122,12 @@ def _text(folder: Path, document: dict[str, Any]) -> str:
     lines += [_resource_line(change) for change in document["resources"]]
     if not document["provision"]:
         lines.append("  = everything is as the template says")
+    if uploads is None:
+        lines += [
+            "Program         AI Toolkit's own, from this folder as it is",
+            f"Do it with: remora up {folder}",
+        ]
+        return "\n".join(lines)
     files = f"{uploads['files']} files, {uploads['bytes']:,} bytes"
     lines.append(f"Upload          {files}; {document['unchanged_files']} are there already")
     revision = "a new one" if document["new_revision"] else "none: what runs is up to date"

@@ -32,18 +32,18 @@ def write_scaffold(
     base: str | None,
     name: str,
     adapters: Mapping[str, str],
-    prompt_template: str | None = None,
+    prompt_templates: Mapping[str, str] | None = None,
     force: bool = False,
 ) -> Scaffold:
     """Write what is missing; with `force`, what is there too.
 
     `base` and `adapters` (alias to folder) are relative to `root`; no base means one that the
-    environment names. `prompt_template` is that of all adapters. Never touched, even with `force`, is an
+    environment names. `prompt_templates` are by alias. Never touched, even with `force`, is an
     `inference.config.json`: it is the only record of what was provisioned. A compiled template is
     written only together with our own Bicep source.
     """
     texts = {
-        Path(SETTINGS_FILE): settings_text(base, name, adapters, prompt_template),
+        Path(SETTINGS_FILE): settings_text(base, name, adapters, prompt_templates or {}),
         INFERENCE_FILE: template_text("inference.config.json"),
         PARAMETERS_FILE: template_text("inference.parameters.json"),
         BICEP_FILE: template_text("inference.bicep"),
@@ -66,12 +66,12 @@ def template_text(name: str) -> str:
 
 
 def settings_text(
-    base: str | None, name: str, adapters: Mapping[str, str], prompt_template: str | None
+    base: str | None, name: str, adapters: Mapping[str, str], prompt_templates: Mapping[str, str]
 ) -> str:
     """The text of a new `remora.toml`."""
     file = TomlFile(Path(SETTINGS_FILE), template_text("remora.toml"), {})
     folders = {f"adapters.{alias}": folder for alias, folder in adapters.items()}
-    prompts = {f"prompt_templates.{alias}": prompt_template for alias in adapters if prompt_template}
+    prompts = {f"prompt_templates.{alias}": text for alias, text in prompt_templates.items()}
     return changed_text(file, {"model.base": base, "model.name": name, **folders, **prompts})
 
 

@@ -151,13 +151,17 @@ def load_settings(root: Path, environment: Mapping[str, str]) -> Settings:
     )
 
 
-def update_settings(root: Path, changes: Mapping[str, str | int | None]) -> None:
-    """Set dotted keys ("adapters.tone") in `remora.toml`, or remove those given as None; keep all else.
+def changed_settings(root: Path, changes: Mapping[str, str | int | None]) -> str:
+    """The text of `remora.toml` with dotted keys ("adapters.tone") set, or removed where None.
 
-    Comments, order and spacing stay as the user wrote them. The file is made where it is missing.
+    Comments, order and spacing stay as the user wrote them.
     """
-    path = root / SETTINGS_FILE
-    replace_text(path, changed_text(read_toml(path), changes))
+    return changed_text(read_toml(root / SETTINGS_FILE), changes)
+
+
+def update_settings(root: Path, changes: Mapping[str, str | int | None]) -> None:
+    """Write `changed_settings`. The file is made where it is missing."""
+    replace_text(root / SETTINGS_FILE, changed_settings(root, changes))
 
 
 def _flatten(file: TomlFile) -> dict[str, object]:

@@ -14,7 +14,7 @@ from remora.project.commands import Program, program_of, remora_commands
 from remora.project.json_file import replace_text
 from remora.project.parameters import Parameters, changed_parameters
 from remora.project.scaffold import BICEP_FILE, COMPILED_FILE, settings_text, template_text
-from remora.project.settings import SETTINGS_FILE
+from remora.project.settings import SETTINGS_FILE, changed_settings
 
 KEPT_BICEP = BICEP_FILE.with_name("inference.ai-toolkit.bicep")
 IMPROVEMENTS = (
@@ -54,12 +54,15 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What the switched project serves: folders are relative to it."""
+    """What the switched project serves: folders are relative to it.
+
+    `prompt_templates` are those that `remora.toml` does not have yet, by alias.
+    """
 
     base: str
     base_name: str
     adapters: Mapping[str, str]
-    prompt_template: str | None
+    prompt_templates: Mapping[str, str]
 
 
 def planned_switch(
@@ -83,8 +86,11 @@ def planned_switch(
             _change(root, parameters.path.relative_to(root), changed_parameters(parameters.path, values))
         )
     if not (root / SETTINGS_FILE).exists():
-        text = settings_text(served.base, served.base_name, served.adapters, served.prompt_template)
+        text = settings_text(served.base, served.base_name, served.adapters, served.prompt_templates)
         changes.append(_change(root, Path(SETTINGS_FILE), text))
+    elif served.prompt_templates:
+        prompts = {f"prompt_templates.{alias}": text for alias, text in served.prompt_templates.items()}
+        changes.append(_change(root, Path(SETTINGS_FILE), changed_settings(root, prompts)))
     return tuple(changes)
 
 
