@@ -7,7 +7,7 @@ PHRASE := I finally got the job I wanted
 # Threads of torch that wait must not take the cores from those that work.
 export OMP_WAIT_POLICY := passive
 
-.PHONY: demo test test-vllm lint bench bench-http bench-cloud conformance docs format chromium
+.PHONY: demo test test-vllm lint load bench bench-http bench-cloud conformance docs format chromium
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## from nothing to an answer from an adapter, on the local cloud
@@ -44,6 +44,9 @@ format: $(READY)
 bench: $(READY)  ## ratios against a peer on this machine
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/rollback.py
+
+load: $(READY)  ## thousands of clients, the full numbers of tests/load
+	REMORA_LOAD=full $(BIN)/python -m pytest -s tests/load
 
 bench-http: $(READY)  ## what the HTTP layer costs, as ratios
 	$(BIN)/python benchmarks/http_layer.py
