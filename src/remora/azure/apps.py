@@ -80,11 +80,29 @@ class AppState:
     template: Json
     traffic: Traffic
     workload_profile: str
+    environment_id: str
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """What its first container runs; nothing where that is the image's affair."""
+        container = self.template["containers"][0]
+        return (*(container.get("command") or ()), *(container.get("args") or ()))
 
     @property
     def serving_revision(self) -> str:
         """The revision with most of the traffic; "" while none has ever been ready."""
         return self.traffic.serving(self.latest_ready_revision)
+
+
+@dataclass(frozen=True, slots=True)
+class MountedShare:
+    """A file share that an environment's storage stands for."""
+
+    account: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"share {self.name!r} of storage account {self.account!r}"
 
 
 class ContainerApp:
@@ -127,7 +145,29 @@ class ContainerApp:
             template=template,
             traffic=traffic_of(configuration),
             workload_profile=properties.get("workloadProfileName") or "",
+            environment_id=properties.get("environmentId") or properties.get("managedEnvironmentId") or "",
         )
+
+    def mounted_share(self, state: AppState, storage: str) -> MountedShare | None:
+        """The SMB share behind a storage of the app's environment; None where it is none, or not there."""
+        parts = state.environment_id.strip("/").split("/")
+        group, environment = parts[3], parts[-1]
+        operations: Any = self._clients.apps.managed_environments_storages
+        with explained(f"reading storage {storage!r} of environment {environment!r}"):
+            try:
+                document: Json = operations.get(group, environment, storage).as_dict()
+            except ResourceNotFoundError:
+                return None
+        file = (document.get("properties") or {}).get("azureFile")
+        return MountedShare(file["accountName"], file["shareName"]) if file else None
+
+    def api_key(self) -> str:
+        """The key that clients must send: what the container has in its environment; "" where it has none."""
+        variables = self.read().template["containers"][0].get("env") or ()
+        given: Json = next((item for item in variables if item["name"] == API_KEY_VARIABLE), {})
+        if secret := given.get("secretRef"):
+            return self.secrets().get(secret, "")
+        return str(given.get("value") or "")
 
     def secrets(self) -> dict[str, str]:
         """Secret values by name."""

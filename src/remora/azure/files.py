@@ -69,6 +69,12 @@ class Share:
         with explained(f"writing {path} to {self!r}"):
             self._write_beside(path, data).rename_file(str(path), overwrite=True)
 
+    def move(self, source: PurePosixPath, target: PurePosixPath) -> None:
+        """Put a file in another's place; a reader of the target sees the old or the new one whole."""
+        self.make_folder(target.parent)
+        with explained(f"moving {source.name} to {target} on {self!r}"):
+            self._client.get_file_client(str(source)).rename_file(str(target), overwrite=True)
+
     def replace_if_same(self, path: PurePosixPath, data: bytes, *, expected: bytes | None) -> None:
         """`replace`, but only while the file's content is `expected` (None: while there is no file).
 
@@ -160,6 +166,11 @@ class Share:
     def file(self, path: PurePosixPath) -> ShareFileClient:
         """The SDK's client of one file, for what only that can say (leases)."""
         return self._client.get_file_client(str(path))
+
+    def delete(self, path: PurePosixPath) -> None:
+        """Delete a file; a missing one is a no-op."""
+        with explained(f"deleting {path} from {self!r}"), suppress(ResourceNotFoundError):
+            self._client.get_file_client(str(path)).delete_file()
 
     def make_folder(self, folder: PurePosixPath) -> None:
         """Create a folder and its parents; existing ones are a no-op."""

@@ -9,15 +9,19 @@ from typing import Annotated
 
 import typer
 
-from remora.azure.apps import API_KEY_SECRET, ContainerApp
+from remora.azure.apps import ContainerApp
 from remora.azure.files import Share
 from remora.azure.profile import Clients, load_profile, remora_home
 from remora.cli.cloud import ensure_running, running
 from remora.cli.output import Output
 from remora.errors import CloudUnavailable, DeploymentNotFound
+from remora.project.commands import Program
 from remora.project.config import INFERENCE_FILE, InferenceConfig, load_inference_config
 from remora.project.settings import Settings, load_settings
+from remora.rollout.app_shape import read_shape
 from remora.rollout.endpoint import Endpoint
+from remora.rollout.program import program_name
+from remora.rollout.program_endpoint import ProgramEndpoint
 
 FolderArgument = Annotated[Path, typer.Argument(help="The project's folder.", show_default="this folder")]
 
@@ -44,8 +48,11 @@ class Deployment:
         return f"{self.clients.profile.endpoint_scheme}://{self.app.read().fqdn}"
 
     def endpoint(self) -> Endpoint:
-        """A client of the endpoint, with the key that the cloud keeps."""
-        return Endpoint(self.url(), self.app.secrets().get(API_KEY_SECRET, ""))
+        """A client of the endpoint, with its key; of AI Toolkit's program where that runs."""
+        shape = read_shape(self.app)
+        if shape.program is Program.STOCK:
+            return ProgramEndpoint(self.url(), program_name(shape))
+        return Endpoint(self.url(), self.app.api_key())
 
 
 def read_settings(folder: Path) -> Settings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -13,11 +13,13 @@ from remora.adapters.hash_cache import HashCache
 from remora.adapters.model_set import ModelSet, models_of_project
 from remora.azure.profile import remora_home
 from remora.cli.context import Deployment, FolderArgument, open_deployment
+from remora.cli.deploy_program import program_rollout, reachable
 from remora.cli.output import Mode, Output, OutputOption
 from remora.cli.panel import deployed_document, deployed_panel
 from remora.errors import Interrupted
 from remora.project.config import save_inference_config
 from remora.project.settings import Settings
+from remora.rollout.app_shape import AppShape, check_remora
 from remora.rollout.candidate import Scale, look
 from remora.rollout.contents import Contents, release_contents
 from remora.rollout.gates import Gates
@@ -48,6 +50,15 @@ AdaptersOnlyOption = Annotated[
 TIMEOUT_SECONDS = 1200.0
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What of the project is to be deployed, and how."""
+
+    strategy: Strategy
+    part: Part
+    timeout_seconds: float
+
+
 @app.command(epilog="Example: remora deploy examples/tone --adapters-only --strategy restart")
 def deploy(
     folder: FolderArgument = Path(),
@@ -74,21 +85,14 @@ def deploy_project(
 ) -> Deployed:
     """Deploy the project in a folder, or a part of it; what is already so stays untouched."""
     deployment = open_deployment(folder, out)
-    with out.step("reading the project") as say:
-        models, contents = read_project(deployment.settings)
-        say(f"{len(models.adapters)} adapters on {models.base_name}")
-    golden = read_golden(folder)
+    shape, mount = reachable(deployment)
+    wish = Wish(strategy, part, timeout_seconds)
     try:
-        with locked(deployment.share, f"remora deploy {folder}") as lock:
-            if part is not Part.EVERYTHING:
-                contents = narrowed(contents, part, look(deployment.app), deployment.share)
-            deployed = rollout_of(deployment, contents).run(
-                _gates(deployment, models.base_name, contents, golden, timeout_seconds, out),
-                lock,
-                timeout_seconds=timeout_seconds,
-                steps=out.step,
-                strategy=strategy,
-            )
+        if shape.runs_workspace(folder, mount):
+            deployed = _deploy_program(folder, deployment, shape, mount, wish, out)
+        else:
+            check_remora(shape, mount)
+            deployed = _deploy_release(folder, deployment, wish, out)
     except KeyboardInterrupt:
         raise Interrupted(
             "interrupted; what served before serves on, and files that were uploaded stay for the next time",
@@ -96,6 +100,33 @@ def deploy_project(
         ) from None
     _remember_endpoint(folder, deployment, deployed.url)
     return deployed
+
+
+def _deploy_release(folder: Path, deployment: Deployment, wish: Wish, out: Output) -> Deployed:
+    with out.step("reading the project") as say:
+        models, contents = read_project(deployment.settings)
+        say(f"{len(models.adapters)} adapters on {models.base_name}")
+    golden = read_golden(folder)
+    with locked(deployment.share, f"remora deploy {folder}") as lock:
+        if wish.part is not Part.EVERYTHING:
+            contents = narrowed(contents, wish.part, look(deployment.app), deployment.share)
+        return rollout_of(deployment, contents).run(
+            _gates(deployment, models.base_name, contents, golden, wish.timeout_seconds, out),
+            lock,
+            timeout_seconds=wish.timeout_seconds,
+            steps=out.step,
+            strategy=wish.strategy,
+        )
+
+
+def _deploy_program(
+    folder: Path, deployment: Deployment, shape: AppShape, mount: str, wish: Wish, out: Output
+) -> Deployed:
+    rollout = program_rollout(
+        folder, deployment, shape, mount, wish.part, out, timeout_seconds=wish.timeout_seconds
+    )
+    with locked(deployment.share, f"remora deploy {folder}") as lock:
+        return rollout.run(lock, wish.strategy)
 
 
 def rollout_of(deployment: Deployment, contents: Contents) -> Rollout:

@@ -21,8 +21,10 @@ def deployed_document(name: str, folder: str, deployed: Deployed) -> dict[str, A
         "folder": folder,
         "endpoint": f"{deployed.url}/v1",
         "chat_page": f"{deployed.url}/",
+        "program": deployed.program,
         "revision": deployed.revision,
         "new_revision": deployed.changed,
+        "restarted": deployed.restarted,
         "uploaded": {"files": deployed.uploaded_files, "bytes": deployed.uploaded_bytes},
         "unchanged_files": deployed.kept_files,
         "seconds": {phase: round(seconds, 2) for phase, seconds in deployed.seconds.items()},
@@ -49,10 +51,12 @@ def deployed_panel(document: Mapping[str, Any]) -> Text:
     panel.append(" ● ", style="green bold")
     panel.append(str(document["name"]), style="bold")
     panel.append(f"  ready in {sum(seconds.values()):.1f}s  ({phases})\n")
-    uploaded, new = document["uploaded"], "new" if document["new_revision"] else "unchanged"
-    folder = document["folder"]
+    uploaded, folder = document["uploaded"], document["folder"]
+    new = "new" if document["new_revision"] else "restarted" if document["restarted"] else "unchanged"
+    program = document["program"]
+    key = f"no key: it is {program}" if program else f"key: remora secrets {folder}"
     rows = {
-        "Endpoint": f"{document['endpoint']}      key: remora secrets {folder}",
+        "Endpoint": f"{document['endpoint']}      {key}",
         "Chat page": str(document["chat_page"]),
         "Revision": f"{document['revision']} ({new})",
         "Uploaded": f"{uploaded['files']} files, {uploaded['bytes']:,} bytes;"
@@ -67,7 +71,7 @@ def deployed_panel(document: Mapping[str, Any]) -> Text:
     for title, text in rows.items():
         panel.append(f"   {title:<10} ", style="dim").append(f"{text}\n")
     for answer in document["answers"]:
-        panel.append("   Answered   ", style="dim").append(_answer_line(answer))
+        panel.append("   Answered   ", style="dim").append(_answer_line(answer, program))
     panel.append("   Next       ", style="dim")
     panel.append(
         f"remora chat {folder} · remora open {folder} · remora logs -f {folder} · remora down {folder}"
@@ -75,9 +79,10 @@ def deployed_panel(document: Mapping[str, Any]) -> Text:
     return panel
 
 
-def _answer_line(answer: Mapping[str, Any]) -> str:
+def _answer_line(answer: Mapping[str, Any], program: str | None) -> str:
     digest = answer["adapter_digest"]
-    who = f"{answer['model']}@{short(Digest(digest))}" if digest else f"{answer['model']} (base)"
+    base = "" if program else " (base)"
+    who = f"{answer['model']}@{short(Digest(digest))}" if digest else f"{answer['model']}{base}"
     text = " ".join(str(answer["answer"]).split())
     shown = text if len(text) <= _PREVIEW_CHARACTERS else text[: _PREVIEW_CHARACTERS - 1] + "…"
     return f"{who}: {answer['prompt']!r} → {shown!r}\n"

@@ -12,6 +12,7 @@ from remora.azure.apps import AppState, ContainerApp, Revision
 from remora.cli.context import Deployment, FolderArgument, open_deployment
 from remora.cli.output import Mode, Output, OutputOption
 from remora.errors import DeploymentNotFound, RemoraError
+from remora.rollout.failed_step import read_failed_step
 
 app = typer.Typer(add_completion=False)
 
@@ -41,7 +42,7 @@ def _document(deployment: Deployment, out: Output) -> dict[str, Any]:
     shown = state.serving_revision or state.latest_revision
     revision = _settled(app_now, shown, out) if shown else None
     url = deployment.url()
-    return {
+    document = {
         "cloud": deployment.clients.profile.name,
         "resource_group": deployment.config.resource_group,
         "app": app_now.name,
@@ -54,6 +55,14 @@ def _document(deployment: Deployment, out: Output) -> dict[str, Any]:
         "replicas": [asdict(replica) for replica in app_now.replicas(revision.name)] if revision else [],
         **(_asleep() if revision and _is_asleep(state, revision) else _answers(deployment)),
     }
+    failed = _failed_command(app_now, shown) if document["answers"] is False else None
+    return {**document, "failed_command": failed}
+
+
+def _failed_command(app_now: ContainerApp, revision: str) -> str | None:
+    """Which of the container's commands failed, where the log of the revision tells."""
+    step = read_failed_step(app_now, revision) if revision else None
+    return str(step) if step else None
 
 
 def _is_asleep(state: AppState, revision: Revision) -> bool:
@@ -94,7 +103,7 @@ def _answers(deployment: Deployment) -> dict[str, Any]:
 
 def _table(document: dict[str, Any]) -> str:
     revision, image = document["revision"] or {}, document["image"]
-    replicas = ", ".join(f"{item['name']} {item['state']}" for item in document["replicas"]) or "none"
+    replicas = ", ".join(map(_replica, document["replicas"])) or "none"
     models = ", ".join(item["id"] for item in document["models"]) or "none"
     rows = {
         "app": f"{document['app']} in {document['resource_group']} ({document['cloud']})"
@@ -106,4 +115,11 @@ def _table(document: dict[str, Any]) -> str:
         "replicas": replicas,
         "image": image if document["image_pulled"] else f"{image} (not pulled: processes of this machine)",
     }
+    if document["failed_command"]:
+        rows["failed"] = document["failed_command"]
     return "\n".join(f"{name:<10} {value}" for name, value in rows.items())
+
+
+def _replica(replica: dict[str, str]) -> str:
+    details = f": {replica['details']}" if replica["details"] else ""
+    return f"{replica['name']} {replica['state']}{details}"

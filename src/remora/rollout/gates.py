@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from remora.adapters.adapter import Digest
-from remora.azure.apps import API_KEY_SECRET, ContainerApp
+from remora.azure.apps import ContainerApp
 from remora.errors import DeploymentNotFound, VerificationFailed
 from remora.rollout.check import Checked, check_endpoint
 from remora.rollout.endpoint import Endpoint
@@ -94,4 +94,4 @@ class Gates:
         )
 
     def _endpoint(self, url: str) -> Endpoint:
-        return Endpoint(url, self._app.secrets().get(API_KEY_SECRET, ""))
+        return Endpoint(url, self._app.api_key())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from remora.adapters.aliases import AliasSet
 from remora.azure.apps import ContainerApp, Revision
@@ -21,6 +21,7 @@ from remora.rollout.alias_sets import commit_set, served_aliases, set_id, wanted
 from remora.rollout.candidate import ADAPTERS_VARIABLE, RELEASE_VARIABLE, Before, Candidate, Scale, look
 from remora.rollout.check import Checked
 from remora.rollout.contents import Contents
+from remora.rollout.failed_step import with_failed_step
 from remora.rollout.gates import Gates
 from remora.rollout.golden_check import GoldenReport
 from remora.rollout.history import happened, record
@@ -35,7 +36,8 @@ class Deployed:
     """What a rollout did.
 
     `seconds` is the time of each phase; `kept` is the revision that still runs, without traffic, for a
-    rollback ("" for none).
+    rollback ("" for none). `program` names a program of the user's own, which asks for no key and proves no
+    adapter; None is Remora's.
     """
 
     revision: str
@@ -47,6 +49,8 @@ class Deployed:
     checked: Sequence[Checked] = ()
     golden: GoldenReport | None = None
     kept: str = ""
+    program: str | None = None
+    restarted: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -115,7 +119,8 @@ class Rollout:
                 candidate.prepare({one.name for one in before.revisions if self._runs(one, wanted)}, steps)
                 with steps("starting a new revision beside the one that serves") as say:
                     name = candidate.start(wanted, self._scale)
-                    self._app.wait_until_ready(name, timeout_seconds=timeout_seconds, progress=say.now)
+                    with with_failed_step(self._app, name):
+                        self._app.wait_until_ready(name, timeout_seconds=timeout_seconds, progress=say.now)
                     say(f"revision {name} is ready, without traffic")
             with self._timed("check"):
                 report = gates.try_revision(name)
@@ -154,11 +159,12 @@ class Rollout:
         sync.point_aliases(self._share, self._contents.aliases)
         with self._timed("revision"), steps("restarting") as say:
             restart_replicas(self._app, name, timeout_seconds=timeout_seconds, progress=say.now)
-            self._app.wait_until_ready(name, timeout_seconds=timeout_seconds, progress=say.now)
+            with with_failed_step(self._app, name):
+                self._app.wait_until_ready(name, timeout_seconds=timeout_seconds, progress=say.now)
             say(f"revision {name} is restarted")
         with self._timed("check"):
             answers, report = gates.try_endpoint()
-        return self._deployed(name, plan, gates.public_url, answers, report)
+        return replace(self._deployed(name, plan, gates.public_url, answers, report), restarted=True)
 
     def _sync(self, steps: Steps) -> SyncPlan:
         with self._timed("sync"):

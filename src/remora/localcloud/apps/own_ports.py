@@ -25,10 +25,14 @@ class PortTaken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A replica that wants or has a port. `leave` asks it to end; it may be on its way out already."""
+    """A replica that wants or has a port. `leave` asks it to end; it may be on its way out already.
+
+    `revision` is the number of its revision: a newer one follows an older one, never the other way round.
+    """
 
     replica: str
     app: str
+    revision: int
     port: int
     command: tuple[str, ...]
     leave: Callable[[], None]
@@ -69,17 +73,20 @@ class OwnPorts:
     async def wait_for(self, wanted: Tenant, *, may_replace: bool) -> None:
         """Return when the port is free, for a program that is known to need it; at once for any other.
 
-        Another replica of the same app is asked to leave if `may_replace`. Raises PortTaken.
+        If `may_replace`, a replica of the same app, of an older revision or its own, is asked to leave, and
+        the port is kept for the one that waits. Raises PortTaken.
         """
         while self.is_known(wanted.port, wanted.command) and wanted.port in self._tenants:
             tenant = self._tenants[wanted.port]
-            if tenant.app != wanted.app or not may_replace:
+            if tenant.app != wanted.app or tenant.revision > wanted.revision or not may_replace:
                 raise PortTaken(
                     f"port {wanted.port} of this machine is in use by replica '{tenant.replica}',"
                     " whose program listens there whatever PORT says"
                 )
             tenant.leave()
             await self._changed.wait()
+        if may_replace and self.is_known(wanted.port, wanted.command):
+            self._tenants[wanted.port] = wanted  # nobody comes first while it starts
 
 
 def listening_address(session: int, port: int) -> str | None:

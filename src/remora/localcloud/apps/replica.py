@@ -46,6 +46,7 @@ class ReplicaOrder:
     """What a revision wants run, and under which names."""
 
     app: str  # key
+    number: int  # of the revision
     revision: str
     name: str
     container: str
@@ -128,6 +129,7 @@ class Replica:
             await asyncio.wait({self._supervisor})
         if self._container is not None:
             self._ended(await self._container.terminate(grace_seconds), "ManuallyStopped")
+        self._leave_own_port()
         self.log.close()
         shutil.rmtree(self._host.replica_folder(self.name), ignore_errors=True)
 
@@ -199,9 +201,11 @@ class Replica:
             launch = await self.order.prepare(self.name, self.port)
             self._container = await Container.start(launch, self._on_line)
         except CannotStart as error:
+            self._leave_own_port()
             self._warning(error.reason, f"Container '{self._name}' was not started: {error}")
             return f"{error.reason}: {error}"
         except OSError as error:
+            self._leave_own_port()
             self._warning("ContainerCreateFailure", f"Container '{self._name}' was not started: {error}")
             return f"ContainerCreateFailure: {error}"
         self._started(self._container)
@@ -270,10 +274,13 @@ class Replica:
         self.order.on_own_port()
         return True
 
+    def _leave_own_port(self) -> None:
+        if self.order.target_port is not None:
+            self._own_ports.give_back(self.order.target_port, self.name)
+
     def _tenant(self, port: int) -> Tenant:
-        return Tenant(
-            self.name, self.order.app, port, self.order.command, lambda: self.order.leave(self.name)
-        )
+        order, leave = self.order, self.order.leave
+        return Tenant(self.name, order.app, order.number, port, order.command, lambda: leave(self.name))
 
     def _started(self, container: Container) -> None:
         self.container_id = f"process://{secrets.token_hex(16)}"
@@ -287,8 +294,7 @@ class Replica:
         self._container = None
         self._state.delete(PROCESSES, self.name)
         problem = problem or self._port_problem()
-        if self.order.target_port is not None:
-            self._own_ports.give_back(self.order.target_port, self.name)
+        self._leave_own_port()
         message = f"Container '{self._name}' was terminated with exit code '{code}' and reason '{reason}'"
         message += f": {problem}" if problem else ""
         emit = self._normal if reason == "ManuallyStopped" else self._warning

@@ -255,6 +255,7 @@ class Revision:
         name = replica_name(self._replica_set)
         order = ReplicaOrder(
             app=app.key,
+            number=self.record.number,
             revision=self.record.name,
             name=name,
             container=self.template.container,

@@ -1,0 +1,158 @@
+"""Which of a container's commands failed first, as its log tells it.
+
+The commands are joined with "; ", so those after a failed one run all the same, and the last one's failure is
+all that the platform reports: a program that does not find what pip did not install. The log has every
+message in order; each kind of message belongs to a kind of command. Pure, but for reading the log.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from remora.azure.apps import ContainerApp
+from remora.azure.log_stream import MAX_TAIL_LINES
+from remora.azure.logs import read_logs
+from remora.errors import NotReady, RemoraError
+from remora.project.command_steps import script_of, steps_of, words_of
+
+_SHELL = re.compile(r"^(?:\S*/)?(?:ba)?sh: (?:line \d+: )?(?P<rest>.+)$")
+_SHELL_FAILURE = re.compile(
+    r"^(?:cd: )?(?P<what>.+?): (?:command not found|No such file|Permission denied|Is a dir|Not a dir)"
+)
+_PIP = re.compile(r"^(?:ERROR: (?!pip's dependency resolver| )|error: )")
+_PYTHON = re.compile(r"^\S*python[\d.]*: (?:can't open file|No module named|Error while finding module)")
+_TRACEBACK = "Traceback (most recent call last):"
+_ENDED_TRACEBACK = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)\b")
+_SHOWN_LINES = 4
+_COMMAND_CHARACTERS = 80
+
+
+@dataclass(frozen=True, slots=True)
+class FailedStep:
+    """A command that failed: its number from 1, of how many, its text, and what the log says of it."""
+
+    number: int
+    of: int
+    command: str
+    lines: tuple[str, ...]
+
+    def __str__(self) -> str:
+        text = self.command
+        shown = text if len(text) <= _COMMAND_CHARACTERS else f"{text[: _COMMAND_CHARACTERS - 1]}…"
+        return f"command {self.number} of {self.of}, `{shown}`, failed: {' | '.join(self.lines)}"
+
+
+def find_failed_step(script: str, lines: Sequence[str]) -> FailedStep | None:
+    """The first command that a log shows to have failed; None where it shows none.
+
+    A log may hold several attempts, and begin in the middle of one: so it is the first command that counts,
+    not the first line.
+    """
+    steps = steps_of(script)
+    found: dict[int, int] = {}
+    for number, line in enumerate(lines):
+        step = _step_of(line, lines[number:], steps)
+        if step is not None:
+            found[step] = number  # the newest attempt is the one to show
+    if not found:
+        return None
+    first = min(found)
+    return FailedStep(first + 1, len(steps), steps[first], _message(lines, found[first]))
+
+
+@contextmanager
+def with_failed_step(app: ContainerApp, revision: str) -> Iterator[None]:
+    """Let a NotReady inside the block say which command of the revision failed, where its log tells."""
+    try:
+        yield
+    except NotReady as error:
+        step = read_failed_step(app, revision)
+        if step is None:
+            raise
+        raise NotReady(f"revision {revision!r} does not come up: {step}", hint="see: remora logs") from error
+
+
+def read_failed_step(app: ContainerApp, revision: str) -> FailedStep | None:
+    """The command that failed in the newest replica of a revision; None also where there is no log."""
+    try:
+        script = script_of(app.read().command)
+        lines = [line.text for line in read_logs(app, revision=revision, tail=MAX_TAIL_LINES)]
+    except RemoraError:
+        return None
+    return find_failed_step(script, lines)
+
+
+def _step_of(line: str, rest: Sequence[str], steps: Sequence[str]) -> int | None:
+    """The command that this line is the failure of."""
+    if (shell := _SHELL.match(line)) and (failure := _SHELL_FAILURE.match(shell["rest"])):
+        return _first(steps, lambda words: _means(words, failure["what"]))
+    if _PIP.match(line):
+        return _first(steps, _is_pip)
+    if _PYTHON.match(line):
+        return _first(steps, lambda words: _is_python(words) and any(_names(w, line) for w in words[1:]))
+    if line.rstrip() == _TRACEBACK:
+        return _step_of_traceback(rest, steps)
+    return None
+
+
+def _step_of_traceback(rest: Sequence[str], steps: Sequence[str]) -> int | None:
+    """The program whose file the traceback names; else the last that is Python's."""
+    text = "\n".join(rest[: _end_of_traceback(rest)])
+    if "/pip/" in text:
+        return _first(steps, _is_pip)
+    named = _first(
+        steps, lambda words: _is_python(words) and any(w.endswith(".py") and _names(w, text) for w in words)
+    )
+    if named is not None:
+        return named
+    programs = [number for number, step in enumerate(steps) if _is_python(words_of(step))]
+    return programs[-1] if programs else None
+
+
+def _message(lines: Sequence[str], start: int) -> tuple[str, ...]:
+    """What to show: a traceback's last line, pip's lines, or the line itself."""
+    if lines[start].rstrip() == _TRACEBACK:
+        return (lines[start + _end_of_traceback(lines[start:]) - 1].strip(),)
+    if not _PIP.match(lines[start]):
+        return (lines[start].strip(),)
+    told = [start]
+    while told[0] > 0 and _PIP.match(lines[told[0] - 1]):
+        told.insert(0, told[0] - 1)
+    return tuple(lines[number].strip() for number in told[:_SHOWN_LINES])
+
+
+def _end_of_traceback(lines: Sequence[str]) -> int:
+    """How many lines it has, from its head to the exception's own line."""
+    ends = (number for number, line in enumerate(lines) if number and _ENDED_TRACEBACK.match(line))
+    return next(ends, len(lines) - 1) + 1
+
+
+def _first(steps: Sequence[str], fits: Callable[[list[str]], bool]) -> int | None:
+    return next((number for number, step in enumerate(steps) if fits(words_of(step))), None)
+
+
+def _means(words: list[str], what: str) -> bool:
+    """Whether a shell's message about a word or a path is about this command.
+
+    Paths are compared by their last part: where volumes are mapped in the command's text, a message has
+    another folder in front.
+    """
+    return what in words or any(word.startswith("/") and _names(word, what) for word in words)
+
+
+def _names(word: str, text: str) -> bool:
+    last = posixpath.basename(word.rstrip("/"))
+    return bool(last) and re.search(rf"(?<![\w.-]){re.escape(last)}(?![\w-])", text) is not None
+
+
+def _is_pip(words: list[str]) -> bool:
+    return "install" in words and any(word.startswith("pip") or word.endswith("/pip") for word in words)
+
+
+def _is_python(words: list[str]) -> bool:
+    programs = (posixpath.basename(word) for word in words if word != "exec")
+    return next(programs, "").startswith("python")
