@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from remora.azure.apps import ContainerApp
 from remora.azure.groups import create_group, list_subscriptions
 from remora.azure.profile import Clients, load_profile
@@ -47,6 +49,14 @@ class LocalCloud:
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         assert self._process.wait(START_SECONDS) == 0
+
+    def arm_fault(self, name: str) -> None:
+        """Let something befall the next operation that it can befall."""
+        connection = self.connection
+        headers = {"Authorization": f"Bearer {connection['token']}"}
+        body = {"name": name, "times": 1}
+        answer = httpx.post(f"{connection['arm_url']}/_faults", json=body, headers=headers)
+        assert answer.is_success, answer.text
 
     def clients(self, group: str) -> Clients:
         """Our clients for its one subscription, with a resource group of this name."""

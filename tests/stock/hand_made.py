@@ -59,6 +59,8 @@ class HandMade:
         storages.create_or_update(GROUP, "env", name, {"properties": {"azureFile": file}})
 
     def app(self, name: str, wanted: AppWish) -> ContainerApp:
+        """An app whose first revision never runs: there is nothing on the share yet that it could run."""
+        self.cloud.arm_fault("stuck_replica")
         environment = self.clients.apps.managed_environments.get(GROUP, "env").id
         properties = {"environmentId": environment, **wanted.properties()}
         apps = self.clients.apps.container_apps

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,9 +28,9 @@ def stubborn(port: int, *, address: str = "127.0.0.1") -> list[str]:
     return ["/bin/bash", "-c", f"PORT={port} REMORA_HOST={address} exec python3 {WEB}"]
 
 
-async def deploy(cloud: Cloud, port: int, **template: Any) -> None:
-    ingress = {"external": True, "targetPort": port}
-    await cloud.deploy(configuration={"ingress": ingress}, **{"command": stubborn(port), **template})
+async def deploy(cloud: Cloud, port: int, *, mode: str = "Single", **template: Any) -> None:
+    configuration = {"activeRevisionsMode": mode, "ingress": {"external": True, "targetPort": port}}
+    await cloud.deploy(configuration=configuration, **{"command": stubborn(port), **template})
 
 
 def containers(cloud: Cloud, revision: str) -> list[Json]:
@@ -100,6 +101,24 @@ async def test_a_new_revision_that_fails_lets_the_old_one_serve_again(cloud: Clo
     await deploy(cloud, port, env={"VERSION": "2", "FAIL": "3"})
     await until(lambda: cloud.revision(cloud.latest)["runningState"] == "Failed")
     assert (await cloud.get())["version"] == "1"
+
+
+async def test_an_old_revision_that_comes_up_late_does_not_keep_the_new_one_out(
+    cloud: Cloud, port: int, tmp_path: Path
+) -> None:
+    """As where the first deploy brings the files that a crashing revision was waiting for."""
+    ready = tmp_path / "ready"
+    late = f"until [ -e {ready} ]; do sleep 0.02; done"
+    old = f"PORT={port} exec python3 {WEB}"
+    first = ["/bin/bash", "-c", f"{late}; {old}"]
+    await deploy(cloud, port, mode="Multiple", env={"VERSION": "1"}, command=first)
+    open_port = f"until (echo > /dev/tcp/127.0.0.1/{port}) 2> /dev/null; do sleep 0.02; done"
+    seen = tmp_path / "seen"
+    new = f"[ -e {seen} ] || {open_port}; touch {seen}; PORT={port} exec python3 {WEB}"
+    await deploy(cloud, port, mode="Multiple", env={"VERSION": "2"}, command=["/bin/bash", "-c", new])
+    ready.touch()
+    await cloud.until_ready()
+    assert (await cloud.get())["version"] == "2"
 
 
 async def test_another_app_is_told_who_has_the_port(cloud: Cloud, port: int) -> None:

@@ -101,6 +101,7 @@ class Replica:
         self._state = state
         self._events = events
         self._own_ports = own_ports
+        self._may_replace = True
         self._on_change = on_change
         self._in_flight = 0
         self._idle = asyncio.Event()
@@ -247,12 +248,16 @@ class Replica:
         return problem
 
     async def _own_port_free(self) -> None:
-        """A program that is known to take the target port waits for it; its first start may end another."""
+        """A program that is known to take the target port waits for it.
+
+        It may end another: at its first start, and after one that found the port taken. A program that ended
+        for another reason would only take the port from one that works.
+        """
         if self.order.target_port is None:
             return
-        first = not self.status.restarts
+        may_replace, self._may_replace = self._may_replace, False
         try:
-            await self._own_ports.wait_for(self._tenant(self.order.target_port), may_replace=first)
+            await self._own_ports.wait_for(self._tenant(self.order.target_port), may_replace=may_replace)
         except PortTaken as error:
             raise CannotStart("PortInUse", str(error)) from None
 
@@ -311,6 +316,7 @@ class Replica:
         if holder in (None, self.name):
             return ""
         self._own_ports.learn(target, self.order.command)
+        self._may_replace = True
         return f"port {target} of this machine is in use by replica '{holder}'"
 
     def _was_healthy(self) -> bool:
