@@ -29,7 +29,7 @@ def test_serving_is_exact_and_remembers() -> None:
     after = before.serving({"tone": B, "new": C})
     assert after == AliasSet(8, {"tone": Alias(B, A), "new": Alias(C)})
     assert before.serving({"tone": A}).aliases == {"tone": Alias(A)}
-    assert after.referenced == {A, B, C}
+    assert after.referenced == {("tone", B), ("tone", A), ("new", C)}
 
 
 def test_a_name_without_a_past_cannot_go_back() -> None:

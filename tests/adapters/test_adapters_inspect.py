@@ -147,7 +147,7 @@ def test_an_adapter_without_modules_is_rejected(make_adapter: MakeFolder) -> Non
     "extra",
     [
         "base_model.model.model.embed_tokens.lora_embedding_A",
-        "base_model.model.lm_head.weight",
+        "base_model.model.model.norm.weight",
         "base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector.weight",
     ],
 )
@@ -158,6 +158,30 @@ def test_tensors_that_are_no_pair_are_named(make_adapter: MakeFolder, extra: str
     with pytest.raises(AdapterRejected, match="no linear LoRA module") as caught:
         inspect_adapter("tone", folder, None)
     assert extra in caught.value.message
+
+
+@pytest.mark.parametrize(("half", "value"), [("lora_B", 0.0), ("lora_B", -0.0), ("lora_A", 0.0)])
+def test_weights_without_effect_are_rejected(make_adapter: MakeFolder, half: str, value: float) -> None:
+    folder = make_adapter()
+    tensors = load_file(folder / WEIGHTS)
+    zeroed = {name: np.full_like(t, value) if half in name else t for name, t in tensors.items()}
+    save_file(zeroed, folder / WEIGHTS)
+    with pytest.raises(AdapterRejected, match=f"no effect: every {half} is zero"):
+        inspect_adapter("tone", folder, None)
+    one = next(name for name in zeroed if half in name)
+    save_file(zeroed | {one: tensors[one]}, folder / WEIGHTS)
+    assert inspect_adapter("tone", folder, None)
+
+
+def test_a_scaling_of_zero_is_no_effect(make_adapter: MakeFolder) -> None:
+    with pytest.raises(AdapterRejected, match="no effect: lora_alpha is 0"):
+        inspect_adapter("tone", make_adapter(lora_alpha=0), None)
+
+
+def test_another_base_may_be_insisted_on(make_adapter: MakeFolder, make_base: MakeFolder) -> None:
+    folder = make_adapter(base_model_name_or_path="microsoft/Phi-3-mini-4k-instruct")
+    base = read_base(make_base("models/tone-base"))
+    assert inspect_adapter("tone", folder, base, allow_base_mismatch=True)
 
 
 def test_integer_weights_are_rejected(make_adapter: MakeFolder) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-COMMAND_SECONDS = 110
+COMMAND_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,11 +48,11 @@ class AliasSet:
         return {name: alias.digest for name, alias in self.aliases.items()}
 
     @property
-    def referenced(self) -> frozenset[Digest]:
-        """Every digest that this set serves or could roll back to."""
+    def referenced(self) -> frozenset[tuple[str, Digest]]:
+        """Every name and digest that this set serves or could roll back to."""
         return frozenset(
-            digest
-            for alias in self.aliases.values()
+            (name, digest)
+            for name, alias in self.aliases.items()
             for digest in (alias.digest, alias.previous)
             if digest is not None
         )

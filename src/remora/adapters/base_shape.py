@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ CONFIG_FILE = "config.json"
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 EMBEDDINGS = frozenset({"embed_tokens", "wte", "wpe", "word_embeddings", "embed_in", "tok_embeddings"})
+FINGERPRINT_CHARACTERS = 12
 COPY_HINT = "copy the base model again; every file of the checkpoint is needed"
 
 
@@ -29,6 +32,12 @@ class BaseShape:
     path: Path
     names: tuple[str, ...]
     modules: Mapping[str, tuple[int, int]]
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies modules and sizes: base models that take the same adapters share it."""
+        text = json.dumps(sorted(self.modules.items()))
+        return hashlib.sha256(text.encode()).hexdigest()[:FINGERPRINT_CHARACTERS]
 
     def find(self, module: str) -> tuple[int, int] | None:
         """The size of a module, whether or not the checkpoint spells the model's own prefix."""

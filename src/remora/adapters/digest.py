@@ -5,16 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from remora.adapters.adapter import Digest, LoraSettings
 from remora.adapters.lora_config import read_lora_settings, scaling_of
 from remora.adapters.lora_tensors import WEIGHTS_FILE, base_tensor_of, parse_tensor_name
-from remora.adapters.tensor_file import CHUNK_BYTES, TensorEntry, read_chunks, read_header
+from remora.adapters.tensor_file import CHUNK_BYTES, TensorEntry, TensorReader, read_header
 from remora.errors import InvalidInput
 
 Hasher = Callable[[Path], str]
 """The sha256 (hex) of a file's bytes; `HashCache.sha256` is one that remembers."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorScan:
+    """What one reading of all tensors tells: the digest, and which tensors hold nothing but zeros."""
+
+    digest: Digest
+    zero: frozenset[str]
 
 
 def adapter_digest(folder: Path) -> Digest:
@@ -26,20 +35,25 @@ def adapter_digest(folder: Path) -> Digest:
     """
     settings = read_lora_settings(folder)
     weights = folder / WEIGHTS_FILE
-    return digest_of_tensors(settings, weights, read_header(weights))
+    return scan_tensors(settings, weights, read_header(weights)).digest
 
 
-def digest_of_tensors(settings: LoraSettings, weights: Path, entries: Iterable[TensorEntry]) -> Digest:
-    """`adapter_digest` of settings and a header that were read already."""
+def scan_tensors(settings: LoraSettings, weights: Path, entries: Iterable[TensorEntry]) -> TensorScan:
+    """Read every tensor once that has an effect, for settings and a header that were read already."""
     effective = (entry for entry in entries if base_tensor_of(entry.name) is None)
-    ordered = sorted(effective, key=lambda entry: entry.name)
     total = hashlib.sha256(b"remora adapter 1\n")
-    for entry in ordered:
-        line = [entry.name, entry.dtype, list(entry.shape), _scaling_of_tensor(settings, entry.name)]
-        total.update(json.dumps(line).encode() + b"\n")
-        for chunk in read_chunks(weights, entry):
-            total.update(chunk)
-    return Digest(total.hexdigest())
+    zero: set[str] = set()
+    with TensorReader(weights) as reader:
+        for entry in sorted(effective, key=lambda entry: entry.name):
+            line = [entry.name, entry.dtype, list(entry.shape), _scaling_of_tensor(settings, entry.name)]
+            total.update(json.dumps(line).encode() + b"\n")
+            is_zero = True
+            for chunk in reader.chunks(entry):
+                total.update(chunk)
+                is_zero = is_zero and _is_zero(chunk)
+            if is_zero:
+                zero.add(entry.name)
+    return TensorScan(Digest(total.hexdigest()), frozenset(zero))
 
 
 def folder_digest(folder: Path, files: Iterable[str], *, sha256: Hasher | None = None) -> Digest:
@@ -60,6 +74,11 @@ def sha256_of_file(path: Path) -> str:
         while chunk := file.read(CHUNK_BYTES):
             total.update(chunk)
     return total.hexdigest()
+
+
+def _is_zero(chunk: memoryview) -> bool:
+    """Whether these are floating-point zeros of either sign, or too small to matter."""
+    return not bytes(chunk).translate(None, b"\x00\x80")
 
 
 def _scaling_of_tensor(settings: LoraSettings, name: str) -> str | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from remora.adapters.adapter import Adapter, LoraModule, LoraSettings
 from remora.adapters.base_copies import check_base_copies
 from remora.adapters.base_shape import BaseShape, read_base
-from remora.adapters.digest import digest_of_tensors
+from remora.adapters.digest import scan_tensors
 from remora.adapters.lora_config import (
     CONFIG_FILE,
     is_target,
@@ -43,15 +43,18 @@ class _Pair:
     b: TensorEntry
 
 
-def inspect_adapter(name: str, path: Path, base: BaseShape | None) -> Adapter:
+def inspect_adapter(
+    name: str, path: Path, base: BaseShape | None, *, allow_base_mismatch: bool = False
+) -> Adapter:
     """The adapter in a folder, checked against the base model where one is given.
 
+    With `allow_base_mismatch` the adapter may name another base model, if its shapes fit this one.
     Raises AdapterRejected with everything that is wrong at the first stage that found something.
     """
     if not is_alias(name):
         raise AdapterRejected(f"{name!r} cannot name an adapter", hint=f"use {RULE}", param="name")
     settings = read_lora_settings(path)
-    if base is not None:
+    if base is not None and not allow_base_mismatch:
         _check_base_name(path, settings, base)
     entries = _read_weights(path)
     copies = [entry for entry in entries if base is not None and base_tensor_of(entry.name)]
@@ -62,10 +65,12 @@ def inspect_adapter(name: str, path: Path, base: BaseShape | None) -> Adapter:
         hint = f"choose the base model it was trained on ({settings.base_model_name or 'unknown'})"
         _refuse(path, f"does not fit the base model {base.path}", _fit_problems(pairs, base), hint)
         check_base_copies(path, copies, base)
+    scan = scan_tensors(settings, path / WEIGHTS_FILE, entries)
+    _check_effect(path, settings, pairs, scan.zero)
     return Adapter(
         name=name,
         path=path,
-        digest=digest_of_tensors(settings, path / WEIGHTS_FILE, entries),
+        digest=scan.digest,
         settings=settings,
         modules=tuple(_module(settings, pair) for pair in pairs),
         size_bytes=sum((path / file).stat().st_size for file in ADAPTER_FILES),
@@ -124,6 +129,25 @@ def _pair_up(path: Path, entries: Iterable[TensorEntry]) -> tuple[_Pair, ...]:
     ]
     _refuse(path, "has halves of pairs", sorted(lonely), SAVE_HINT)
     return tuple(_Pair(module, sides["A"], sides["B"]) for module, sides in sorted(halves.items()))
+
+
+def _check_effect(path: Path, settings: LoraSettings, pairs: Sequence[_Pair], zero: Collection[str]) -> None:
+    """A pair with a half that is all zeros changes nothing; some may be so, all of them is no training."""
+    if any(
+        scaling_of(settings, pair.module) and pair.a.name not in zero and pair.b.name not in zero
+        for pair in pairs
+    ):
+        return
+    reasons = {
+        "every lora_B is zero": all(pair.b.name in zero for pair in pairs),
+        "every lora_A is zero": all(pair.a.name in zero for pair in pairs),
+        "lora_alpha is 0": not settings.alpha,
+    }
+    reason = next((what for what, holds in reasons.items() if holds), "in every module a half is zero")
+    raise AdapterRejected(
+        f"{path} has no effect: {reason}, so base and adapter would answer alike",
+        hint="save the adapter after its training, not before; was the trained one saved elsewhere?",
+    )
 
 
 def _check_targets(path: Path, settings: LoraSettings, modules: Sequence[str]) -> None:

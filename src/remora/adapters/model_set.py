@@ -39,16 +39,18 @@ def models_of_project(settings: Settings) -> ModelSet:
 
     Raises ProjectIncomplete (no base model, several to choose from, no adapter) or AdapterRejected.
     """
-    found = None
-    if settings.model.base is None or not settings.adapters:
-        found = find_workspace(settings.root)
-    base = settings.model.base or _only_base(found, settings.root)
-    folders = settings.adapters or _found_adapters(found, settings.root)
-    name = settings.model.name or base.name
-    shape = read_base(base, names=(name, *settings.model.also_known_as))
+    name, shape = base_of_project(settings)
+    folders = settings.adapters or _found_adapters(find_workspace(settings.root), settings.root)
     adapters = [inspect_adapter(alias, path, shape) for alias, path in sorted(folders.items())]
     templates = settings.prompt_templates if settings.adapters else _found_templates(settings.root, folders)
     return ModelSet(name, shape, tuple(adapters), templates)
+
+
+def base_of_project(settings: Settings) -> tuple[str, BaseShape]:
+    """The base model's name for clients, and its shape. Raises ProjectIncomplete."""
+    base = settings.model.base or _only_base(find_workspace(settings.root), settings.root)
+    name = settings.model.name or base.name
+    return name, read_base(base, names=(name, *settings.model.also_known_as))
 
 
 def _found_templates(root: Path, folders: Iterable[str]) -> dict[str, str]:
@@ -57,8 +59,8 @@ def _found_templates(root: Path, folders: Iterable[str]) -> dict[str, str]:
     return dict.fromkeys(folders, found.value) if found else {}
 
 
-def _only_base(found: Workspace | None, root: Path) -> Path:
-    bases = found.bases if found else ()
+def _only_base(found: Workspace, root: Path) -> Path:
+    bases = found.bases
     if len(bases) == 1:
         return bases[0].path
     if not bases:
@@ -69,8 +71,8 @@ def _only_base(found: Workspace | None, root: Path) -> Path:
     )
 
 
-def _found_adapters(found: Workspace | None, root: Path) -> dict[str, Path]:
-    adapters = {adapter.name: adapter.path for adapter in found.adapters} if found else {}
+def _found_adapters(found: Workspace, root: Path) -> dict[str, Path]:
+    adapters = {adapter.name: adapter.path for adapter in found.adapters}
     if not adapters:
         raise ProjectIncomplete(
             f"no LoRA adapter was found in {root}",

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -58,17 +60,43 @@ def read_header(path: Path) -> tuple[TensorEntry, ...]:
     return tuple(entries)
 
 
-def read_chunks(path: Path, entry: TensorEntry) -> Iterator[bytes]:
-    """The bytes of one tensor, a chunk at a time."""
-    with path.open("rb") as file:
-        file.seek(entry.offset_bytes)
+class TensorReader:
+    """The bytes of a file's tensors, read once and without keeping them.
+
+    The kernel is asked to fetch the file ahead, so that whoever works on a chunk does not wait for the next.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._buffer = memoryview(bytearray(CHUNK_BYTES))
+
+    def __enter__(self) -> TensorReader:
+        self._file = self._path.open("rb", buffering=0)
+        with suppress(AttributeError, OSError):  # only advice, and not on every system
+            os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+
+    def chunks(self, entry: TensorEntry) -> Iterator[memoryview]:
+        """The bytes of one tensor, a chunk at a time; each is valid until the next is asked for."""
+        self._file.seek(entry.offset_bytes)
         left = entry.size_bytes
         while left:
-            chunk = file.read(min(left, CHUNK_BYTES))
-            if not chunk:
-                raise InvalidFile(f"{path} became shorter while it was read", hint="run the command again")
-            left -= len(chunk)
-            yield chunk
+            count = self._file.readinto(self._buffer[: min(left, CHUNK_BYTES)])
+            if not count:
+                what = f"{self._path} became shorter while it was read"
+                raise InvalidFile(what, hint="run the command again")
+            left -= count
+            yield self._buffer[:count]
+
+
+def read_chunks(path: Path, entry: TensorEntry) -> Iterator[bytes]:
+    """The bytes of one tensor, a chunk at a time, for whoever reads no other of its file."""
+    with TensorReader(path) as reader:
+        for chunk in reader.chunks(entry):
+            yield bytes(chunk)
 
 
 def _header_length(path: Path, file: BinaryIO, file_bytes: int) -> int:

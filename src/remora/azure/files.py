@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from threading import BoundedSemaphore, Lock
@@ -17,13 +20,23 @@ from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsE
 from remora.azure.failures import explained
 from remora.azure.profile import Clients
 from remora.azure.ranges import RANGE_BYTES, upload_ranges
-from remora.errors import Locked
+from remora.errors import Locked, SyncFailed
 
 if TYPE_CHECKING:
     from azure.storage.fileshare import ShareClient, ShareFileClient, ShareLeaseClient
 
 _MAX_RANGES_IN_FLIGHT = 8
 _LOST_RACE = frozenset({404, 409, 412})  # gone, taken, or with another lease
+
+
+@dataclass(frozen=True, slots=True)
+class ShareEntry:
+    """A file or folder of a share; `written` is when its content last changed (UTC), where that is known."""
+
+    path: PurePosixPath
+    is_folder: bool
+    size_bytes: int
+    written: datetime | None
 
 
 class Share:
@@ -163,6 +176,51 @@ class Share:
                 found[path] = entry["size"]
         return found
 
+    def copy(self, source: PurePosixPath, target: PurePosixPath) -> None:
+        """Make a file the copy of another, on the service; its bytes do not travel through this machine."""
+        self.make_folder(target.parent)
+        client = self._client.get_file_client(str(target))
+        with explained(f"copying {source} to {target} on {self!r}"):
+            copy = client.start_copy_from_url(self._client.get_file_client(str(source)).url)
+            while copy["copy_status"] == "pending":  # a copy within an account may take a while all the same
+                time.sleep(self._clients.profile.poll_seconds)
+                found = client.get_file_properties()
+                copy = {"copy_status": found.copy.status}
+        if copy["copy_status"] != "success":
+            raise SyncFailed(f"copying {source} to {target} ended {copy['copy_status']}", hint="try again")
+
+    def entries(self, folder: PurePosixPath) -> list[ShareEntry]:
+        """What lies directly in a folder; a missing folder is empty."""
+        client = self._client.get_directory_client(str(folder))
+        with explained(f"listing {folder} of {self!r}"):
+            try:
+                found = list(client.list_directories_and_files(include=["timestamps"]))
+            except ResourceNotFoundError as error:
+                if _is_of_share(error):
+                    raise
+                return []
+        return [
+            ShareEntry(
+                path=folder / entry["name"],
+                is_folder=bool(entry["is_directory"]),
+                size_bytes=0 if entry["is_directory"] else entry["size"],
+                written=_time(entry["last_write_time"]),
+            )
+            for entry in found
+        ]
+
+    def delete_folder(self, folder: PurePosixPath) -> None:
+        """Delete a folder and everything in it; a missing one is a no-op."""
+        for entry in self.entries(folder):
+            if entry.is_folder:
+                self.delete_folder(entry.path)
+            else:
+                self.delete(entry.path)
+        with self._folder_lock:
+            self._known_folders.discard(folder)
+            with explained(f"deleting {folder} from {self!r}"), suppress(ResourceNotFoundError):
+                self._client.delete_directory(str(folder))
+
     def file(self, path: PurePosixPath) -> ShareFileClient:
         """The SDK's client of one file, for what only that can say (leases)."""
         return self._client.get_file_client(str(path))
@@ -213,6 +271,11 @@ def _create(client: ShareFileClient, data: bytes) -> None:
         return
     digest = hashlib.md5(data, usedforsecurity=False).digest()
     client.create_file(len(data), data=data, headers={"Content-MD5": base64.b64encode(digest).decode()})
+
+
+def _time(stamp: str | datetime | None) -> datetime | None:
+    """The SDK hands a listing's times on as the service spells them."""
+    return datetime.fromisoformat(stamp) if isinstance(stamp, str) else stamp
 
 
 def _lease(client: ShareFileClient) -> ShareLeaseClient:

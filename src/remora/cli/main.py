@@ -51,6 +51,7 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
         Command("history", "Who changed the endpoint, when, and what came of it"),
         Command("golden", "Record and check golden prompts"),
         Command("logs", "Print or follow what the container prints"),
+        Command("adapters", "Check adapters; push, roll back and remove them without a deploy"),
         Command("secrets", "Show the endpoint's API key"),
     ),
     "On this machine": (

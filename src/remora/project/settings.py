@@ -50,6 +50,7 @@ class ServeSettings:
     cors_origins: str
     metrics: str
     log: str
+    proof: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,7 @@ OPTIONS = (
     _Option("serve.cors_origins", str, ""),
     _Option("serve.metrics", str, "key", choices=("key", "open")),
     _Option("serve.log", str, "json", choices=("json", "off")),
+    _Option("serve.proof", str, "warn", choices=("refuse", "warn", "off")),
     _Option("scale.min_replicas", int, 1, low=0, high=MAX_REPLICAS),
     _Option("scale.max_replicas", int, 1, low=1, high=MAX_REPLICAS),
 )
@@ -276,6 +278,7 @@ def _serve(values: Mapping[str, object]) -> ServeSettings:
     return ServeSettings(
         engine=str(values["serve.engine"]),
         dtype=str(values["serve.dtype"]),
+        proof=str(values["serve.proof"]),
         max_running_requests=_integer(values, "serve.max_running_requests"),
         max_queued_requests=_integer(values, "serve.max_queued_requests"),
         max_requests_per_key=_integer(values, "serve.max_requests_per_key"),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
-from remora.adapters.adapter import Digest
+from remora.adapters.adapter import Adapter, Digest
 from remora.adapters.digest import folder_digest
 from remora.adapters.hash_cache import HashCache
 from remora.adapters.inspect import ADAPTER_FILES
@@ -57,7 +57,7 @@ def release_contents(models: ModelSet, settings: Settings, hashes: HashCache) ->
         *_files_of(models.base_path, base_files, model_folder(base_digest), hashes),
     ]
     for adapter in models.adapters:
-        files += _files_of(adapter.path, ADAPTER_FILES, adapter_folder(adapter.name, adapter.digest), hashes)
+        files += adapter_files(adapter, hashes)
     aliases = {adapter.name: adapter.digest for adapter in models.adapters}
     return Contents(
         files=tuple(files),
@@ -65,6 +65,12 @@ def release_contents(models: ModelSet, settings: Settings, hashes: HashCache) ->
         base_digest=base_digest,
         aliases=aliases,
     )
+
+
+def adapter_files(adapter: Adapter, hashes: HashCache) -> tuple[SyncFile, ...]:
+    """What of an adapter's folder goes on the share, and where to."""
+    target = adapter_folder(adapter.name, adapter.digest)
+    return tuple(_files_of(adapter.path, ADAPTER_FILES, target, hashes))
 
 
 def _release_files(release: Release) -> tuple[str, list[SyncFile]]:

@@ -66,6 +66,11 @@ class Endpoint:
         """What `/v1/models` lists: the base first, then the adapters."""
         return list(self._request("GET", "/v1/models")["data"])
 
+    def roster(self) -> tuple[list[Json], Json]:
+        """`models`, and which generation of the aliases the replica that answered has, and what failed."""
+        document = self._request("GET", "/v1/models")
+        return list(document["data"]), dict(document.get("remora") or {})
+
     def chat(self, model: str, messages: Sequence[Mapping[str, str]], **parameters: object) -> Answer:
         """One whole answer."""
         body = {"model": model, "messages": list(messages), **parameters}

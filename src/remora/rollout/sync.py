@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import PurePosixPath
 from threading import Lock
 
@@ -15,6 +16,7 @@ from remora.adapters.adapter import Digest
 from remora.adapters.aliases import AliasSet
 from remora.adapters.store import ALIASES, MANIFEST
 from remora.azure.files import Share
+from remora.errors import RemoraError
 from remora.rollout.plan import (
     Manifest,
     SyncFile,
@@ -26,6 +28,10 @@ from remora.rollout.plan import (
 )
 
 _PARALLEL_UPLOADS = 8
+_SMALL_BYTES = 64 * 1024  # sending so little costs less than asking for a copy
+
+Sizes = Mapping[PurePosixPath, int]
+"""Path → bytes of what the share holds."""
 
 
 def prepare(share: Share, wanted: tuple[SyncFile, ...]) -> SyncPlan:
@@ -49,16 +55,19 @@ def prepare(share: Share, wanted: tuple[SyncFile, ...]) -> SyncPlan:
 def upload(share: Share, plan: SyncPlan, progress: Callable[[int, int], None]) -> None:
     """Upload the plan's files and then the manifest. `progress` gets files done and bytes done.
 
-    What an interrupted upload left of a large file is used, not sent again.
+    What an interrupted upload left of a large file is used, not sent again; a file that the share has under
+    another path is copied there.
     """
     if not plan.uploads:
         return
     for folder in sorted({file.path.parent for file in plan.uploads}):
         share.make_folder(folder)
     counted = _Progress(progress)
+    sent = {file.path for file in plan.uploads}
+    twins = {entry.sha256: path for path, entry in plan.manifest.items() if path not in sent}
     with ThreadPoolExecutor(_PARALLEL_UPLOADS) as pool:
         pending = [
-            pool.submit(share.upload, file.path, file.source, sha256=file.sha256, sent=counted.add_bytes)
+            pool.submit(_send, share, file, twins.get(file.sha256), counted.add_bytes)
             for file in plan.uploads
         ]
         try:
@@ -70,6 +79,17 @@ def upload(share: Share, plan: SyncPlan, progress: Callable[[int, int], None]) -
             pool.shutdown(cancel_futures=True)
             raise
     share.replace(MANIFEST, encode_manifest(plan.manifest))
+
+
+def _send(share: Share, file: SyncFile, twin: PurePosixPath | None, sent: Callable[[int], None]) -> None:
+    """Upload a file, or have the service copy the one with the same content."""
+    if twin is not None and file.size_bytes > _SMALL_BYTES:
+        with suppress(RemoraError):  # it is not there any more, or was cut short: then it is sent
+            share.copy(twin, file.path)
+            if share.sizes(file.path.parent).get(file.path) == file.size_bytes:
+                sent(file.size_bytes)
+                return
+    share.upload(file.path, file.source, sha256=file.sha256, sent=sent)
 
 
 def point_aliases(share: Share, wanted: Mapping[str, Digest]) -> bool:

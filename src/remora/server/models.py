@@ -57,6 +57,7 @@ def _adapter_card(roster: Roster, adapter: Adapter, created_seconds: int) -> dic
         "size_bytes": adapter.size_bytes,
         "state": "outdated" if problem else "serving",
         "problem": problem.reason if problem else None,
+        "proof": roster.prover.told(adapter.digest),
     }
     card = _card(adapter.name, created_seconds)
     return {**card, "root": adapter.path.name, "parent": roster.models.base_name, "adapter": detail}

@@ -16,6 +16,7 @@ from remora.adapters.aliases import Alias
 from remora.adapters.registry import AdapterRegistry
 from remora.engine.base import Engine
 from remora.errors import AdapterRejected, InvalidInput, ModelNotFound, RemoraError
+from remora.server.proving import Prover
 
 RETRY_SECONDS = 15.0  # a share can be out of reach for a while; a broken adapter stays broken
 
@@ -38,9 +39,16 @@ class Roster:
     What fails to load leaves what was served before, and is told in `problems`.
     """
 
-    def __init__(self, engine: Engine, models: AdapterRegistry, report: Report = lambda _: None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        models: AdapterRegistry,
+        report: Report = lambda _: None,
+        prover: Prover | None = None,
+    ) -> None:
         self.engine = engine
         self.models = models
+        self.prover = prover or Prover(engine)
         self.generation = 0
         self.problems: Mapping[str, Problem] = MappingProxyType({})
         self._report = report
@@ -74,7 +82,7 @@ class Roster:
                     hint=f"to change it on every replica: remora adapters push {name} PATH",
                     param="lora_name",
                 )
-            adapter = await asyncio.to_thread(self._load, opened)
+            adapter = await self._admit(opened)
             self._by_hand.add(name)
             self._swap((*others, adapter))
             return adapter
@@ -106,7 +114,7 @@ class Roster:
         if known is not None and known.digest == alias.digest and time.monotonic() < known.retry_at:
             return served, known
         try:
-            return await asyncio.to_thread(self._load, lambda: opened(name, alias.digest)), None
+            return await self._admit(lambda: opened(name, alias.digest)), None
         except (RemoraError, OSError) as error:
             problem = self._problem(name, alias.digest, error)
         if served is not None or alias.previous is None:
@@ -114,9 +122,20 @@ class Roster:
         # A replica that starts later arrives where those are that served the previous one all along.
         previous = alias.previous
         try:
-            return await asyncio.to_thread(self._load, lambda: opened(name, previous)), problem
+            return await self._admit(lambda: opened(name, previous)), problem
         except (RemoraError, OSError):
             return None, problem
+
+    async def _admit(self, opened: Callable[[], Adapter]) -> Adapter:
+        """Load an adapter, and see what it changes where the policy asks for that first."""
+        adapter = await asyncio.to_thread(self._load, opened)
+        try:
+            await self.prover.admit(adapter)
+        except RemoraError:
+            if adapter.digest not in {each.digest for each in self.models.adapters}:
+                self.engine.unload_adapter(adapter.digest)
+            raise
+        return adapter
 
     def _load(self, opened: Callable[[], Adapter]) -> Adapter:
         """In a thread: read, check and load an adapter beside those that serve."""

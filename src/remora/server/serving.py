@@ -26,6 +26,7 @@ from remora.server.app import admission_of, create_app, key_ring
 from remora.server.http_protocol import BoundedHttpProtocol
 from remora.server.key_ring import KeyRing
 from remora.server.log_lines import json_log, log_request
+from remora.server.proving import Prover
 from remora.server.reconcile import Reconciler
 from remora.server.recording import RecordSink
 from remora.server.roster import Roster
@@ -80,8 +81,11 @@ def serve(
         for adapter in registry.adapters:
             applied = engine.load_adapter(adapter)
             report(f"loaded {adapter.name}@{short(adapter.digest)}: {applied.modules} modules")
-        admission, roster = admission_of(settings), Roster(engine, registry, report)
-        watches = []
+        prover = Prover(engine, settings.proof, report)
+        for adapter in registry.adapters:
+            asyncio.run(prover.admit(adapter))
+        admission, roster = admission_of(settings), Roster(engine, registry, report, prover)
+        watches = [lambda: prover.run(registry)]
         if share is not None:
             reconciler = Reconciler(roster, share, report)
             asyncio.run(reconciler.reconcile())

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from remora.adapters.proof import ProofPolicy
 from remora.project.api_keys import ApiKey
 
 
@@ -41,6 +42,7 @@ class ServerSettings:
     cors_origins: tuple[str, ...] = ()
     metrics_need_key: bool = True
     log_requests: bool = True
+    proof: ProofPolicy = ProofPolicy.OFF
 
     @property
     def asks_for_key(self) -> bool:
@@ -53,6 +55,8 @@ class ServerSettings:
         changes |= {name: _listed(serve[name]) for name in _LISTS if name in serve}
         if running is not None and queued is not None:
             changes["max_open_requests"] = int(running) + int(queued)
+        if "proof" in serve:
+            changes["proof"] = ProofPolicy(str(serve["proof"]))
         if "metrics" in serve:
             changes["metrics_need_key"] = serve["metrics"] != "open"
         if "log" in serve:

@@ -1,0 +1,52 @@
+"""The effect of an adapter, measured with a real model: seen where there is one, and only there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from tests.engine.tiny_models import TinyModel
+
+from remora.adapters.base_shape import read_base
+from remora.adapters.inspect import inspect_adapter
+from remora.engine.effect import measure_effect, prompts_for_proof
+from remora.engine.torch.engine import TorchEngine
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "tone"
+WEIGHTS = "adapter_model.safetensors"
+
+
+@pytest.mark.parametrize(("factor", "proven"), [(1.0, True), (1e-6, False)])
+async def test_an_effect_is_seen_where_there_is_one(tmp_path: Path, factor: float, proven: bool) -> None:
+    source = EXAMPLE / "adapters" / "tone"
+    (tmp_path / "adapter_config.json").write_bytes((source / "adapter_config.json").read_bytes())
+    tensors = load_file(source / WEIGHTS)
+    scaled = {n: t * np.float32(factor) if "lora_B" in n else t for n, t in tensors.items()}
+    save_file(scaled, tmp_path / WEIGHTS)
+    engine = TorchEngine.load(EXAMPLE / "base", device="cpu")
+    try:
+        adapter = inspect_adapter("tone", tmp_path, read_base(EXAMPLE / "base"))
+        engine.load_adapter(adapter)
+        effect = await measure_effect(engine, adapter.digest, prompts_for_proof(engine.tokenizer))
+    finally:
+        engine.close()
+    assert effect.is_proven is proven
+    assert effect.compared_positions >= effect.prompts == 4
+    if proven:
+        assert effect.mean_kl_nats > 0.01
+        assert effect.changed_tokens > 0
+    else:
+        assert effect.changed_tokens == 0
+
+
+async def test_two_adapters_have_effects_of_their_own(llama: TinyModel, engine: TorchEngine) -> None:
+    one, two = (llama.adapters[name] for name in ("one", "two"))
+    prompts = prompts_for_proof(engine.tokenizer)
+    effects = []
+    for adapter in (one, two):
+        engine.load_adapter(adapter)
+        effects.append(await measure_effect(engine, adapter.digest, prompts, answer_tokens=4))
+    assert all(effect.is_proven for effect in effects)
+    assert effects[0].mean_kl_nats != effects[1].mean_kl_nats
