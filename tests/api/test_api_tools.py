@@ -10,10 +10,12 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.api.endpoint_builder import BASE
+from tests.api.endpoint_builder import BASE, build_app, echo_engine
 from tests.api.events import chunks_of
 
 from remora.engine.base import ToolFormat
+from remora.engine.echo import EchoTokenizer
+from remora.server.settings import ServerSettings
 from remora.server.tool_calls import CallArguments, CallBegin, CallEnd, CallReader, Content, Piece
 
 CHAT = "/v1/chat/completions"
@@ -227,6 +229,44 @@ async def test_strict_functions_are_guarded_where_the_model_may_call(client: htt
     broken = {"type": "function", "function": {"name": "f", "parameters": schema, "strict": True}}
     refused = await client.post(CHAT, json=body(text, tools=[broken]))
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "tools")
+
+
+class ToollessTokenizer(EchoTokenizer):
+    """As a model whose chat template knows no tools."""
+
+    tool_format = None
+
+
+class LlamaTokenizer(EchoTokenizer):
+    tool_format = ToolFormat.LLAMA
+
+
+async def asked_of(tokenizer: EchoTokenizer, fields: dict[str, Any]) -> httpx.Response:
+    engine = echo_engine()
+    engine.tokenizer = tokenizer
+    app = build_app(engine, ServerSettings(chat_page=False))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
+        return await http.post(CHAT, json=fields)
+
+
+async def test_a_template_without_tools_refuses_them_unless_a_call_is_required() -> None:
+    refused = await asked_of(ToollessTokenizer(), body("x", tools=[WEATHER]))
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "tools")
+    assert refused.json()["error"]["code"] == "unsupported_parameter"
+    forced = await asked_of(ToollessTokenizer(), body("x", tools=[WEATHER], tool_choice="required"))
+    assert called(forced.json()["choices"][0]["message"])[0][0] == "get_weather"
+    unused = await asked_of(ToollessTokenizer(), body("x", tools=[WEATHER], tool_choice="none"))
+    assert unused.json()["choices"][0]["message"]["content"] == "x"
+
+
+async def test_llamas_way_of_calling_is_understood() -> None:
+    call = '{"name": "get_weather", "parameters": {"city": "Bern"}}'
+    answer = await asked_of(LlamaTokenizer(), body(call, tools=[WEATHER]))
+    choice = answer.json()["choices"][0]
+    assert called(choice["message"]) == [("get_weather", {"city": "Bern"})]
+    assert choice["finish_reason"] == "tool_calls"
+    strict_one = await asked_of(LlamaTokenizer(), body(call, tools=[strict(WEATHER)]))
+    assert (strict_one.status_code, strict_one.json()["error"]["param"]) == (400, "tools")
 
 
 def pieces(text: str, cuts: list[int], form: ToolFormat | None, *, forced: bool = False) -> list[Piece]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from tests.engine.tiny_models import CHAT_TEMPLATE, write_tokenizer
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
 
 from remora.engine.base import ToolFormat
 from remora.engine.chat_template import HfTokenizer
@@ -121,3 +123,12 @@ def test_the_template_says_how_the_model_calls(
     tmp_path: Path, template: str | None, form: ToolFormat | None
 ) -> None:
     assert HfTokenizer(write_tokenizer(tmp_path, chat_template=template)).tool_format == form
+
+
+def test_a_tokenizer_without_a_decoder_or_an_end_is_served(tmp_path: Path) -> None:
+    plain = Tokenizer(models.WordLevel({"<unk>": 0, "hi": 1}, unk_token="<unk>"))
+    PreTrainedTokenizerFast(tokenizer_object=plain, unk_token="<unk>").save_pretrained(tmp_path)
+    tokenizer = HfTokenizer(tmp_path)
+    assert tokenizer.token_bytes(1) == b"hi"
+    with pytest.raises(InvalidInput, match="no token to end"):
+        tokenizer.constrain('start: "x"')

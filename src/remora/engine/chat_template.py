@@ -41,7 +41,7 @@ class HfTokenizer:
             ) from error
         self._stop_token_ids = _stop_token_ids(path, self._tokenizer.eos_token_id)
         self._special_ids = frozenset(self._tokenizer.all_special_ids)
-        self._is_byte_level = b'"ByteLevel"' in self._tokenizer.backend_tokenizer.decoder.__getstate__()
+        self._is_byte_level = _is_byte_level(self._tokenizer)
         self._tool_format = _tool_format(str(self._tokenizer.chat_template or ""))
         self._grammar_tokenizer: llguidance.LLTokenizer | None = None
         self._lock = threading.Lock()
@@ -70,9 +70,16 @@ class HfTokenizer:
     def constrain(self, grammar: str) -> GrammarConstraint:
         with self._lock:  # a second of work for a large vocabulary: once, and only where grammars are used
             if self._grammar_tokenizer is None:
-                eos = sorted(self._stop_token_ids)
-                self._grammar_tokenizer = llguidance.hf.from_tokenizer(self._tokenizer, eos_token=eos)
+                self._grammar_tokenizer = self._read_for_grammars()
         return compile_grammar(self._grammar_tokenizer, grammar)
+
+    def _read_for_grammars(self) -> llguidance.LLTokenizer:
+        if not self._stop_token_ids:
+            raise InvalidInput("this model's tokenizer has no token to end an answer with")
+        try:
+            return llguidance.hf.from_tokenizer(self._tokenizer, eos_token=sorted(self._stop_token_ids))
+        except ValueError as error:
+            raise InvalidInput(f"grammars cannot be used with this model's tokenizer: {error}") from error
 
     @property
     def tool_format(self) -> ToolFormat | None:
@@ -98,6 +105,13 @@ class HfTokenizer:
                 param="messages",
             ) from error
         return list(ids)
+
+
+def _is_byte_level(tokenizer: Any) -> bool:
+    """Whether its tokens are spelt byte by byte; without a decoder tokens are joined as they are."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    decoder = getattr(backend, "decoder", None)
+    return decoder is not None and b'"ByteLevel"' in decoder.__getstate__()
 
 
 def _tool_format(template: str) -> ToolFormat | None:

@@ -42,7 +42,7 @@ class EchoTokenizer:
     """One token a character: the id is the code point."""
 
     stop_token_ids = frozenset({END_OF_TEXT})
-    tool_format = ToolFormat.HERMES
+    tool_format: ToolFormat | None = ToolFormat.HERMES
 
     def encode(self, text: str) -> list[int]:
         return [ord(character) for character in text]
