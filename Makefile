@@ -58,6 +58,10 @@ bench-cloud: $(READY)  ## the local cloud's ingress and uploads, as ratios
 docs: $(READY)  ## what of the docs is made from the code: openapi.json and the tables of parameters
 	$(BIN)/python -m remora.server.documents docs
 
+adapters-hot: $(READY)  ## adapters changed under 50 requests a second; two hundred pushes killed
+	REMORA_TEST_FOLLOW_SECONDS=2 REMORA_TEST_REQUESTS_PER_SECOND=50 REMORA_TEST_KILLS=200 \
+	  $(BIN)/python -m pytest tests/cli/test_cli_adapters.py tests/rollout/test_rollout_kills.py --log-cli-level=INFO
+
 conformance: $(READY)  ## the Azure CLI, unmodified, against the local cloud; and fifty kills
 	REMORA_KILL_ROUNDS=50 REMORA_FUZZ_EXAMPLES=400 $(BIN)/python -m pytest tests/conformance
 	$(BIN)/python -m tests.conformance.azure_cli

@@ -72,7 +72,7 @@ def _is_asleep(state: AppState, revision: Revision) -> bool:
 
 
 def _asleep() -> dict[str, Any]:
-    return {"answers": None, "problem": None, "models": []}
+    return {"answers": None, "problem": None, "models": [], "not_served": []}
 
 
 def _settled(app_now: ContainerApp, name: str, out: Output) -> Revision:
@@ -93,12 +93,12 @@ def _answers(deployment: Deployment) -> dict[str, Any]:
     """Whether the endpoint answers, and with which models."""
     try:
         with deployment.endpoint() as endpoint:
-            models = endpoint.models()
+            models, changes = endpoint.roster()
     except DeploymentNotFound:
         raise
     except RemoraError as error:
-        return {"answers": False, "problem": error.message, "models": []}
-    return {"answers": True, "problem": None, "models": models}
+        return {"answers": False, "problem": error.message, "models": [], "not_served": []}
+    return {"answers": True, "problem": None, "models": models, "not_served": changes.get("failed") or []}
 
 
 def _table(document: dict[str, Any]) -> str:
@@ -115,6 +115,10 @@ def _table(document: dict[str, Any]) -> str:
         "replicas": replicas,
         "image": image if document["image_pulled"] else f"{image} (not pulled: processes of this machine)",
     }
+    if document["not_served"]:
+        rows["not served"] = "; ".join(
+            f"{item['name']}@{item['digest'][:12]}: {item['problem']}" for item in document["not_served"]
+        )
     if document["failed_command"]:
         rows["failed"] = document["failed_command"]
     return "\n".join(f"{name:<10} {value}" for name, value in rows.items())
