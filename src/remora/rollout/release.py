@@ -129,11 +129,11 @@ class Rollout:
                 with steps(f"switching the traffic to {name}"):
                     candidate.switch()
                 answers = gates.confirm()
-                commit_set(self._share, aliases)
         except BaseException:
             with suppress(RemoraError), steps("going back to what served before"):
                 candidate.take_back()
             raise
+        commit_set(self._share, aliases)  # from here on there is no way back: it would take the aliases along
         kept = before.serving if candidate.settle() else ""
         return self._deployed(name, plan, gates.public_url, answers, report, changed=True, kept=kept)
 
