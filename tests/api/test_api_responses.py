@@ -97,6 +97,14 @@ async def test_a_call_is_answered_in_the_next_response(client: httpx.AsyncClient
     assert text_of(second) == "tool: 12 degrees"
 
 
+async def test_a_call_that_is_no_json_does_no_harm(client: httpx.AsyncClient) -> None:
+    broken = '<tool_call>{"name": "get_weather", "arguments": {city: Bern}}</tool_call>'
+    first = await respond(client, broken, tools=[WEATHER])
+    assert first["output"][0]["arguments"] == "{city: Bern}"
+    second = await respond(client, "and now?", previous_response_id=first["id"], tools=[WEATHER])
+    assert text_of(second) == "and now?"
+
+
 async def test_what_is_not_to_be_stored_is_not(client: httpx.AsyncClient) -> None:
     response = await respond(client, store=False)
     assert response["store"] is False

@@ -98,7 +98,10 @@ class HfTokenizer:
                 tokenize=True,
                 return_dict=False,
             )
-        except TemplateError as error:
+        except (
+            TemplateError,
+            TypeError,
+        ) as error:  # templates are programs, and some add what cannot be added
             raise InvalidInput(
                 f"the model's chat template refuses these messages: {error}",
                 hint="most templates want user and assistant to take turns, after at most one system message",

@@ -6,6 +6,7 @@ Only the key that made a response finds it again.
 
 from __future__ import annotations
 
+import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -40,7 +41,7 @@ class ResponseStore:
 
     def put(self, owner: str, resource: dict[str, Any], turns: Sequence[Turn]) -> None:
         """Keep one; the oldest go where there are too many."""
-        characters = sum(character_count(turn) for turn in turns)
+        characters = len(json.dumps(resource)) + sum(character_count(turn) for turn in turns)
         stored = StoredResponse(resource, tuple(turns), characters, self._now() + KEPT_SECONDS)
         self._stored[owner, resource["id"]] = stored
         self._characters += characters

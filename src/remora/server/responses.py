@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from remora.engine.base import FinishReason, Tokenizer
 from remora.engine.text import TextEvent
-from remora.errors import RemoraError
+from remora.errors import InvalidInput, RemoraError
 from remora.server import report
 from remora.server.answering import Answerer, Question
 from remora.server.auth import caller_of
@@ -117,7 +117,11 @@ def _answered(output: Sequence[Item]) -> list[Turn]:
     text = "".join(part["text"] for item in output for part in item.get("content", ()))
     calls = [item for item in output if item["type"] == "function_call" and item["status"] == "completed"]
     named = ((call["call_id"], call["name"], call["arguments"]) for call in calls)
-    return [assistant_turn(text, named, param="input")]
+    try:
+        return [assistant_turn(text, named, param="input")]
+    except InvalidInput:  # a model that is held by no grammar may write arguments that are no JSON
+        said = [text, *(call["arguments"] for call in calls)]
+        return [{"role": "assistant", "content": "".join(said)}]
 
 
 class _Writer:
