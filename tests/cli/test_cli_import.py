@@ -35,9 +35,9 @@ TRAINED = {
     "FILE_SHARE_NAME": "madeshare",
 }
 CHANGED = [
+    "infra/provision/inference.parameters.json",
     KEPT_BICEP.as_posix(),
     "infra/provision/inference.bicep",
-    "infra/provision/inference.parameters.json",
     "remora.toml",
 ]
 
@@ -162,6 +162,17 @@ def test_at_a_terminal_the_diff_is_shown_and_asked_about(
     assert "What improves:" in ran.stderr
     assert ran.document["switch"]["written"] is accepted
     assert (tree(project) != before) is accepted
+
+
+@pytest.mark.parametrize("written", [1, 2, 3])
+def test_a_switch_that_was_interrupted_is_ended_by_the_next(project: Path, written: int) -> None:
+    changes = understood(project).switch()
+    apply_switch(project, changes[:written])
+    apply_switch(project, understood(project).switch())
+    assert understood(project).switch() == ()
+    assert {path: (project / path).read_text() for path in CHANGED} == {
+        change.path.as_posix(): change.after for change in changes
+    }
 
 
 def test_people_read_it_too(project: Path, user: User) -> None:

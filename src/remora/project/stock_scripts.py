@@ -149,19 +149,15 @@ def _texts(value: object, key: str) -> Iterator[str]:
 
 def _prompt_of(trained: Found) -> Found | None:
     """A training text up to its answer, which is the second and last of its columns."""
+    pieces = [""]  # what stands before, between and after the columns
     try:
-        parts = list(Formatter().parse(trained.value))
+        for literal, column, _, _ in Formatter().parse(trained.value):
+            pieces[-1] += literal.replace("{", "{{").replace("}", "}}")
+            if column is not None:
+                pieces.append("")
     except ValueError:
         return None
-    columns = [index for index, (_, field, _, _) in enumerate(parts) if field]
-    if len(columns) != 2:
-        return None
-    literals = ["".join(part[0] for part in parts[: columns[0] + 1]), parts[columns[1]][0]]
-    between = [part[0] for part in parts[columns[0] + 1 : columns[1]]]
-    before, after = (
-        text.replace("{", "{{").replace("}", "}}") for text in (literals[0], "".join(between) + literals[1])
-    )
-    return Found(f"{before}{{}}{after}", trained.origin)
+    return Found(f"{pieces[0]}{{}}{pieces[1]}", trained.origin) if len(pieces) == 3 else None
 
 
 def _folder(constants: list[_Constant], name: str) -> Found | None:

@@ -33,14 +33,20 @@ DIFFERENCES = (
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """A file relative to the project, its text now (None: there is none) and then."""
+    """A file relative to the project, its text now (None: there is none) and then.
+
+    `copied_from` is the file whose text a new one keeps.
+    """
 
     path: Path
     before: str | None
     after: str
+    copied_from: Path | None = None
 
     def diff(self) -> str:
-        """As a unified diff."""
+        """As a unified diff; a copy is only named."""
+        if self.copied_from is not None:
+            return f"copy from {self.copied_from.as_posix()}\ncopy to {self.path.as_posix()}\n"
         lines = difflib.unified_diff(
             (self.before or "").splitlines(keepends=True),
             self.after.splitlines(keepends=True),
@@ -77,14 +83,15 @@ def planned_switch(
     values: dict[str, object] = {}
     if program_of(_commands(parameters)) is not Program.REMORA:
         values["defaultCommands"] = list(remora_commands())
-    if "apiKey" not in declared:
-        changes += _template_changes(root)
-        if profile is not None and "workloadProfile" not in parameters.values:
-            values["workloadProfile"] = profile
+    replaces_template = "apiKey" not in declared
+    if replaces_template and profile is not None and "workloadProfile" not in parameters.values:
+        values["workloadProfile"] = profile
     if values:
         changes.append(
             _change(root, parameters.path.relative_to(root), changed_parameters(parameters.path, values))
         )
+    if replaces_template:
+        changes += _template_changes(root)
     if not (root / SETTINGS_FILE).exists():
         text = settings_text(served.base, served.base_name, served.adapters, served.prompt_templates)
         changes.append(_change(root, Path(SETTINGS_FILE), text))
@@ -95,7 +102,7 @@ def planned_switch(
 
 
 def apply_switch(root: Path, changes: Sequence[FileChange]) -> None:
-    """Write the files, each atomically; the parameters and settings last, since they make the switch."""
+    """Write the files, each atomically, in their order: interrupted anywhere, a second time ends it."""
     for change in changes:
         replace_text(root / change.path, change.after)
 
@@ -109,7 +116,7 @@ def _template_changes(root: Path) -> list[FileChange]:
     changes = [_change(root, BICEP_FILE, template_text(BICEP_FILE.name))]
     old = changes[0].before
     if old is not None and not (root / KEPT_BICEP).exists():
-        changes.insert(0, FileChange(KEPT_BICEP, None, old))
+        changes.insert(0, FileChange(KEPT_BICEP, None, old, copied_from=BICEP_FILE))
     if (root / COMPILED_FILE).exists():
         changes.append(_change(root, COMPILED_FILE, template_text(COMPILED_FILE.name)))
     return changes
