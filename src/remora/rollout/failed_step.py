@@ -89,7 +89,9 @@ def read_failed_step(app: ContainerApp, revision: str) -> FailedStep | None:
 def _step_of(line: str, rest: Sequence[str], steps: Sequence[str]) -> int | None:
     """The command that this line is the failure of."""
     if (shell := _SHELL.match(line)) and (failure := _SHELL_FAILURE.match(shell["rest"])):
-        return _first(steps, lambda words: _means(words, failure["what"]))
+        what = failure["what"]
+        exact = _first(steps, lambda words: what in words)
+        return _first(steps, lambda words: _ends_alike(words, what)) if exact is None else exact
     if _PIP.match(line):
         return _first(steps, _is_pip)
     if _PYTHON.match(line):
@@ -135,13 +137,13 @@ def _first(steps: Sequence[str], fits: Callable[[list[str]], bool]) -> int | Non
     return next((number for number, step in enumerate(steps) if fits(words_of(step))), None)
 
 
-def _means(words: list[str], what: str) -> bool:
-    """Whether a shell's message about a word or a path is about this command.
+def _ends_alike(words: list[str], path: str) -> bool:
+    """Whether a path of this command has the same last part.
 
-    Paths are compared by their last part: where volumes are mapped in the command's text, a message has
-    another folder in front.
+    Where volumes are mapped in the command's text, a message has another folder in front.
     """
-    return what in words or any(word.startswith("/") and _names(word, what) for word in words)
+    last = posixpath.basename(path.rstrip("/"))
+    return any(word.startswith("/") and posixpath.basename(word.rstrip("/")) == last for word in words)
 
 
 def _names(word: str, text: str) -> bool:

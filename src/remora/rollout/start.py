@@ -32,6 +32,7 @@ from socketserver import TCPServer
 from threading import Event, Thread
 
 ALL_INTERFACES = "0.0.0.0"  # noqa: S104 - in a container, only the ingress can reach it
+DEFAULT_PORT = 7860
 STALE_SECONDS = 6 * 3600
 STOP_SECONDS = 0.5
 _SOURCES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX")
@@ -40,7 +41,8 @@ _SOURCES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_IN
 def main() -> None:
     release = Path(__file__).resolve().parent
     mount = release.parents[2]
-    host, port = os.environ.get("REMORA_HOST", ALL_INTERFACES), int(os.environ.get("PORT", "7860"))
+    host = os.environ.get("REMORA_HOST", ALL_INTERFACES)
+    port = int(os.environ.get("PORT") or os.environ.get("CONTAINER_APP_PORT") or DEFAULT_PORT)
     path = [str(release / "code.zip")]
     missing = [line for line in (release / "requirements.txt").read_text().split() if not is_installed(line)]
     if missing:
