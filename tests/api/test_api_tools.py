@@ -125,6 +125,14 @@ async def test_arguments_are_streamed_as_they_come(client: httpx.AsyncClient) ->
     assert len(parts) > 10
 
 
+async def test_no_log_probability_is_lost_while_a_call_is_waited_for(client: httpx.AsyncClient) -> None:
+    text = "1 <tool is no call"
+    fields = body(text, tools=[WEATHER], stream=True, logprobs=True)
+    chunks = chunks_of(await client.post(CHAT, json=fields))
+    shown = [chunk["choices"][0]["logprobs"] for chunk in chunks if chunk["choices"][0]["logprobs"]]
+    assert "".join(entry["token"] for each in shown for entry in each["content"]) == text
+
+
 async def test_a_conversation_with_calls_is_understood(client: httpx.AsyncClient) -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
     messages = [

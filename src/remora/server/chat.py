@@ -98,6 +98,7 @@ class _Writer:
             for index in range(len(self._readers)):
                 yield {**head, "choices": [_delta(index, {"role": "assistant", "content": ""})]}
             last = len(self._readers)
+            waiting: list[list[TokenEvent]] = [[] for _ in self._readers]
             texts = [self._text_events(head, index) for index in range(last)]
             async for index, event in events:
                 reader = self._readers[index]
@@ -108,10 +109,11 @@ class _Writer:
                         logprobs = self._logprobs(event.tokens)
                         yield {**head, "choices": [_delta(index, {"content": event.text}, None, logprobs)]}
                 else:
-                    logprobs = self._logprobs(event.tokens)
+                    waiting[index] += event.tokens  # of text that may turn out to be a call
                     for delta in _deltas(_pieces(reader, event.text, event.finish_reason)):
+                        logprobs = self._logprobs(waiting[index]) if waiting[index] else None
                         yield {**head, "choices": [_delta(index, delta, None, logprobs)]}
-                        logprobs = None
+                        waiting[index] = []
                 if event.finish_reason is not None:
                     last -= 1
                     chunk = {**head, "choices": [_delta(index, {}, _reason(event.finish_reason, reader))]}
