@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from remora.adapters.adapter import Digest, short
-from remora.errors import NotReady, VerificationFailed
+from remora.errors import ModelNotFound, NotReady, VerificationFailed
 from remora.rollout.endpoint import Answer, Endpoint
 from remora.rollout.golden import GoldenPrompt
 
@@ -63,6 +63,10 @@ def _ask(endpoint: Endpoint, model: str, prompt: str, max_tokens: int, deadline:
         try:
             messages = [{"role": "user", "content": prompt}]
             return endpoint.chat(model, messages, temperature=0, max_tokens=max_tokens)
+        except ModelNotFound as error:
+            raise VerificationFailed(
+                f"{model!r} was deployed and is not served: {error.message}", hint="run: remora logs"
+            ) from error
         except NotReady:
             if time.monotonic() > deadline:
                 raise

@@ -1,0 +1,49 @@
+"""The last gate: what is answered by another than was deployed, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from remora.adapters.adapter import Digest
+from remora.errors import ModelNotFound, VerificationFailed
+from remora.rollout.check import check_endpoint
+from remora.rollout.endpoint import Answer, Endpoint
+
+DIGEST = Digest("a" * 64)
+
+
+class Scripted(Endpoint):
+    """Answers for the models that it has, by whom it is told."""
+
+    def __init__(self, digests: Mapping[str, str]) -> None:
+        super().__init__("http://127.0.0.1:1", "")
+        self._digests = digests
+
+    def chat(self, model: str, *_: Sequence[Mapping[str, str]], **__: object) -> Answer:
+        if model not in self._digests:
+            raise ModelNotFound(f"the model {model!r} does not exist")
+        return Answer(model, "joy", self._digests[model], "stop", 1, 10.0)
+
+
+def test_every_model_is_asked_once() -> None:
+    with Scripted({"base": "", "tone": DIGEST}) as endpoint:
+        checked = check_endpoint(endpoint, "base", {"tone": DIGEST}, (), timeout_seconds=1)
+    assert [item.answer.model for item in checked] == ["base", "tone"]
+
+
+@pytest.mark.parametrize(
+    ("digests", "message"),
+    [
+        (
+            {"base": "", "tone": "b" * 64},
+            "'tone' was answered by bbbbbbbbbbbb, but aaaaaaaaaaaa was deployed",
+        ),
+        ({"base": "", "tone": ""}, "answered by the base model"),
+        ({"base": ""}, "'tone' was deployed and is not served"),
+    ],
+)
+def test_another_one_or_none_is_not_what_was_deployed(digests: dict[str, str], message: str) -> None:
+    with Scripted(digests) as endpoint, pytest.raises(VerificationFailed, match=message):
+        check_endpoint(endpoint, "base", {"tone": DIGEST}, (), timeout_seconds=1)
