@@ -55,6 +55,15 @@ class Admission:
             del self._open_of_key[key_name]  # keys come and go: the table must not only grow
 
     @contextmanager
+    def admitted(self, key_name: str) -> Iterator[None]:
+        """In for as long as the block lasts. Raises what `enter` raises."""
+        self.enter(key_name)
+        try:
+            yield
+        finally:
+            self.leave(key_name)
+
+    @contextmanager
     def until_cut_off(self, deadline: asyncio.Timeout) -> Iterator[None]:
         """Within the block `cut_off` makes this deadline pass."""
         self._deadlines.add(deadline)

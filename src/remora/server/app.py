@@ -97,7 +97,7 @@ def create_app(
     if settings.chat_page:
         from remora.server.ui.page import mount_chat_page
 
-        mount_chat_page(app, answerer)
+        mount_chat_page(app, answerer, admission)
 
     _guard(
         app, settings, keys=keys, sessions=sessions, admission=admission, sinks=[metrics.note_request, *sinks]

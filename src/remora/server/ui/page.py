@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from remora.adapters.adapter import short
 from remora.adapters.registry import AdapterRegistry
 from remora.errors import RemoraError
+from remora.server.admission import Admission
 from remora.server.answering import Answerer, Question
 from remora.server.ui import conversation
 from remora.server.ui.conversation import Message
@@ -31,11 +32,11 @@ TOP_P = 0.95
 TOP_K = 50
 
 
-def mount_chat_page(app: FastAPI, answerer: Answerer) -> None:
+def mount_chat_page(app: FastAPI, answerer: Answerer, admission: Admission) -> None:
     """Put the page at `/`; mount it after all other routes, since it takes every path."""
     gr.mount_gradio_app(
         app,
-        build_page(answerer),
+        build_page(answerer, admission),
         path="/",
         footer_links=[],
         run_history=False,
@@ -50,7 +51,7 @@ def mount_chat_page(app: FastAPI, answerer: Answerer) -> None:
     )
 
 
-def build_page(answerer: Answerer) -> gr.Blocks:
+def build_page(answerer: Answerer, admission: Admission) -> gr.Blocks:
     """The page as Gradio sees it."""
     turns = PageTurns()
 
@@ -61,12 +62,13 @@ def build_page(answerer: Answerer) -> gr.Blocks:
             return
         session = str(request.session_hash)
         try:
-            turn = turns.start(session, answerer.ask(_question(model, history, *controls)))
+            with admission.admitted(f"page {session}"):
+                turn = turns.start(session, answerer.ask(_question(model, history, *controls)))
+                async for so_far in turn.updates():
+                    yield [*history, conversation.assistant(so_far)]
         except RemoraError as error:
             yield [*history, conversation.problem(error)]
             return
-        async for so_far in turn.updates():
-            yield [*history, conversation.assistant(so_far)]
         turns.finish(session, turn)
         shown = [*history, conversation.assistant(turn.text), conversation.facts(turn.facts)]
         if turn.error is not None:
