@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 import time
@@ -10,6 +11,7 @@ from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Self
 
+import uvloop
 from fastapi import FastAPI
 
 from remora.adapters.adapter import Adapter, Digest, LoraSettings
@@ -30,7 +32,7 @@ ADMIN_KEYS = (ApiKey("admin", ADMIN_KEY),)
 BASE = "tone-base"
 TONE_DIGEST = Digest("3f9a12cd" * 8)
 PIRATE_DIGEST = Digest("0badcafe" * 8)
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0  # Gradio alone takes seconds to start, and many where all cores are busy
 POLL_SECONDS = 0.005
 
 
@@ -159,14 +161,18 @@ class RunningEndpoint:
         return self.stats()
 
     def _run(self) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self.engine = self._make_engine()
         self.admission = admission_of(self._settings)
         for each in self._adapters:
             self.engine.load_adapter(each)
+        # Here and not before: Gradio wants a running loop.
         app = build_app(self.engine, self._settings, self.admission, self._adapters)
         grace_seconds = self._settings.graceful_shutdown_seconds
         self._server = DrainingServer(app, self.admission, grace_seconds, "ready", self.said.append)
-        with self._server.runner() as runner:
-            self._loop = runner.get_loop()
-            self._ready.set()
-            runner.run(self._server.serve(sockets=[self._listener]))
+        self._ready.set()
+        await self._server.serve(sockets=[self._listener])

@@ -191,7 +191,7 @@ class Answerer:
         self.observer = observer or AnswerObserver()
         limits = limits or TokenLimits()
         self.most_total_tokens = min(limits.total or engine.context_length, engine.context_length)
-        self.most_prompt_tokens = limits.prompt or self.most_total_tokens
+        self.most_prompt_tokens = limits.prompt
 
     def ask(self, question: Question, id_prefix: str = "chatcmpl") -> Answer:
         """Start to answer. Raises at once whatever is wrong with the question or the engine."""
@@ -257,7 +257,7 @@ class Answerer:
         wanted_tokens = question.max_tokens
         context = self.most_total_tokens
         free = context - prompt_tokens
-        if prompt_tokens > self.most_prompt_tokens:
+        if self.most_prompt_tokens and prompt_tokens > self.most_prompt_tokens:
             raise ContextLengthExceeded(
                 f"the prompt has {prompt_tokens} tokens, but this endpoint takes {self.most_prompt_tokens}",
                 hint="shorten the conversation",
