@@ -14,13 +14,15 @@ from tests.engine.tiny_models import a_request, answer, write_model
 from transformers import AutoModelForCausalLM
 
 from remora.engine.torch.attention import IMPLEMENTATION, register_slot_attention
-from remora.engine.torch.checkpoint import load_model
+from remora.engine.torch.checkpoint import load_model, serving_dtype
 from remora.engine.torch.engine import TorchEngine
 from remora.engine.torch.lora import LoraSet
 from remora.engine.torch.model_check import answers_alone, check_forward
+from remora.engine.torch.weights import has_fast_bfloat16
 from remora.errors import InvalidFile, InvalidInput, ProjectIncomplete, Refused
 
 WEIGHTS = "model.safetensors"
+HALF = torch.bfloat16 if has_fast_bfloat16() else torch.float32
 
 
 @pytest.fixture
@@ -89,8 +91,8 @@ def test_a_model_that_computes_something_else_in_a_batch_is_refused(folder: Path
     ("stored", "asked", "used"),
     [
         ("float32", "auto", torch.float32),
-        ("bfloat16", "auto", torch.bfloat16),
-        ("float16", "auto", torch.bfloat16),
+        ("bfloat16", "auto", HALF),
+        ("float16", "auto", HALF),
         ("bfloat16", "float32", torch.float32),
         ("float32", "bfloat16", torch.bfloat16),
     ],
@@ -99,6 +101,22 @@ async def test_precision(tmp_path: Path, stored: str, asked: str, used: torch.dt
     folder = write_model(tmp_path, "llama", dtype=stored)
     model = load_model(folder, dtype=asked, device="cpu", max_running_requests=2, cache_tokens=64)
     assert model.dtype == used
+
+
+@pytest.mark.parametrize(
+    ("own", "place", "fast", "expected"),
+    [
+        (torch.float32, "cpu", True, torch.float32),
+        (torch.bfloat16, "cpu", True, torch.bfloat16),
+        (torch.bfloat16, "cpu", False, torch.float32),
+        (torch.float16, "cpu", True, torch.bfloat16),
+        (torch.float16, "cuda", False, torch.float16),
+    ],
+)
+def test_the_precision_that_a_machine_is_made_for(
+    own: torch.dtype, place: str, fast: bool, expected: torch.dtype
+) -> None:
+    assert serving_dtype("auto", own, torch.device(place), fast_bfloat16=fast) == expected
 
 
 async def test_half_precision_answers(tmp_path: Path) -> None:
@@ -110,6 +128,11 @@ async def test_half_precision_answers(tmp_path: Path) -> None:
 def test_an_unknown_precision_is_named(folder: Path) -> None:
     with pytest.raises(InvalidInput, match="'int3'"):
         load_model(folder, dtype="int3", device="cpu", max_running_requests=2)
+
+
+def test_an_unknown_quantisation_is_named(folder: Path) -> None:
+    with pytest.raises(InvalidInput, match="'int3'"):
+        load_model(folder, dtype="auto", device="cpu", max_running_requests=2, quantize="int3")
 
 
 def test_the_context_is_the_models_and_no_more_than_the_cache(folder: Path) -> None:

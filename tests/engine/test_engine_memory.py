@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.engine.tiny_models import GatedModel, TinyModel, a_request, answer, read, until
+from tests.engine.tiny_models import GatedModel, OpenModel, TinyModel, a_request, answer, read, until
 
 from remora.engine.chat_template import HfTokenizer
 from remora.engine.torch.engine import TorchEngine
@@ -39,7 +39,7 @@ async def test_answers_survive_stepping_aside(llama: TinyModel) -> None:
 async def test_a_conversation_that_goes_on_equals_one_from_scratch(
     llama: TinyModel, keeps_prefixes: bool
 ) -> None:
-    engine = TorchEngine(GatedModelAlwaysOpen(llama), HfTokenizer(llama.path), keeps_prefixes=keeps_prefixes)
+    engine = TorchEngine(OpenModel(llama.path), HfTokenizer(llama.path), keeps_prefixes=keeps_prefixes)
     for adapter in llama.adapters.values():
         engine.load_adapter(adapter)
     prompt = list(range(60, 90))
@@ -84,11 +84,3 @@ async def test_a_full_queue_lets_in_an_adapter_that_nobody_uses(
         next(i for i, step in enumerate(gated_model.steps) if name in step) for name in ("cold", "hot 3")
     ]
     assert first_steps[0] <= first_steps[1]
-
-
-class GatedModelAlwaysOpen(GatedModel):
-    """One that waits for nothing."""
-
-    def __init__(self, model: TinyModel) -> None:
-        super().__init__(model.path)
-        self.let(1000)

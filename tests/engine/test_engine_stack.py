@@ -16,3 +16,4 @@ def test_the_stack_names_engine_dtype_and_processor() -> None:
     assert stack.dtype == "float32"
     assert stack.device.startswith("cpu ")
     assert stack != stack_of(torch.bfloat16, CPU)
+    assert stack != stack_of(torch.float32, CPU, "int8")

@@ -124,6 +124,13 @@ class TinyModel:
         tokens: list[int] = answer[0, len(prompt) :].tolist()
         return tokens
 
+    def logprobs(self, adapter: str | None, prompt: Sequence[int], answer: Sequence[int]) -> torch.Tensor:
+        """PEFT's log-probabilities (answer tokens, vocabulary) at each token of an answer, in float32."""
+        ids = torch.tensor([[*prompt, *answer]])
+        with torch.inference_mode():
+            logits: torch.Tensor = self.peft_model(adapter)(input_ids=ids).logits
+        return logits[0, len(prompt) - 1 : -1].log_softmax(-1)
+
     def peft_model(self, adapter: str | None, scale: float = 1.0) -> Any:
         """The model as transformers and PEFT run it, the adapter's scaling multiplied by `scale`."""
         model = AutoModelForCausalLM.from_pretrained(self.path, dtype=torch.float32)
@@ -177,6 +184,14 @@ class GatedModel(SlotModel):
         self.steps.append([chunk.sequence.request.request_id for chunk in chunks])
         assert self._permits.acquire(timeout=20)
         return super().forward(chunks)
+
+
+class OpenModel(GatedModel):
+    """Waits for nothing; one model for several engines, one after the other."""
+
+    def __init__(self, path: Path, *, cache_tokens: int = 4096) -> None:
+        super().__init__(path, cache_tokens=cache_tokens)
+        self.let(1_000_000)
 
 
 def a_request(

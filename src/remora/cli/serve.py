@@ -30,6 +30,9 @@ KeyFileOption = Annotated[
     ),
 ]
 DtypeOption = Annotated[str | None, typer.Option(help="auto, float32 or bfloat16; default: remora.toml's.")]
+QuantizeOption = Annotated[
+    str | None, typer.Option(help="none, or int8 weights on the torch engine; default: remora.toml's.")
+]
 EngineOption = Annotated[str | None, typer.Option(help="torch or vllm; default: remora.toml's.")]
 
 
@@ -42,6 +45,7 @@ def serve(
     no_auth: NoAuthOption = False,
     api_key_file: KeyFileOption = None,
     dtype: DtypeOption = None,
+    quantize: QuantizeOption = None,
     engine: EngineOption = None,
 ) -> None:
     """Serve a folder's base model and adapters: an OpenAI-compatible API at /v1, a chat page at /."""
@@ -52,7 +56,8 @@ def serve(
     from remora.server.serving import serve as serve_models
 
     out = Output()
-    environment = dict(os.environ) | ({"REMORA_SERVE_DTYPE": dtype} if dtype else {})
+    given = {"REMORA_SERVE_DTYPE": dtype, "REMORA_SERVE_QUANTIZE": quantize}
+    environment = dict(os.environ) | {name: value for name, value in given.items() if value}
     settings = load_settings(folder, environment)
     server_settings = _server_settings(host, no_auth, api_key_file, out)
     server_settings = replace(server_settings, adapter_roots=(settings.root,))

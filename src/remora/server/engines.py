@@ -17,6 +17,7 @@ class EngineSettings:
 
     engine: str = "torch"
     dtype: str = "auto"
+    quantize: str = "none"
     max_running_requests: int = 16
     max_queued_requests: int = 64
 
@@ -27,6 +28,7 @@ class EngineSettings:
         return cls(
             engine=str(values.get("engine", default.engine)),
             dtype=str(values.get("dtype", default.dtype)),
+            quantize=str(values.get("quantize", default.quantize)),
             max_running_requests=int(values.get("max_running_requests", default.max_running_requests)),
             max_queued_requests=int(values.get("max_queued_requests", default.max_queued_requests)),
         )
@@ -47,6 +49,7 @@ def _torch(base_path: Path, settings: EngineSettings) -> Engine:
     return TorchEngine.load(
         base_path,
         dtype=settings.dtype,
+        quantize=settings.quantize,
         max_running_requests=settings.max_running_requests,
         max_queued_requests=settings.max_queued_requests,
     )
@@ -62,6 +65,12 @@ def _vllm(base_path: Path, settings: EngineSettings) -> Engine:
     from remora.engine.vllm.child import ChildSettings
     from remora.engine.vllm.engine import VllmEngine
 
+    if settings.quantize != "none":
+        raise InvalidInput(
+            f"the vllm engine does not quantise to {settings.quantize}",
+            hint='choose engine = "torch", or serve a checkpoint that is quantised already',
+            param="serve.quantize",
+        )
     child = ChildSettings(dtype=settings.dtype, max_running_requests=settings.max_running_requests)
     return VllmEngine.load(base_path, child, max_queued_requests=settings.max_queued_requests)
 

@@ -15,6 +15,7 @@ from remora.engine.torch.attention import IMPLEMENTATION, register_slot_attentio
 from remora.engine.torch.lora import LoraSet
 from remora.engine.torch.model import SlotModel
 from remora.engine.torch.model_check import LAYER_TYPES, answers_alone, check_forward, unsupported
+from remora.engine.torch.weights import QUANTIZATIONS, has_fast_bfloat16
 from remora.errors import InvalidFile, InvalidInput, ProjectIncomplete
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -40,7 +41,12 @@ def load_model(
     register_slot_attention()
     config = _read_config(path)
     place = _device(device)
-    model = _read_weights(path, _dtype(dtype, config, place)).to(place)
+    if quantize not in QUANTIZATIONS:
+        known = ", ".join(QUANTIZATIONS)
+        raise InvalidInput(f"quantize {quantize!r} is none of {known}", param="serve.quantize")
+    own = getattr(config, "dtype", None) or torch.float32
+    precision = serving_dtype(dtype, own, place, fast_bfloat16=has_fast_bfloat16())
+    model = _read_weights(path, precision).to(place)
     expected = answers_alone(model)
     lora = LoraSet(model, quantize=quantize)
     check_forward(model, lora, expected, path)
@@ -48,6 +54,21 @@ def load_model(
     if cache_tokens is None:
         cache_tokens = min(max_running_requests * context_length, _affordable_tokens(model))
     return SlotModel(model, lora, cache_tokens=cache_tokens, context_length=context_length)
+
+
+def serving_dtype(name: str, own: torch.dtype, place: torch.device, *, fast_bfloat16: bool) -> torch.dtype:
+    """`auto` is the checkpoint's own precision, so that answers are those of training.
+
+    On a CPU 16 bits mean bfloat16, and float32 where the CPU would compute those by detours. Raises
+    InvalidInput for an unknown name.
+    """
+    if name in DTYPES:
+        return DTYPES[name]
+    if name != "auto":
+        raise InvalidInput(f"dtype {name!r} is none of auto, {', '.join(DTYPES)}", param="serve.dtype")
+    if own == torch.float32 or place.type != "cpu":
+        return own
+    return torch.bfloat16 if fast_bfloat16 else torch.float32
 
 
 def _read_config(path: Path) -> Any:
@@ -103,16 +124,6 @@ def _no_progress_bar() -> Iterator[None]:
     finally:
         if shown:
             transformers_logging.enable_progress_bar()
-
-
-def _dtype(name: str, config: Any, place: torch.device) -> torch.dtype:
-    """`auto` is the checkpoint's own; float16, slow on a CPU if it works at all, becomes bfloat16 there."""
-    if name in DTYPES:
-        return DTYPES[name]
-    if name != "auto":
-        raise InvalidInput(f"dtype {name!r} is none of auto, {', '.join(DTYPES)}", param="serve.dtype")
-    own: torch.dtype = getattr(config, "dtype", None) or torch.float32
-    return torch.bfloat16 if own == torch.float16 and place.type == "cpu" else own
 
 
 def _device(name: str) -> torch.device:

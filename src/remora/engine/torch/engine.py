@@ -108,6 +108,7 @@ class TorchEngine:
         *,
         dtype: str = "auto",
         device: str = "auto",
+        quantize: str = "none",
         max_running_requests: int = 16,
         max_queued_requests: int = 64,
         prefill_tokens_per_step: int = PREFILL_TOKENS_PER_STEP,
@@ -115,12 +116,15 @@ class TorchEngine:
     ) -> TorchEngine:
         """Read a base model and start. `kv_cache_tokens` bounds the tokens in flight (None: by memory).
 
+        `quantize` is one of weights.QUANTIZATIONS.
+
         Raises ProjectIncomplete, InvalidFile, InvalidInput or Refused.
         """
         model = load_model(
             base_path,
             dtype=dtype,
             device=device,
+            quantize=quantize,
             max_running_requests=max_running_requests,
             cache_tokens=kv_cache_tokens,
         )

@@ -30,6 +30,7 @@ class LoraSet:
     """All adapters on one model. Puts projections in the place of its linear layers."""
 
     def __init__(self, model: nn.Module, *, quantize: str = "none") -> None:
+        self.quantize = quantize
         self._mask = LoraMask()
         self._projections = replace_linears(model, self._mask, quantize=quantize)
         self._places = {

@@ -22,7 +22,7 @@ class SlotModel:
         self._cache = KvCache(cache_tokens)
         self._device: torch.device = model.device
         self.dtype: torch.dtype = model.dtype
-        self.stack = stack_of(self.dtype, self._device)
+        self.stack = stack_of(self.dtype, self._device, lora.quantize)
         self.cache_tokens = cache_tokens
         self.context_length = min(context_length, cache_tokens)
         self.vocab_size: int = model.get_input_embeddings().weight.shape[0]

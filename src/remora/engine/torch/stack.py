@@ -10,11 +10,11 @@ import torch
 from remora.engine.base import Stack
 
 
-def stack_of(dtype: torch.dtype, device: torch.device) -> Stack:
-    """The stack of a model of this number format on this device."""
+def stack_of(dtype: torch.dtype, device: torch.device, quantize: str = "none") -> Stack:
+    """The stack of a model of this number format on this device, with weights in another one or `none`."""
     return Stack(
         engine=f"torch {torch.__version__}",
-        dtype=str(dtype).removeprefix("torch."),
+        dtype=str(dtype).removeprefix("torch.") + ("" if quantize == "none" else f" {quantize} weights"),
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu {_processor()}",
     )
 
