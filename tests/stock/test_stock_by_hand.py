@@ -15,7 +15,7 @@ from tests.project.stock_layout import LAYOUTS, write_stock_project
 from tests.stock.hand_made import ACCOUNT, SHARE, AppWish, HandMade, free_port
 
 from remora.azure.apps import MountedShare
-from remora.errors import DeploymentNotFound, Refused, RemoraError
+from remora.errors import DeploymentNotFound, Refused
 from remora.project.commands import remora_commands
 from remora.rollout.app_shape import mount_of, read_shape
 
@@ -83,9 +83,11 @@ def test_a_name_in_the_file_that_is_no_app_or_no_share(made: HandMade, tmp_path:
     workspace(tmp_path, 7860)
     with pytest.raises(DeploymentNotFound, match="'nobody'"):
         made.deploy(made.project(tmp_path, "nobody"))
-    with pytest.raises(RemoraError) as refused:
+    with pytest.raises(DeploymentNotFound, match="'gone'"):
         made.deploy(made.project(tmp_path, "well", FILE_SHARE_NAME="gone"))
-    assert f"share 'gone' of storage account '{ACCOUNT}'" in refused.value.message
+    with pytest.raises(Refused) as refused:
+        made.deploy(made.project(tmp_path, "well", FILE_SHARE_NAME="others"))
+    assert f"share 'others' of storage account '{ACCOUNT}'" in refused.value.message
 
 
 def test_a_key_under_another_name_is_found(made: HandMade) -> None:

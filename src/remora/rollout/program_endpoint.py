@@ -50,6 +50,10 @@ class ProgramEndpoint(Endpoint):
             raise NotReady(f"{self.url}/ answered {answer.status_code}", hint="run: remora logs")
         return [{"id": self._program}]
 
+    def roster(self) -> tuple[list[Json], Json]:
+        """Its one model, and nothing: it knows no aliases."""
+        return self.models(), {}
+
     def chat(self, model: str, messages: Sequence[Mapping[str, str]], **parameters: object) -> Answer:
         """One whole answer, of as many tokens as there were events."""
         started, pieces = time.monotonic(), []
