@@ -10,12 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from tests.api.endpoint_builder import KEY, KEYS, RunningEndpoint
 from tests.cli.command import COMMAND_SECONDS, User
 from tests.cli.test_cli_deploying import make_project
 
+from remora.azure.apps import ContainerApp
+from remora.azure.profile import Clients, load_profile
 from remora.cli.next_command import next_command
+from remora.project.config import load_inference_config
 from remora.server.settings import ServerSettings
 
 Json = dict[str, Any]
@@ -121,23 +125,62 @@ def test_where_nobody_answers_the_defaults_hold(project: tuple[Path, User], word
     assert bool(asked) is ("--yes" not in words)
 
 
-def test_a_rollout_is_cancelled_when_the_program_says_so(project: tuple[Path, User]) -> None:
-    code, _ = watch(project, "provision", "--yes").finish()
-    assert code == 0
-    known = watch(project, "plan", "-g", "remora-tone")
-    known.until(schema="remora.question/v1")
-    known.send({"answer": ""})
-    assert known.finish()[1]["resource_group"] == "remora-tone"
+def test_a_secret_is_asked_for_and_kept(project: tuple[Path, User]) -> None:
+    assert watch(project, "provision", "--yes").finish()[0] == 0
+    root, user = project
+    key = user.run("secrets", str(root)).document["api_key"]
+    for value in ("hf_one", "hf_two"):
+        setting = watch(project, "secrets", "--set", "HF_TOKEN")
+        assert setting.until(schema="remora.question/v1")["kind"] == "secret"
+        setting.send({"answer": value})
+        code, document = setting.finish()
+        assert (code, document["secret"], document["variable"]) == (0, "hf-token", "HF_TOKEN")
+        assert value not in json.dumps([document, setting.told])
+        config = load_inference_config(root)
+        clients = Clients(load_profile("local", user.home), config.subscription_id or "")
+        app = ContainerApp(clients, config.resource_group or "", config.app or "")
+        assert app.secrets() == {"remora-api-key": key, "hf-token": value}
+        (container,) = app.read().template["containers"]
+        given = [item for item in container["env"] if item["name"] == "HF_TOKEN"]
+        assert given == [{"name": "HF_TOKEN", "secretRef": "hf-token"}]
+
+
+@pytest.mark.parametrize("name", ["HF-TOKEN", "1X", "", "__", "REMORA_API_KEY"])
+def test_a_secret_needs_a_name_that_is_free(project: tuple[Path, User], name: str) -> None:
+    code, document = watch(project, "secrets", "--set", name, stdin=subprocess.DEVNULL).finish()
+    assert (code, document["error"]["param"]) == (2, "--set")
+
+
+def test_a_rollout_that_is_interrupted_goes_back_and_says_so(project: tuple[Path, User]) -> None:
     deploying = watch(project, "deploy")
     deploying.until(event="now")  # it waits for the new revision, which never gets ready
     deploying.process.send_signal(signal.SIGINT)
-    question = deploying.until(schema="remora.question/v1")
-    assert (question["kind"], question["default"]) == ("yes_no", "yes")
-    deploying.send({"answer": "no"})
     code, document = deploying.finish()
     assert code == document["exit_code"] == 130
-    assert document["error"]["message"].startswith("cancelled")
     assert document["next"][:2] == ["remora", "deploy"]
+
+
+def test_a_deployment_is_cancelled_when_the_program_says_so(project: tuple[Path, User]) -> None:
+    connection = json.loads((project[1].home / "cloud" / "connection.json").read_text())
+    late = httpx.post(
+        f"{connection['arm_url']}/_faults",
+        json={"name": "slow_environment", "seconds": 600},
+        headers={"Authorization": f"Bearer {connection['token']}"},
+    )
+    assert late.is_success
+    provisioning = watch(project, "provision", "-g", "late")
+    for _ in ("subscription", "region"):
+        provisioning.until(schema="remora.question/v1")
+        provisioning.send({"answer": ""})
+    provisioning.until(event="part")  # something is made, the environment is not
+    provisioning.process.send_signal(signal.SIGINT)
+    question = provisioning.until(schema="remora.question/v1")
+    assert (question["kind"], question["default"]) == ("yes_no", "yes")
+    provisioning.send({"answer": "no"})
+    code, document = provisioning.finish()
+    assert code == document["exit_code"] == 130
+    assert document["error"]["message"].startswith("cancelled")
+    assert document["next"][:2] == ["remora", "provision"]
 
 
 def test_deleting_needs_a_yes(project: tuple[Path, User]) -> None:

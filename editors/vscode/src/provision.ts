@@ -8,7 +8,7 @@ const MARKS: Readonly<Record<string, string>> = { Create: '+', Modify: '~', Depl
 
 export async function provision(remora: Remora, folder: vscode.Uri): Promise<void> {
   remora.channel.show();
-  const plan = await remora.show('plan', 'Planning', ['plan'], folder);
+  const plan = await remora.show('plan', 'Plan inference resources', ['plan'], folder);
   if (!plan || !(await agreed(plan))) return;
   const place = ['--subscription', plan.subscription_id, '--resource-group', plan.resource_group, '--location', plan.location];
   const done = await remora.show('provision', TITLE, ['provision', ...place], folder);

@@ -10,21 +10,14 @@ import { ask } from './questions';
 export class Remora {
   constructor(private readonly installation: Installation, readonly channel: Channel) {}
 
-  /** A command with everything shown. Undefined where it failed or was given up; the user has then been told. */
-  async show<N extends Name>(name: N, title: string, words: readonly string[], folder: vscode.Uri): Promise<Document<N> | undefined> {
-    try {
-      const program = await this.installation.program(folder);
-      this.channel.command(words);
-      const location = vscode.ProgressLocation.Notification;
-      return await vscode.window.withProgress({ location, title, cancellable: true }, async (progress, token) => {
-        const running = start(program, words, folder.fsPath, this.listener(title, (message) => { progress.report({ message }); }));
-        token.onCancellationRequested(() => { running.interrupt(); });
-        return read(name, resultOf(await running.ended));
-      });
-    } catch (error) {
-      this.explain(error, title, folder);
-      return undefined;
-    }
+  /**
+   * A command with everything shown. Undefined where it failed or was given up; the user has then been told.
+   * `answer` answers what the command asks, if the user has said it before.
+   */
+  async show<N extends Name>(
+    name: N, title: string, words: readonly string[], folder: vscode.Uri, answer?: Listener['question'],
+  ): Promise<Document<N> | undefined> {
+    return this.perform(title, words, folder, (document) => read(name, document), answer);
   }
 
   /** A command that nobody waits for and that asks nothing. Throws Failure, ContractError or NotInstalled. */
@@ -54,19 +47,40 @@ export class Remora {
     void tell(error).then((next) => next && this.next(next, folder));
   }
 
-  /** A command of ours is run as the palette would; another's in a terminal. */
+  /** A command of the palette is run as from there, any other of ours as they are, another program's in a terminal. */
   private async next(words: readonly string[], folder: vscode.Uri): Promise<void> {
     const [program, command = '', ...rest] = words;
     const known = `remora.${command}`;
-    const mine = program === 'remora' && (await vscode.commands.getCommands(true)).includes(known);
-    if (mine && rest.every((word) => word === '.')) {
+    if (program !== 'remora') {
+      const terminal = vscode.window.createTerminal({ name: 'AI Toolkit', cwd: folder });
+      terminal.show();
+      terminal.sendText(words.join(' '));
+    } else if (rest.every((word) => word === '.') && (await vscode.commands.getCommands(true)).includes(known)) {
       await vscode.commands.executeCommand(known);
-      return;
+    } else {
+      const title = words.join(' ');
+      const done = await this.perform(title, words.slice(1), folder, (document) => document);
+      if (done) void vscode.window.showInformationMessage(`${title}: done.`);
     }
-    const file = program === 'remora' ? (await this.installation.program(folder)).join(' ') : program;
-    const terminal = vscode.window.createTerminal({ name: 'AI Toolkit', cwd: folder });
-    terminal.show();
-    terminal.sendText([file, command, ...rest].join(' '));
+  }
+
+  private async perform<T>(
+    title: string, words: readonly string[], folder: vscode.Uri, take: (document: Json) => T, answer?: Listener['question'],
+  ): Promise<T | undefined> {
+    try {
+      const program = await this.installation.program(folder);
+      this.channel.command(words);
+      const location = vscode.ProgressLocation.Notification;
+      return await vscode.window.withProgress({ location, title, cancellable: true }, async (progress, token) => {
+        const listener = this.listener(title, (message) => { progress.report({ message }); });
+        const running = start(program, words, folder.fsPath, answer ? { ...listener, question: answer } : listener);
+        token.onCancellationRequested(() => { running.interrupt(); });
+        return take(resultOf(await running.ended));
+      });
+    } catch (error) {
+      this.explain(error, title, folder);
+      return undefined;
+    }
   }
 
   private listener(title: string, now: (message: string) => void): Listener {

@@ -175,6 +175,24 @@ class ContainerApp:
             document: Json = self._apps.list_secrets(self.group, self.name).as_dict()
         return {item["name"]: item.get("value") or "" for item in document.get("value") or ()}
 
+    def set_secret(self, name: str, value: str, *, variable: str) -> None:
+        """Keep a secret, and give it to the containers as an environment variable: that makes a new revision.
+
+        The list of secrets is replaced as a whole, so those that are there are sent again.
+        """
+        with explained(f"reading the secrets of {self.name!r}"):
+            known: Json = self._apps.list_secrets(self.group, self.name).as_dict()
+        kept = [_sent(item) for item in known.get("value") or () if item["name"] != name]
+        template = self.read().template
+        for container in template["containers"]:
+            others = [item for item in container.get("env") or () if item["name"] != variable]
+            container["env"] = [*others, {"name": variable, "secretRef": name}]
+        template["revisionSuffix"] = ""
+        secrets = [*kept, {"name": name, "value": value}]
+        with explained(f"setting secret {name!r} of {self.name!r}"):
+            body = {"properties": {"configuration": {"secrets": secrets}, "template": template}}
+            self._apps.begin_update(self.group, self.name, body).result()
+
     def log_token(self) -> str:
         """A short-lived token for the log stream."""
         with explained(f"asking for a log token of {self.name!r}"):
@@ -297,6 +315,12 @@ def _revision(document: Json) -> Revision:
         min_replicas=scale.get("minReplicas") or 0,
         max_replicas=scale.get("maxReplicas") or 10,
     )
+
+
+def _sent(secret: Json) -> Json:
+    """A secret as it was listed, in the form that is sent: a value, or where a key vault has it."""
+    known = ("name", "value", "keyVaultUrl", "identity")
+    return {key: secret[key] for key in known if secret.get(key) is not None}
 
 
 def _plain_variables(container: Json) -> dict[str, str]:

@@ -1,23 +1,37 @@
-"""`remora secrets`: the endpoint's API key, fetched from the cloud that keeps it."""
+"""`remora secrets`: the endpoint's API key, fetched from the cloud that keeps it; other secrets put there."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from remora.azure.apps import API_KEY_SECRET
-from remora.cli.context import FolderArgument, open_deployment
+from remora.azure.apps import API_KEY_SECRET, API_KEY_VARIABLE
+from remora.cli.context import Deployment, FolderArgument, open_deployment
 from remora.cli.output import Mode, Output, OutputOption
-from remora.errors import DeploymentNotFound
+from remora.errors import DeploymentNotFound, InvalidInput
+from remora.rollout.lock import locked
 
 app = typer.Typer(add_completion=False)
 
+SetOption = Annotated[
+    str | None,
+    typer.Option("--set", metavar="NAME", help="Ask for a secret, or read it from stdin, and keep it."),
+]
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
 
 @app.command(epilog='Example: export OPENAI_API_KEY="$(remora secrets examples/tone)"')
-def secrets(folder: FolderArgument = Path(), output: OutputOption = Mode.HUMAN) -> None:
-    """Print the endpoint's API key."""
+def secrets(
+    folder: FolderArgument = Path(), name: SetOption = None, output: OutputOption = Mode.HUMAN
+) -> None:
+    """Print the endpoint's API key; or with --set, give the container a secret as an environment variable."""
     out = Output(output)
+    if name is not None:
+        _set(folder, name, out)
+        return
     deployment = open_deployment(folder, out)
     key = deployment.app.secrets().get(API_KEY_SECRET)
     if not key:
@@ -26,3 +40,33 @@ def secrets(folder: FolderArgument = Path(), output: OutputOption = Mode.HUMAN) 
             hint=f"run: remora provision {folder}",
         )
     out.result("secrets", {"api_key": key}, key, summary=False)
+
+
+def _set(folder: Path, variable: str, out: Output) -> None:
+    _check(variable)
+    deployment = open_deployment(folder, out)
+    value = out.ask_secret(f"Value of {variable}")
+    secret = variable.lower().replace("_", "-").strip("-")
+    with locked(deployment.share, f"remora secrets {folder} --set {variable}"):
+        _keep(deployment, secret, value, variable, out)
+    document = {"app": deployment.app.name, "secret": secret, "variable": variable}
+    text = f"{deployment.app.name} keeps {variable} as secret {secret!r}\nUse it with: remora deploy {folder}"
+    out.result("secrets.set", document, text)
+
+
+def _check(variable: str) -> None:
+    if not _VARIABLE.fullmatch(variable) or not variable.strip("_"):
+        raise InvalidInput(
+            f"{variable!r} is not the name of an environment variable",
+            hint="use letters, digits and _, as in HF_TOKEN",
+            param="--set",
+        )
+    if variable.startswith(API_KEY_VARIABLE.partition("_")[0] + "_"):
+        raise InvalidInput(
+            f"{variable} is Remora's own", hint="use a name that does not begin so", param="--set"
+        )
+
+
+def _keep(deployment: Deployment, secret: str, value: str, variable: str, out: Output) -> None:
+    with out.step(f"setting secret {secret!r}"):
+        deployment.app.set_secret(secret, value, variable=variable)
