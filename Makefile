@@ -7,7 +7,7 @@ PHRASE := I finally got the job I wanted
 # Threads of torch that wait must not take the cores from those that work.
 export OMP_WAIT_POLICY := passive
 
-.PHONY: demo test test-vllm lint load bench bench-http bench-cloud conformance docs format chromium
+.PHONY: demo test test-vscode test-vllm lint load bench bench-http bench-cloud conformance docs format chromium
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## from nothing to an answer from an adapter, on the local cloud
@@ -31,6 +31,13 @@ test-vllm: $(READY)  ## the engine vllm, with a real vLLM on this machine's CPU 
 	  && .venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec \
 	  && .venv-vllm/bin/python tests/vllm/name_it.py; }
 	REMORA_VLLM=.venv-vllm/bin/vllm VLLM_CPU_KVCACHE_SPACE=1 $(BIN)/python -m pytest tests/vllm
+
+# The workbench lies outside of the tree that is packaged; SCREENSHOTS=docs/images makes the pictures anew.
+WORKBENCH := editors/vscode/.workbench
+test-vscode: $(READY) chromium  ## the VS Code extension: built, checked, packaged and driven in a real workbench
+	cd editors/vscode && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm run lint && npm test && npm run package
+	editors/vscode/e2e/setup.sh $(CURDIR)/$(WORKBENCH)
+	node editors/vscode/e2e/test.mjs $(WORKBENCH) editors/vscode/remora.vsix $(BIN) $(SCREENSHOTS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -41,5 +41,10 @@ def differing(known: Any, now: Any, path: str) -> list[str]:
         both = [key for key in known if key in now]
         return gone + [each for key in both for each in differing(known[key], now[key], f"{path}.{key}")]
     if isinstance(known, list) and known and now:
-        return [each for item in now for each in differing(known[0], item, f"{path}[]")]
+        return [each for item in now for each in _nearest(known, item, f"{path}[]")]
     return []
+
+
+def _nearest(known: list[Any], item: Any, path: str) -> list[str]:
+    """The differences from the item that is most like this one: a list may hold values of several types."""
+    return min((differing(each, item, path) for each in known), key=len)

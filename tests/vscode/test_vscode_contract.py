@@ -10,12 +10,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
 from tests.cli.command import User
 from tests.vscode.recorded import RECORDED, Json, check, differing
+
+from remora.rollout.rollback import RolledBack
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tone"
 PHRASE = "I finally got the job I wanted"
@@ -102,6 +104,27 @@ def test_a_conversation(project: Project) -> None:
     for name, document in (("chat.models", stdout[0]), ("chat.piece", stdout[1]), ("chat", stdout[-1])):
         project.check(name, document)
     assert stdout[-1]["answer"].strip() == "joy"
+
+
+def test_adapters_and_their_versions(project: Project) -> None:
+    listed, _ = project.lines("adapters", "list")
+    project.check("adapters.list", listed[-1])
+    pirate = next(each["digest"] for each in listed[-1]["adapters"] if each["name"] == "pirate")
+    for words in (("alias", "tone", pirate), ("rollback", "tone")):
+        changed, _ = project.lines("adapters", *words)
+    project.check("adapters.change", changed[-1])
+    assert changed[-1]["from"] == pirate
+
+
+def test_a_release_that_was_rolled_back(project: Project) -> None:
+    done = RolledBack("app--2", "release-1", "app--1", "release-2", started=False)
+    project.check("rollback", {"schema": "remora.rollback/v1", **asdict(done)})
+
+
+def test_a_secret_is_kept(project: Project) -> None:
+    stdout, stderr = project.lines("secrets", "--set", "HF_TOKEN", stdin='{"answer": "hf_secret"}\n')
+    project.check("secrets.set", stdout[-1])
+    assert "hf_secret" not in json.dumps([stdout, stderr])
 
 
 def test_tearing_down(project: Project) -> None:

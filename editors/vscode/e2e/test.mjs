@@ -128,6 +128,24 @@ function story(vscode) {
       await page.locator('.statusbar', { hasText: spaced('local: 2 adapters') }).waitFor();
     },
 
+    'an adapter is rolled back in the tree': async () => {
+      const { adapters: before } = await json('adapters', 'list');
+      const digest = (name) => before.find((each) => each.name === name && each.state === 'current').digest;
+      await remora('adapters', 'alias', 'tone', digest('pirate'));
+      await vscode.run('AI Toolkit: Refresh inference adapters');
+      const row = (text) => page.locator('.pane', { hasText: 'Inference Adapters' }).locator('.monaco-list-row', { hasText: spaced(text) });
+      await row(`${digest('tone').slice(0, 12)} previous`).waitFor();
+      await picture('tree');
+      const adapter = row(`tone ${digest('pirate').slice(0, 12)}`);
+      await adapter.hover();
+      await adapter.locator('[aria-label="Roll back this adapter"]').click();
+      await vscode.toast(`tone is ${digest('tone').slice(0, 12)} again`);
+      await row(`${digest('pirate').slice(0, 12)} previous`).waitFor();
+      const { adapters: after } = await json('adapters', 'list');
+      if (after.find((each) => each.name === 'tone' && each.state === 'current').digest !== digest('tone')) throw new Error('not rolled back');
+      await vscode.closeToasts();
+    },
+
     'the chat tab answers with the adapter that is chosen': async () => {
       await vscode.run('AI Toolkit: Chat with the inference endpoint');
       const chat = page.frameLocator('iframe.webview').frameLocator('iframe#active-frame');
@@ -145,6 +163,13 @@ function story(vscode) {
     'the logs are followed in a channel of their own': async () => {
       await vscode.run('AI Toolkit: Show inference logs');
       await vscode.output('completion_tokens');
+    },
+
+    'tearing down is asked about first': async () => {
+      await vscode.run('AI Toolkit: Tear down inference resources');
+      await vscode.dialog.filter({ hasText: spaced('Delete container app') }).waitFor();
+      await button(vscode.dialog, 'Yes').click();
+      await vscode.toast('Deleted');
     },
   };
 }

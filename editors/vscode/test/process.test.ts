@@ -6,7 +6,7 @@ import { start, type Listener, type Program } from '../src/process';
 
 /** A program that gets the words of a command after its own text. */
 function program(script: string): Program {
-  return [process.execPath, '-e', script];
+  return [process.execPath, '-e', script, '--'];
 }
 
 class Heard implements Listener {
