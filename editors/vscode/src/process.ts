@@ -44,14 +44,23 @@ export function start(program: Program, words: readonly string[], folder: string
   const send = (line: Json): void => { child.stdin.write(`${JSON.stringify(line)}\n`); };
   child.stdin.on('error', () => undefined); // it may have ended before our answer
   let last: Json | undefined;
-  const out = eachLine(child.stdout, (line) => {
-    const document = parsed(line);
-    if (!document) return;
-    last = document;
-    listener.document?.(document);
-  });
-  const err = eachLine(child.stderr, (line) => { told(line, listener, send); });
   const ended = new Promise<Ended>((resolve, reject) => {
+    /** What a listener does not understand ends the run as an error, and not the whole extension host. */
+    const guarded = (take: (line: string) => void) => (line: string): void => {
+      try {
+        take(line);
+      } catch (error) {
+        reject(error instanceof Error ? error : new Error(String(error)));
+        child.kill('SIGINT');
+      }
+    };
+    const out = eachLine(child.stdout, guarded((line) => {
+      const document = parsed(line);
+      if (!document) return;
+      last = document;
+      listener.document?.(document);
+    }));
+    const err = eachLine(child.stderr, guarded((line) => { told(line, listener, send); }));
     child.on('error', reject);
     child.on('close', (code) => { void Promise.all([out, err]).then(() => { resolve({ code, document: last }); }); });
   });

@@ -1,7 +1,7 @@
 /** A run of the command line, with small programs in its place. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Document, Json } from '../src/contract';
+import { ContractError, type Document, type Json } from '../src/contract';
 import { start, type Listener, type Program } from '../src/process';
 
 /** A program that gets the words of a command after its own text. */
@@ -67,6 +67,11 @@ test('an interrupt is Ctrl+C, and what it says then is the result', async () => 
   const running = start(program(script), [], '/', Object.assign(heard, { progress: () => { running.interrupt(); } }));
   const { code, document } = await running.ended;
   assert.deepEqual([code, document], [130, { ended: 'interrupted' }]);
+});
+
+test('what is not understood is an error of the run', async () => {
+  const script = `${SAY} say(process.stderr, { schema: 'remora.progress/v1', event: 1 }); setInterval(() => 0, 1000);`;
+  await assert.rejects(start(program(script), [], '/', new Heard()).ended, ContractError);
 });
 
 test('a program that is not there is an error, not a crash', async () => {
