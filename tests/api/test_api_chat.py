@@ -28,7 +28,12 @@ async def test_the_base_answers(client: httpx.AsyncClient) -> None:
     assert document["model"] == BASE
     assert document["choices"][0]["message"]["content"] == "hello"
     assert document["choices"][0]["finish_reason"] == "stop"
-    assert document["usage"] == {"prompt_tokens": 11, "completion_tokens": 6, "total_tokens": 17}
+    assert document["usage"] == {
+        "prompt_tokens": 11,
+        "completion_tokens": 6,
+        "total_tokens": 17,
+        "prompt_tokens_details": {"cached_tokens": 0},
+    }
     assert answer.headers["x-remora-adapter"] == "base"
     assert document["remora"]["digest"] is None
     assert answer.headers["x-request-id"].startswith("req-")
@@ -252,5 +257,10 @@ async def test_a_streamed_answer_carries_the_same_facts(client: httpx.AsyncClien
     assert chunks[0]["choices"][0]["delta"]["role"] == "assistant"
     assert chunks[-2]["choices"][0]["finish_reason"] == "stop"
     assert chunks[-2]["remora"]["digest"] == TONE_DIGEST
-    assert chunks[-1]["usage"] == {"prompt_tokens": 11, "completion_tokens": 19, "total_tokens": 30}
+    assert chunks[-1]["usage"] == {
+        "prompt_tokens": 11,
+        "completion_tokens": 19,
+        "total_tokens": 30,
+        "prompt_tokens_details": {"cached_tokens": 0},
+    }
     assert all(chunk["usage"] is None for chunk in chunks[:-1])

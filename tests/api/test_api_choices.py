@@ -32,7 +32,12 @@ async def test_choices_are_numbered_and_share_the_prompt(client: httpx.AsyncClie
     answer = (await client.post(CHAT, json={"model": BASE, "messages": HELLO, "n": 3})).json()
     assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2]
     assert {choice["message"]["content"] for choice in answer["choices"]} == {"hello"}
-    assert answer["usage"] == {"prompt_tokens": 11, "completion_tokens": 18, "total_tokens": 29}
+    assert answer["usage"] == {
+        "prompt_tokens": 11,
+        "completion_tokens": 18,
+        "total_tokens": 29,
+        "prompt_tokens_details": {"cached_tokens": 0},
+    }
 
 
 async def test_streamed_choices_come_side_by_side(client: httpx.AsyncClient) -> None:

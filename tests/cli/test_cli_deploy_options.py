@@ -12,9 +12,9 @@ import httpx
 import pytest
 from tests.cli.command import User
 from tests.cli.trained_folder import make_adapter, make_base
+from tests.project.settings_file import update_settings
 
 from remora.cli.init import init_project
-from remora.project.settings import update_settings
 
 REPLICA = Path(__file__).with_name("replica.py")
 

@@ -18,12 +18,12 @@ from tests.azure.arm_stand_in import SUBSCRIPTION, Answer, ArmStandIn
 from tests.cli.command import User, finish
 from tests.cli.test_cli_sign_in import stand_in_home
 from tests.cli.trained_folder import make_adapter, make_base
+from tests.project.settings_file import update_settings
 
 from remora.azure.apps import AppState, ContainerApp
 from remora.azure.profile import Clients, load_profile
 from remora.cli.init import init_project
 from remora.project.config import load_inference_config
-from remora.project.settings import update_settings
 from remora.rollout.candidate import RELEASE_VARIABLE
 
 WAIT_SECONDS = 60

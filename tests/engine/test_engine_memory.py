@@ -8,6 +8,7 @@ import pytest
 from tests.engine.tiny_models import GatedModel, OpenModel, TinyModel, a_request, answer, read, until
 
 from remora.engine.chat_template import HfTokenizer
+from remora.engine.text import generate_text
 from remora.engine.torch.engine import TorchEngine
 from remora.errors import Overloaded
 
@@ -84,3 +85,12 @@ async def test_a_full_queue_lets_in_an_adapter_that_nobody_uses(
         next(i for i, step in enumerate(gated_model.steps) if name in step) for name in ("cold", "hot 3")
     ]
     assert first_steps[0] <= first_steps[1]
+
+
+async def test_text_tells_how_much_of_its_prompt_was_computed_before(engine: TorchEngine) -> None:
+    request = a_request(list(range(1, 60)), max_tokens=4)
+    first = [event.reused_prompt_tokens async for event in generate_text(engine, request)]
+    again = [event.reused_prompt_tokens async for event in generate_text(engine, request)]
+    assert set(first) == {0}
+    assert len(set(again)) == 1
+    assert 0 < again[0] < 59  # the last one is always computed: the next token follows from it

@@ -6,9 +6,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from tests.project.settings_file import update_settings
 
 from remora.errors import InvalidFile, InvalidInput
-from remora.project.settings import load_settings, update_settings
+from remora.project.settings import load_settings
 
 FULL = """\
 cloud = "azure"  # where

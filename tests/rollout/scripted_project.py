@@ -16,13 +16,13 @@ from typing import Any
 import httpx
 from tests.cli.command import User
 from tests.cli.trained_folder import make_adapter, make_base
+from tests.project.settings_file import update_settings
 from tests.rollout.asking import Asked, asking
 
 from remora.azure.apps import API_KEY_SECRET, ContainerApp, Revision
 from remora.azure.profile import Clients, load_profile
 from remora.cli.init import init_project
 from remora.project.config import load_inference_config
-from remora.project.settings import update_settings
 from remora.rollout.candidate import RELEASE_VARIABLE
 
 REPLICA = Path(__file__).parents[1] / "cli" / "replica.py"

@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file, save_file
 from tests.cli.command import Ran, User
+from tests.project.settings_file import update_settings
 from tests.rollout.asking import Asked, asking
-
-from remora.project.settings import update_settings
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tone"
 PROMPT = "My sister won the chess tournament."

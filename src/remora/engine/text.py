@@ -18,13 +18,15 @@ class TextEvent:
 
     `token_count` is the number of tokens generated so far, those that end the answer included: on the
     last event it is the usage. `tokens` are those behind the text, where the request asks for
-    log-probabilities; one that belongs to two pieces comes with the first.
+    log-probabilities; one that belongs to two pieces comes with the first. `reused_prompt_tokens` is the
+    same on every event: what the engine had computed for the prompt before.
     """
 
     text: str
     finish_reason: FinishReason | None
     token_count: int
     tokens: tuple[TokenEvent, ...] = ()
+    reused_prompt_tokens: int = 0
 
 
 def generate_text(
@@ -57,11 +59,12 @@ class _Answer:
         self._detokenizer = detokenizer
         self._stops = stops
         self._stop_token_ids = request.stop_token_ids
-        self._token_count = 0
+        self._token_count = self._reused_count = 0
         self._tokens = None if request.sampling.top_logprobs is None else _TextTokens()
 
     def add(self, token: TokenEvent) -> TextEvent:
         self._token_count += 1
+        self._reused_count += token.reused_prompt_tokens  # said with the first token alone
         text = ""
         if token.token_id not in self._stop_token_ids:
             piece = self._detokenizer.feed(token.token_id)
@@ -72,14 +75,10 @@ class _Answer:
             text += self._stops.feed(self._detokenizer.flush())
             text += self._stops.flush()
         reason = FinishReason.STOP if self._stops.hit else token.finish_reason
-        if self._tokens is None:
-            return TextEvent(text, reason, self._token_count)
-        return TextEvent(
-            text,
-            reason,
-            self._token_count,
-            self._tokens.take(text, cut=self._stops.hit, last=reason is not None),
-        )
+        tokens: tuple[TokenEvent, ...] = ()
+        if self._tokens is not None:
+            tokens = self._tokens.take(text, cut=self._stops.hit, last=reason is not None)
+        return TextEvent(text, reason, self._token_count, tokens, self._reused_count)
 
 
 class _TextTokens:

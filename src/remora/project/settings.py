@@ -12,7 +12,6 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from remora.errors import InvalidInput
 from remora.project.alias import RULE, is_alias
-from remora.project.json_file import replace_text
 from remora.project.prompt_template import RULE as PROMPT_RULE
 from remora.project.prompt_template import parse_prompt_template
 from remora.project.toml_file import TomlFile, changed_text, read_toml
@@ -161,11 +160,6 @@ def changed_settings(root: Path, changes: Mapping[str, str | int | None]) -> str
     Comments, order and spacing stay as the user wrote them.
     """
     return changed_text(read_toml(root / SETTINGS_FILE), changes)
-
-
-def update_settings(root: Path, changes: Mapping[str, str | int | None]) -> None:
-    """Write `changed_settings`. The file is made where it is missing."""
-    replace_text(root / SETTINGS_FILE, changed_settings(root, changes))
 
 
 def _flatten(file: TomlFile) -> dict[str, object]:

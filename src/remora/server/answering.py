@@ -103,7 +103,7 @@ class Answer:
         self.created_seconds = int(time.time())
         self.adapter = adapter
         self.prompt_ids = prompt_ids
-        self.completion_tokens = 0
+        self.completion_tokens = self.cached_prompt_tokens = 0
         self.finish_reason: FinishReason | None = None
         self._source = source
         self._observer = observer
@@ -164,6 +164,7 @@ class Answer:
 
     def _note(self, event: TextEvent) -> None:
         before, self._last_at = self._last_at, time.perf_counter()
+        self.cached_prompt_tokens = event.reused_prompt_tokens
         self.completion_tokens = event.token_count
         self.finish_reason = event.finish_reason
         if self._first_at is None:

@@ -45,12 +45,17 @@ class Choices:
         self.created_seconds = answers[0].created_seconds
         self.adapter: Adapter | None = answers[0].adapter
         self.label = answers[0].label
-        per_prompt = len(answers) // prompt_count
-        self.prompt_tokens = sum(answer.prompt_tokens for answer in answers[::per_prompt])
+        self._first_of_prompts = self.answers[:: len(answers) // prompt_count]
+        self.prompt_tokens = sum(answer.prompt_tokens for answer in self._first_of_prompts)
 
     @property
     def completion_tokens(self) -> int:
         return sum(answer.completion_tokens for answer in self.answers)
+
+    @property
+    def cached_prompt_tokens(self) -> int:
+        """Of the prompts, each counted once: what the engine had computed before."""
+        return sum(answer.cached_prompt_tokens for answer in self._first_of_prompts)
 
     @property
     def first_token_seconds(self) -> float:

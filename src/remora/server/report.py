@@ -23,11 +23,12 @@ def times(answer: Choices) -> Mapping[str, str]:
     return {FIRST_TOKEN_HEADER: f"{answer.first_token_seconds * 1000:.2f}"}
 
 
-def usage(answer: Choices) -> dict[str, int]:
+def usage(answer: Choices) -> dict[str, Any]:
     return {
         "prompt_tokens": answer.prompt_tokens,
         "completion_tokens": answer.completion_tokens,
         "total_tokens": answer.prompt_tokens + answer.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": answer.cached_prompt_tokens},
     }
 
 

@@ -201,7 +201,10 @@ class _Writer:
     def _ending(self, reason: FinishReason | None) -> dict[str, Any]:
         usage = {
             "input_tokens": self._choices.prompt_tokens,
-            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+            "input_tokens_details": {
+                "cached_tokens": self._choices.cached_prompt_tokens,
+                "cache_write_tokens": 0,
+            },
             "output_tokens": self._choices.completion_tokens,
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": self._choices.prompt_tokens + self._choices.completion_tokens,

@@ -30,8 +30,8 @@ from remora.engine.base import (
     TokenStream,
 )
 from remora.engine.chat_template import HfTokenizer
+from remora.engine.loaded import LoadedAdapters
 from remora.engine.torch.checkpoint import load_model
-from remora.engine.torch.loaded import LoadedAdapters
 from remora.engine.torch.lora_stack import LoraPair
 from remora.engine.torch.model import SlotModel
 from remora.engine.torch.sampling import Choice, TokenSampler, choose_tokens

@@ -16,7 +16,7 @@ import httpx
 from remora.adapters.adapter import Adapter, AppliedAdapter, Digest
 from remora.engine.base import EngineStats, GenerationRequest, Stack, TokenEvent, Tokenizer
 from remora.engine.chat_template import HfTokenizer
-from remora.engine.torch.loaded import LoadedAdapters
+from remora.engine.loaded import LoadedAdapters
 from remora.engine.vllm.child import ChildSettings, VllmChild, vllm_program
 from remora.engine.vllm.wire import events_of, request_body
 from remora.errors import (
