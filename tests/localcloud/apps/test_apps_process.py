@@ -151,7 +151,8 @@ def test_faults_need_the_token_and_a_name(cloud: Process) -> None:
         unknown = client.post("/_faults", json={"name": "fire"})
         assert unknown.status_code == 400
         assert (
-            "Known are: quota, slow_environment, image_pull_denied, stuck_replica, slow_start" in unknown.text
+            "Known are: quota, slow_environment, image_pull_denied, stuck_replica, share_full, slow_start"
+            in unknown.text
         )
         assert client.post("/_faults", json={"name": "quota", "times": -1}).status_code == 400
         assert client.get("/_faults").json() == {"value": []}

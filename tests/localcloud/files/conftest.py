@@ -74,7 +74,15 @@ def start_server(tmp_path: Path) -> Iterator[Callable[[], FilesServer]]:
             now=clock,
         )
         server = uvicorn.Server(
-            uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off", http=PROTOCOL)
+            uvicorn.Config(
+                app,
+                host="127.0.0.1",
+                port=0,
+                log_level="warning",
+                lifespan="off",
+                http=PROTOCOL,
+                loop="asyncio",
+            )
         )
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()

@@ -23,7 +23,8 @@ app = create_files_app(
 )
 listener = socket.create_server(("127.0.0.1", 0))
 print(listener.getsockname()[1], flush=True)
-uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", http=PROTOCOL)).run([listener])
+config = uvicorn.Config(app, log_level="error", lifespan="off", http=PROTOCOL, loop="asyncio")
+uvicorn.Server(config).run([listener])
 """
 
 

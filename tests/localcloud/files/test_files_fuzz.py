@@ -132,7 +132,9 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FilesServer]:
         state=state,
     )
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", http=PROTOCOL))
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_level="warning", lifespan="off", http=PROTOCOL, loop="asyncio")
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     root = home / "shares" / ACCOUNT
