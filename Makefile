@@ -69,8 +69,9 @@ adapters-hot: $(READY)  ## adapters changed under 50 requests a second; two hund
 	REMORA_TEST_FOLLOW_SECONDS=2 REMORA_TEST_REQUESTS_PER_SECOND=50 REMORA_TEST_KILLS=200 \
 	  $(BIN)/python -m pytest tests/cli/test_cli_adapters.py tests/rollout/test_rollout_kills.py --log-cli-level=INFO
 
-conformance: $(READY)  ## the Azure CLI, unmodified, against the local cloud; and fifty kills
+conformance: $(READY)  ## the Azure CLI, unmodified; fifty kills; every layout of AI Toolkit
 	REMORA_KILL_ROUNDS=50 REMORA_FUZZ_EXAMPLES=400 $(BIN)/python -m pytest tests/conformance
+	REMORA_LAYOUTS=all $(BIN)/python -m pytest tests/cli/test_cli_import_layouts.py
 	$(BIN)/python -m tests.conformance.azure_cli
 
 # torch comes first and by itself: a range for it would pull in builds that need a GPU.
