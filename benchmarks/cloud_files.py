@@ -139,7 +139,7 @@ def client(port: int) -> Any:
 def server(arguments: list[str]) -> Iterator[tuple[int, subprocess.Popen[str]]]:
     """A server's port and process; it prints its port when it listens."""
     process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None  # noqa: S101 - PIPE above
+    assert process.stdout is not None
     try:
         yield int(process.stdout.readline()), process
     finally:

@@ -28,7 +28,7 @@ from remora.engine.torch.attention import IMPLEMENTATION, register_slot_attentio
 from remora.engine.torch.lora import LoraSet
 from remora.engine.torch.lora_stack import LoraPair
 from remora.engine.torch.model import SlotModel
-from remora.engine.torch.sampling import TokenSampler, choose_tokens
+from remora.engine.torch.sampling import Choice, TokenSampler, choose_tokens
 from remora.engine.torch.scheduler import Chunk
 from remora.engine.torch.sequence import Sequence
 from remora.engine.torch.slots import Slot, SlotAllocator
@@ -111,6 +111,7 @@ class Bench:
         for step in range(step_count + 1):
             if load.adapter_count > load.request_count and step % STEPS_PER_REQUEST_CHANGE == 2:
                 gone = running.pop(0)
+                assert gone.slot is not None  # every one of them was given one
                 slots.release(gone.slot)
                 running.append(new_sequence())
             started = time.perf_counter()
@@ -134,6 +135,7 @@ class Bench:
         ]
         choices = choose_tokens(self.model.forward(chunks), [chunk.sequence.sampler for chunk in chunks])
         for chunk, choice in zip(chunks, choices, strict=True):
+            assert isinstance(choice, Choice)
             chunk.sequence.tokens.append(choice.token_id)
             chunk.sequence.computed_count += 1
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from remora.azure.apps import API_KEY_SECRET
 from remora.cli.context import open_deployment
 from remora.cli.output import Output
-from remora.project.settings import update_settings
+from remora.project.settings import SETTINGS_FILE, changed_settings
 from remora.rollout.candidate import RELEASE_VARIABLE, look
 from remora.rollout.endpoint import Endpoint
 from remora.rollout.golden import Golden, GoldenPrompt
@@ -45,7 +45,9 @@ def main() -> None:
 
 def measure(project: Path, runs: int) -> None:
     remora("up", str(project), "--yes")
-    update_settings(project, {"serve.max_queued_requests": 65})
+    (project / SETTINGS_FILE).write_text(
+        changed_settings(project, {"serve.max_queued_requests": 65}), encoding="utf-8"
+    )
     remora("deploy", str(project))
     deployment = open_deployment(project, Output())
     key = deployment.app.secrets()[API_KEY_SECRET]
