@@ -33,7 +33,11 @@ def main() -> int:
     parser.add_argument("--servers", nargs="*", default=[], help="parts of names; all where none is given")
     parser.add_argument("--loads", nargs="*", default=list(LOADS))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--write", type=Path, help="folder for performance.md and images/performance.svg")
+    parser.add_argument(
+        "--write",
+        type=Path,
+        help="folder for table and plot (needs matplotlib)",
+    )
     parser.add_argument("--folder", type=Path, default=Path(".bench"), help="where models are kept")
     parser.add_argument("--tiny", action="store_true", help="a toy model, to try the harness itself")
     options = parser.parse_args()
@@ -103,7 +107,7 @@ def _awake(process: Running) -> Iterator[None]:
 
 
 def _prepare(models: Path, chosen: Sequence[Server], adapters: int) -> None:
-    """What llama.cpp reads. OpenVINO's export is made by its own tool, see docs/performance.md."""
+    """What llama.cpp reads."""
     if any(server.name.startswith("llama.cpp") for server in chosen):
         command = [sys.executable, str(PROGRAMS / "to_gguf.py"), str(models), str(adapters)]
         subprocess.run(command, check=True)

@@ -2,7 +2,8 @@
 
 A peer that is not installed is left out and named in the report. Where a peer lives is told by environment
 variables: REMORA_BENCH_VLLM and REMORA_BENCH_OPENVINO name a Python with that package,
-REMORA_BENCH_LLAMA the `llama-server` program; BENCHMARKS.md says how to get them.
+REMORA_BENCH_LLAMA the `llama-server` program. llama.cpp's files are made here, with its package `gguf`;
+OpenVINO's are not, see its program.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -78,14 +77,6 @@ class Pusher:
     def _read(self) -> int:
         assert self._process.stdout is not None
         return int(self._process.stdout.readline())
-
-
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
-    cloud = LocalCloud(tmp_path_factory.mktemp("kills"))
-    cloud.start()
-    yield cloud
-    cloud.stop()
 
 
 @pytest.fixture(scope="module")

@@ -42,14 +42,6 @@ with locked(Share(clients, group, account, name), "remora deploy somewhere"):
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
-    cloud = LocalCloud(tmp_path_factory.mktemp("home"))
-    cloud.start()
-    yield cloud
-    cloud.stop()
-
-
-@pytest.fixture(scope="module")
 def clients(cloud: LocalCloud) -> Clients:
     clients = cloud.clients(GROUP)
     make_account(clients, GROUP, ACCOUNT)

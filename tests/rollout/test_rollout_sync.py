@@ -54,14 +54,6 @@ TEMPLATE = {
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
-    cloud = LocalCloud(tmp_path_factory.mktemp("home"))
-    cloud.start()
-    yield cloud
-    cloud.stop()
-
-
-@pytest.fixture(scope="module")
 def clients(cloud: LocalCloud) -> Clients:
     """Our clients, with the storage account and the share."""
     clients = cloud.clients(GROUP)

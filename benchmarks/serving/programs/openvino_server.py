@@ -4,34 +4,23 @@ Whoever waits is grouped by adapter, and the groups are answered one after the o
 of adapters at a time (given two for one batch it applies the first to both, without a word).
 
     python openvino_server.py MODELS ADAPTERS PORT fp16|int8
+
+Reads MODELS/openvino-fp16 or -int8, which `optimum-cli export openvino -m MODELS/base` is to have written.
 """
 
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from queue import Empty, Queue
-from threading import Thread
 from typing import Any
 
 import numpy as np
 import openvino
 import openvino_genai
-import streams
+from batches import MOST_IN_A_BATCH, Waiting, serve
 
-MOST_IN_A_BATCH = 64
 GATHER_SECONDS = 0.02
 CACHE_GIB = 2
-
-
-class Waiting:
-    """One request and the tokens that come for it."""
-
-    def __init__(self, body: dict[str, Any]) -> None:
-        self.body = body
-        self.tokens: Queue[list[int] | None] = Queue()
 
 
 def main() -> None:
@@ -49,25 +38,15 @@ def main() -> None:
     pipeline = openvino_genai.ContinuousBatchingPipeline(
         str(models / f"openvino-{precision}"), scheduler, "CPU", {}, {}, **extra
     )
-    waiting: Queue[Waiting] = Queue()
-    Thread(target=answer_forever, args=(pipeline, waiting, loaded), daemon=True).start()
 
-    def generate(body: dict[str, Any]) -> Iterator[int]:
-        mine = Waiting(body)
-        waiting.put(mine)
-        while (tokens := mine.tokens.get()) is not None:
-            yield from tokens
-
-    streams.serve(port, generate)
-
-
-def answer_forever(pipeline: Any, waiting: Queue[Waiting], loaded: dict[str, Any]) -> None:
-    while True:
+    def answer_all(batch: list[Waiting]) -> None:
         groups: dict[str, list[Waiting]] = {}
-        for one in gather(waiting):
+        for one in batch:
             groups.setdefault(one.body["model"], []).append(one)
         for name, group in groups.items():
             answer(pipeline, group, loaded.get(name))
+
+    serve(port, answer_all, GATHER_SECONDS)
 
 
 def answer(pipeline: Any, group: list[Waiting], adapter: Any) -> None:
@@ -80,19 +59,8 @@ def answer(pipeline: Any, group: list[Waiting], adapter: Any) -> None:
     prompts = [openvino.Tensor(np.array([one.body["prompt"]], dtype=np.int64)) for one in group]
     results = pipeline.generate(prompts, [config] * len(group))
     for one, result in zip(group, results, strict=True):
-        one.tokens.put(list(result.m_generation_ids[0]))
-        one.tokens.put(None)
-
-
-def gather(waiting: Queue[Waiting]) -> list[Waiting]:
-    batch = [waiting.get()]
-    time.sleep(GATHER_SECONDS)
-    while len(batch) < MOST_IN_A_BATCH:
-        try:
-            batch.append(waiting.get_nowait())
-        except Empty:
-            break
-    return batch
+        for token in (*result.m_generation_ids[0], None):
+            one.tokens.put(token)
 
 
 if __name__ == "__main__":

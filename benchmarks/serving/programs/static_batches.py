@@ -6,26 +6,13 @@ python static_batches.py MODELS ADAPTERS PORT
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterator
-from queue import Empty, Queue
-from threading import Thread
 from typing import Any
 
-import streams
 import torch
+from batches import Waiting, serve
 from peft_model import load
 
-MOST_IN_A_BATCH = 64
 GATHER_SECONDS = 0.05  # those that arrive together are answered together
-
-
-class Waiting:
-    """One request and the tokens that come for it."""
-
-    def __init__(self, body: dict[str, Any]) -> None:
-        self.body = body
-        self.tokens: Queue[int | None] = Queue()
 
 
 class BatchStreamer:
@@ -49,48 +36,26 @@ class BatchStreamer:
 def main() -> None:
     models, adapters, port = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     model = load(models, adapters)
-    waiting: Queue[Waiting] = Queue()
-    Thread(target=answer_forever, args=(model, waiting, adapters), daemon=True).start()
-
-    def generate(body: dict[str, Any]) -> Iterator[int]:
-        mine = Waiting(body)
-        waiting.put(mine)
-        while (token := mine.tokens.get()) is not None:
-            yield token
-
-    streams.serve(port, generate)
+    serve(port, lambda batch: answer(model, batch, adapters), GATHER_SECONDS)
 
 
-def answer_forever(model: Any, waiting: Queue[Waiting], adapters: int) -> None:
-    while True:
-        batch = gather(waiting)
-        length = max(len(one.body["prompt"]) for one in batch)
-        prompts = torch.zeros((len(batch), length), dtype=torch.long)
-        mask = torch.zeros_like(prompts)
-        for row, one in enumerate(batch):
-            ids = torch.tensor(one.body["prompt"])
-            prompts[row, length - len(ids) :] = ids
-            mask[row, length - len(ids) :] = 1
-        names = ["__base__" if one.body["model"] == "base" else one.body["model"] for one in batch]
-        model.generate(
-            input_ids=prompts,
-            attention_mask=mask,
-            max_new_tokens=max(one.body["max_tokens"] for one in batch),
-            do_sample=False,
-            streamer=BatchStreamer(batch),
-            **({"adapter_names": names} if adapters else {}),
-        )
-
-
-def gather(waiting: Queue[Waiting]) -> list[Waiting]:
-    batch = [waiting.get()]
-    time.sleep(GATHER_SECONDS)
-    while len(batch) < MOST_IN_A_BATCH:
-        try:
-            batch.append(waiting.get_nowait())
-        except Empty:
-            break
-    return batch
+def answer(model: Any, batch: list[Waiting], adapters: int) -> None:
+    length = max(len(one.body["prompt"]) for one in batch)
+    prompts = torch.zeros((len(batch), length), dtype=torch.long)
+    mask = torch.zeros_like(prompts)
+    for row, one in enumerate(batch):
+        ids = torch.tensor(one.body["prompt"])
+        prompts[row, length - len(ids) :] = ids
+        mask[row, length - len(ids) :] = 1
+    names = ["__base__" if one.body["model"] == "base" else one.body["model"] for one in batch]
+    model.generate(
+        input_ids=prompts,
+        attention_mask=mask,
+        max_new_tokens=max(one.body["max_tokens"] for one in batch),
+        do_sample=False,
+        streamer=BatchStreamer(batch),
+        **({"adapter_names": names} if adapters else {}),
+    )
 
 
 if __name__ == "__main__":

@@ -5,11 +5,13 @@ Owns every change of an app's revisions and traffic in a rollout, and the way ba
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from remora.azure.apps import AppState, ContainerApp, Revision
 from remora.azure.traffic import Traffic
+from remora.errors import RemoraError
 from remora.rollout.steps import Steps
 
 RELEASE_VARIABLE = "REMORA_RELEASE"
@@ -120,6 +122,16 @@ class Candidate:
             if revision.active and revision.name not in needed:
                 self._app.deactivate(revision.name)
         return keeps
+
+    @contextmanager
+    def or_back(self, steps: Steps) -> Iterator[None]:
+        """Whatever ends the block early, Ctrl+C too: what served before serves on."""
+        try:
+            yield
+        except BaseException:
+            with suppress(RemoraError), steps("going back to what served before"):
+                self.take_back()
+            raise
 
     def take_back(self) -> None:
         """Undo: the traffic goes where it went, and the candidate, if there is one, stops."""

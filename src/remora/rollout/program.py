@@ -111,7 +111,7 @@ class ProgramRollout:
         """A candidate takes the place of what serves."""
         candidate = Candidate(self._app, before)
         wanted = {WORKSPACE_VARIABLE: plan.workspace_id}
-        try:
+        with candidate.or_back(self._steps):
             with self._timed("revision"):
                 same = {one.name for one in before.revisions if wanted.items() <= one.environment.items()}
                 candidate.prepare(same, self._steps)
@@ -123,10 +123,6 @@ class ProgramRollout:
             lock.confirm()
             with self._timed("switch"), self._steps(f"switching the traffic to {name}"):
                 candidate.switch()
-        except BaseException:
-            with suppress(RemoraError), self._steps("going back to what served before"):
-                candidate.take_back()
-            raise
         candidate.settle()
         self._remember(before, plan)
         return name

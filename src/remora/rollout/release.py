@@ -114,7 +114,7 @@ class Rollout:
         wanted = {RELEASE_VARIABLE: self._contents.release_id, ADAPTERS_VARIABLE: set_id(aliases)}
         candidate = Candidate(self._app, before)
         lock.confirm()
-        try:
+        with candidate.or_back(steps):
             with self._timed("revision"):
                 candidate.prepare({one.name for one in before.revisions if self._runs(one, wanted)}, steps)
                 with steps("starting a new revision beside the one that serves") as say:
@@ -129,10 +129,6 @@ class Rollout:
                 with steps(f"switching the traffic to {name}"):
                     candidate.switch()
                 answers = gates.confirm()
-        except BaseException:
-            with suppress(RemoraError), steps("going back to what served before"):
-                candidate.take_back()
-            raise
         commit_set(self._share, aliases)  # from here on there is no way back: it would take the aliases along
         kept = before.serving if candidate.settle() else ""
         return self._deployed(name, plan, gates.public_url, answers, report, changed=True, kept=kept)

@@ -7,7 +7,7 @@ import os
 import ssl
 import threading
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -237,8 +237,7 @@ class VllmStream:
             return
         self._left = True
         try:
-            async with aclosing(self._events):
-                pass
+            await self._events.aclose()
         finally:
             self._engine.leave(self._request, tokens=self._tokens, finished=self._finished)
 
