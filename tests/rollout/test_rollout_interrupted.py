@@ -29,6 +29,11 @@ from tests.rollout.scripted_project import (
     release_of,
 )
 
+from remora.adapters.aliases import AliasSet, read_aliases
+from remora.adapters.digest import adapter_digest
+from remora.adapters.store import adapter_folder
+from remora.rollout.garbage import KEPT_REVISIONS
+
 SLOW_SECONDS = 20
 STEPS = ("reading", "comparing", "uploading", "starting a new", "checking", "switching", "asking")
 FAR_SECONDS = 140  # the SDKs try again for a while
@@ -153,6 +158,25 @@ def test_what_an_interrupted_rollout_left_is_stopped_by_a_deploy_of_something_el
     assert stray not in project.running()
 
 
+def test_a_rollout_killed_after_its_switch_is_ended_by_the_next_deploy(project: ScriptedProject) -> None:
+    project.deploy()
+    served = [release_of(project.serving())]
+    for number in (54, 55):
+        project.change_settings(number)
+        deploying = project.start_deploy()
+        wait_for(deploying, "asking the endpoint")
+        deploying.kill()
+        deploying.communicate()
+        served.append(release_of(project.serving()))
+    assert len({*served}) == 3
+    project.deploy()
+    assert [release_of(project.app().revision(name)) for name in project.running()] == served[1:]
+    newest = project.history()[0]
+    assert (newest["what"], newest["from"], newest["to"]) == ("deploy", *served[1:])
+    back = project.user.run("rollback", "--folder", str(project.root))
+    assert (back.code, release_of(project.serving())) == (0, served[1])
+
+
 def test_killed_at_any_moment_the_endpoint_answers_and_the_aliases_are_whole(
     project: ScriptedProject,
 ) -> None:
@@ -172,6 +196,10 @@ def test_killed_at_any_moment_the_endpoint_answers_and_the_aliases_are_whole(
     project.deploy()
     assert len(project.running()) <= 2
     assert_whole(project)
+    collected = project.user.run("adapters", "gc", "--grace-hours", "0", "--project", str(project.root))
+    assert collected.code == 0, collected
+    assert_whole(project)
+    assert_nothing_left(project)
 
 
 def kill_at(process: subprocess.Popen[str], step: str, seconds: float) -> None:
@@ -185,17 +213,25 @@ def kill_at(process: subprocess.Popen[str], step: str, seconds: float) -> None:
 
 
 def assert_whole(project: ScriptedProject) -> None:
-    """`aliases.json` is valid and every digest in it complete; so is the release of what serves."""
-    document = project.aliases()
-    assert document.pop("$generation") > 0
-    for name, entry in document.items():
-        folder = project.share / "adapters" / name / entry["digest"]
-        assert {path.name for path in folder.iterdir()} == {
-            "adapter_config.json",
-            "adapter_model.safetensors",
-        }
+    """`aliases.json` is valid and all that it names is complete; so is the release of what serves."""
+    mount = project.share.parent
+    aliases = read_aliases(mount)
+    assert aliases.generation > 0
+    for name, digest in aliases.referenced:
+        assert adapter_digest(mount / adapter_folder(name, digest)) == digest
     release = project.share / "releases" / release_of(project.serving())
     assert {path.name for path in release.iterdir()} >= {"release.json", "code.zip", "start.py"}
+
+
+def assert_nothing_left(project: ScriptedProject) -> None:
+    """Every adapter is one that some set of aliases names, every release one of a revision that is kept."""
+    share, kept = project.share, len(project.running()) + KEPT_REVISIONS
+    sets = [*share.glob("alias-sets/*"), share / "aliases.json"]
+    named = {pair for path in sets for pair in AliasSet.decode(path.read_bytes(), str(path)).referenced}
+    assert {(path.parent.name, path.name) for path in share.glob("adapters/*/*")} <= named
+    assert len(sets) - 1 <= kept
+    assert len([*share.glob("releases/*")]) <= kept
+    assert [*share.glob(".*"), *share.glob("history/.*"), *share.glob("alias-sets/.*")] == []
 
 
 @contextmanager

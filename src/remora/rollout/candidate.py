@@ -53,6 +53,33 @@ class Before:
         return Scale(serving.min_replicas, serving.max_replicas)
 
     @property
+    def keeps_former(self) -> bool:
+        """Whether what served may run on, for a rollback, without traffic.
+
+        It costs nothing where it scales to zero, and little on CPU. On a GPU it would hold a second one, so
+        there it is stopped, and a rollback waits for its start.
+        """
+        is_cheap = self.state.workload_profile in _CPU_PROFILES or self.scale.min_replicas == 0
+        return self.release != "" and is_cheap
+
+    def former(self, release: str) -> Revision | None:
+        """The running revision that a rollback would go back to: the newest of this release.
+
+        Where the release is not known (""), the newest that is older than the serving one: a rollout stops
+        what no traffic ever reached before it makes a newer one.
+        """
+        names = [revision.name for revision in self.revisions]
+        older = names[: names.index(self.serving)] if self.serving in names else []
+        found = [
+            one
+            for one in self.revisions
+            if one.active
+            and one.name != self.serving
+            and (one.environment.get(RELEASE_VARIABLE) == release if release else one.name in older)
+        ]
+        return found[-1] if found else None
+
+    @property
     def strays(self) -> tuple[str, ...]:
         """Running revisions without traffic that are newer than the serving one: what dead rollouts left."""
         names = [revision.name for revision in self.revisions]
@@ -110,17 +137,9 @@ class Candidate:
         self._app.direct((self._pinned or self._before.state.traffic).all_to(self.name))
 
     def settle(self) -> bool:
-        """Stop what is not needed any more; returns whether the former revision still runs, for a rollback.
-
-        It costs nothing where it scales to zero, and little on CPU. On a GPU it would hold a second one, so
-        there it is stopped, and a rollback waits for its start.
-        """
-        keeps = self._before.release != "" and self._is_cheap
-        needed = {self.name, *(share.revision for share in self._before.state.traffic.shares if share.label)}
-        needed |= {self._before.serving} if keeps else set()
-        for revision in self._app.revisions():
-            if revision.active and revision.name not in needed:
-                self._app.deactivate(revision.name)
+        """Stop what is not needed any more; returns whether the former revision runs on, for a rollback."""
+        keeps = self._before.keeps_former
+        stop_others(self._app, self._before, {self.name, self._before.serving if keeps else ""})
         return keeps
 
     @contextmanager
@@ -145,6 +164,10 @@ class Candidate:
         latest = self._app.read().latest_revision if self._started else ""
         return "" if latest in (self._before.serving, self._before.state.latest_revision) else latest
 
-    @property
-    def _is_cheap(self) -> bool:
-        return self._before.state.workload_profile in _CPU_PROFILES or self._before.scale.min_replicas == 0
+
+def stop_others(app: ContainerApp, before: Before, needed: Collection[str]) -> None:
+    """Stop every running revision but these and those that a label of the traffic names."""
+    labelled = {share.revision for share in before.state.traffic.shares if share.label}
+    for revision in app.revisions():
+        if revision.active and revision.name not in {*needed, *labelled}:
+            app.deactivate(revision.name)

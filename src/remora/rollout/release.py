@@ -22,6 +22,7 @@ from remora.rollout.candidate import ADAPTERS_VARIABLE, RELEASE_VARIABLE, Before
 from remora.rollout.check import Checked
 from remora.rollout.contents import Contents
 from remora.rollout.failed_step import with_failed_step
+from remora.rollout.former import finish_interrupted
 from remora.rollout.gates import Gates
 from remora.rollout.golden_check import GoldenReport
 from remora.rollout.history import happened, record
@@ -144,6 +145,7 @@ class Rollout:
         commit_set(self._share, self._wanted_aliases(before))
         with self._timed("check"):
             answers, report = gates.try_endpoint()
+        finish_interrupted(self._app, self._share, before)
         return self._deployed(name, plan, gates.public_url, answers, report)
 
     def _restart(

@@ -10,11 +10,11 @@ from remora.azure.apps import ContainerApp, Revision
 from remora.azure.files import Share
 from remora.errors import NotFound, Refused, RemoraError
 from remora.rollout.candidate import RELEASE_VARIABLE, Before, look
-from remora.rollout.history import happened, read_history, record
+from remora.rollout.former import read_moves, release_before
+from remora.rollout.history import happened, record
 from remora.rollout.lock import HeldLock
 from remora.rollout.steps import Steps
 
-_LOOKED_AT = 50
 _ADAPTERS_HINT = "to bring an adapter back: remora adapters rollback NAME"
 
 
@@ -59,12 +59,10 @@ def roll_back(
 
 
 def _former_release(share: Share, before: Before) -> str:
-    """What served before the release that serves now, as the history says."""
-    events = read_history(share, most=_LOOKED_AT)
-    moves = [event for event in events if event.result == "ok" and event.what in ("deploy", "rollback")]
-    for event in moves:
-        if event.after == before.release and event.before not in ("", before.release):
-            return event.before
+    """What served before the release that serves now. Raises NotFound."""
+    former = release_before(read_moves(share), before.release)
+    if former:
+        return former
     raise NotFound(
         f"the history knows no release before {before.release or 'this one'}",
         hint=f"name one: remora rollback RELEASE, see: remora history; {_ADAPTERS_HINT}",
