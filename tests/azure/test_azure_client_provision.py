@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from tests.azure.arm_stand_in import SUBSCRIPTION, Answer, ArmStandIn, Asked
 
-from remora.azure.apps import API_KEY_SECRET, ContainerApp
+from remora.azure.app_keys import AppKeys
+from remora.azure.apps import ADMIN_KEY_SECRET, API_KEY_SECRET, SECRETS_VARIABLE, ContainerApp
 from remora.azure.deployment import DEPLOYMENT_NAME, ResourceProgress
 from remora.azure.groups import create_group
 from remora.azure.profile import Clients
 from remora.azure.provision import Prepared, Provisioned, prepare, provision
 from remora.azure.what_if import ResourceChange, planned_changes
-from remora.errors import Locked, ProvisioningFailed, Refused
+from remora.errors import InvalidInput, Locked, ProvisioningFailed, Refused
 
 GROUP = "Provision-Tests"
 ENVIRONMENT = "sharedenv"
@@ -93,6 +94,46 @@ def test_a_changed_template_keeps_key_scale_and_environment_of_the_app(
     assert (state.min_replicas, state.max_replicas) == (0, 3)
     assert state.environment == {"REMORA_RELEASE": "abc", "MINE": "new", "PIP_NO_INDEX": "1"}
     assert profiles(group) == {"Consumption": "Consumption", "GPU": "NC24-A100"}
+
+
+def test_keys_and_secrets_that_were_added_outlive_a_deployment(group: Clients, told: list[Any]) -> None:
+    app = ContainerApp(group, GROUP, "served")
+    keys = AppKeys(app)
+    first = app.api_key()
+    alice, admin = keys.add("alice"), keys.secret_of("admin")
+    newer = keys.add("admin")
+    app.set_secret("hf-token", "hf_one", variable="HF_TOKEN")
+    assert [key.name for key in keys.all()] == ["key-1", "alice", "admin", "admin"]
+    assert deploy(group, startMinutes=6).changed
+    assert app.secrets() == {
+        API_KEY_SECRET: f"{first}\nalice:{alice}",
+        ADMIN_KEY_SECRET: f"{admin}\n{newer}",
+        "hf-token": "hf_one",
+    }
+    (container,) = app.read().template["containers"]
+    references = {item["name"]: item["secretRef"] for item in container["env"] if "secretRef" in item}
+    assert references == {
+        "REMORA_API_KEY": API_KEY_SECRET,
+        "REMORA_ADMIN_KEY": ADMIN_KEY_SECRET,
+        "HF_TOKEN": "hf-token",
+    }
+    keys.remove("admin")
+    assert (keys.secret_of("admin"), app.api_key()) == (newer, first)
+    with pytest.raises(InvalidInput, match="last"):
+        keys.remove("admin")
+    with pytest.raises(InvalidInput, match="no name"):
+        keys.add("a b")
+
+
+def test_a_secret_that_is_set_again_makes_a_revision_of_its_own(group: Clients, told: list[Any]) -> None:
+    app = ContainerApp(group, GROUP, "served")
+    made = []
+    for value in ("hf_one", "hf_two"):
+        app.set_secret("hf-token", value, variable="HF_TOKEN")
+        state = app.read()
+        made.append((state.latest_revision, state.environment[SECRETS_VARIABLE]))
+    assert made[0][0] != made[1][0]
+    assert made[0][1] != made[1][1]
 
 
 def test_what_would_change_is_known_before(group: Clients, told: list[Any]) -> None:

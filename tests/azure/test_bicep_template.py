@@ -66,8 +66,10 @@ def test_the_compiled_template_that_we_ship_is_current() -> None:
 
 def test_our_template_has_the_six_outputs_in_order_and_hides_the_key(template: dict[str, Any]) -> None:
     assert list(template["outputs"]) == SIX_OUTPUTS
-    assert template["parameters"]["apiKey"]["type"] == "securestring"
-    assert "apiKey" not in json.dumps(template["outputs"])
+    secure = {"apiKey": "securestring", "adminKey": "securestring", "otherSecrets": "secureObject"}
+    assert {name: template["parameters"][name]["type"] for name in secure} == secure
+    shown = json.dumps([template["outputs"], template["variables"]])
+    assert [name for name in secure if f"parameters('{name}')]" in shown] == []
 
 
 def test_by_default_one_cpu_replica_at_most_and_none_while_nobody_asks(template: dict[str, Any]) -> None:

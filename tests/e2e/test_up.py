@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,17 +91,15 @@ class User:
     def cloud_process(self) -> int:
         return int(json.loads((self.home / "cloud" / "connection.json").read_text())["pid"])
 
+    @property
+    def share(self) -> Path:
+        shares = self.home / "cloud" / "shares"
+        return Path(shares / self.config["STORAGE_ACCOUNT_NAME"] / self.config["FILE_SHARE_NAME"])
+
     def shared_files(self) -> dict[str, int]:
         """Every file on the share with its modification time: what a deploy really touched."""
-        share = (
-            self.home
-            / "cloud"
-            / "shares"
-            / self.config["STORAGE_ACCOUNT_NAME"]
-            / self.config["FILE_SHARE_NAME"]
-        )
-        found = (path for path in share.rglob("*") if path.is_file())
-        return {path.relative_to(share).as_posix(): path.stat().st_mtime_ns for path in found}
+        found = (path for path in self.share.rglob("*") if path.is_file())
+        return {path.relative_to(self.share).as_posix(): path.stat().st_mtime_ns for path in found}
 
 
 @pytest.fixture(scope="module")
@@ -250,6 +249,56 @@ def test_one_byte_of_one_adapter_uploads_that_adapter_only(user: User, first_up:
         f".remora/{name}" for name in ("manifest.json", "aliases.json", "lock")
     }
     assert changed["uploaded"] == {"files": len(parts), "bytes": sum(path.stat().st_size for path in parts)}
+
+
+def test_keys_come_and_go_by_name_and_only_the_admins_changes_adapters(
+    user: User, first_up: dict[str, Any]
+) -> None:
+    project = ("--project", str(user.project))
+    first = user.ok("secrets", str(user.project))["api_key"]
+    admin = user.ok("keys", "show", "admin", *project)["key"]
+    assert [key["name"] for key in user.ok("keys", "list", *project)["keys"]] == ["key-1", "admin"]
+    assert unloading(first_up, first) == (403, "admin_key_required")
+    assert unloading(first_up, admin) == (404, "model_not_found")
+    alice = user.ok("keys", "add", "alice", *project)["key"]
+    user.ok("keys", "rm", "key-1", *project, "--yes")
+    assert unloading(first_up, alice) == (401, "invalid_api_key")
+    assert unloading(first_up, first) == (403, "admin_key_required")
+    assert user.ok("deploy", str(user.project))["new_revision"] is True
+    assert unloading(first_up, alice) == (403, "admin_key_required")
+    assert unloading(first_up, first) == (401, "invalid_api_key")
+    assert unloading(first_up, admin) == (404, "model_not_found")
+    assert user.ok("secrets", str(user.project))["api_key"] == alice
+    refused = user.run("keys", "rm", "alice", *project, "--yes")
+    assert (refused.code, refused.document["error"]["param"]) == (2, "NAME")
+    assert user.run("keys", "show", "bob", *project).code == 3
+    kept = json.dumps(user.ok("plan", str(user.project)))  # and what a deployment would say of them
+    printed, _ = user.start("logs", str(user.project)).communicate(timeout=COMMAND_SECONDS)
+    shown = "".join([kept, printed, *shared_texts(user), *command_lines()])
+    assert "ready on" in shown
+    assert [key for key in (first, alice, admin) if key in shown] == []
+
+
+def unloading(first_up: dict[str, Any], key: str) -> tuple[int, str]:
+    """Status and code where this key asks to unload an adapter that is not there."""
+    answer = httpx.post(
+        f"{first_up['endpoint']}/unload_lora_adapter",
+        json={"lora_name": "no-such-adapter"},
+        headers={"Authorization": f"Bearer {key}"},
+    )
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+def shared_texts(user: User) -> Iterator[str]:
+    for path in user.share.rglob("*"):
+        if path.is_file():
+            yield path.read_bytes().decode("latin-1")
+
+
+def command_lines() -> Iterator[str]:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended meanwhile
+            yield path.read_bytes().decode("latin-1")
 
 
 def test_a_config_filled_in_by_hand_is_enough_to_deploy(user: User) -> None:

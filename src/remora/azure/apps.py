@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,9 +15,13 @@ from remora.azure.failures import explained
 from remora.azure.profile import Clients
 from remora.azure.traffic import MULTIPLE, Traffic, traffic_of
 from remora.errors import DeploymentNotFound, NotReady
+from remora.project.api_keys import parse_api_keys
 
 API_KEY_SECRET = "remora-api-key"  # noqa: S105 - the secret's name
 API_KEY_VARIABLE = "REMORA_API_KEY"
+ADMIN_KEY_SECRET = "remora-admin-key"  # noqa: S105 - the secret's name
+ADMIN_KEY_VARIABLE = "REMORA_ADMIN_KEY"
+SECRETS_VARIABLE = "REMORA_SECRETS"  # another value for every change of a secret
 
 _FAILED_STATES = frozenset({"Failed", "ActivationFailed", "Degraded"})
 
@@ -105,6 +110,14 @@ class MountedShare:
         return f"share {self.name!r} of storage account {self.account!r}"
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The value of an environment variable, and the secret that it is in; "" where it is in none."""
+
+    value: str = field(repr=False)
+    secret: str = ""
+
+
 class ContainerApp:
     """A container app by name; every method asks the cloud anew."""
 
@@ -162,12 +175,17 @@ class ContainerApp:
         return MountedShare(file["accountName"], file["shareName"]) if file else None
 
     def api_key(self) -> str:
-        """The key that clients must send: what the container has in its environment; "" where it has none."""
+        """A key that clients may send, the first of those that the container has; "" where it has none."""
+        keys = parse_api_keys(self.given(API_KEY_VARIABLE).value, API_KEY_VARIABLE)
+        return next((key.secret for key in keys if not key.is_admin), "")
+
+    def given(self, variable: str) -> Given:
+        """What the first container gets as this environment variable; empty where it gets none."""
         variables = self.read().template["containers"][0].get("env") or ()
-        given: Json = next((item for item in variables if item["name"] == API_KEY_VARIABLE), {})
-        if secret := given.get("secretRef"):
-            return self.secrets().get(secret, "")
-        return str(given.get("value") or "")
+        found: Json = next((item for item in variables if item["name"] == variable), {})
+        if secret := found.get("secretRef"):
+            return Given(self.secrets().get(secret, ""), secret)
+        return Given(str(found.get("value") or ""))
 
     def secrets(self) -> dict[str, str]:
         """Secret values by name."""
@@ -175,18 +193,28 @@ class ContainerApp:
             document: Json = self._apps.list_secrets(self.group, self.name).as_dict()
         return {item["name"]: item.get("value") or "" for item in document.get("value") or ()}
 
+    def sent_secrets(self) -> list[Json]:
+        """The secrets in the form that is sent, to keep them where the list is replaced."""
+        with explained(f"reading the secrets of {self.name!r}"):
+            known: Json = self._apps.list_secrets(self.group, self.name).as_dict()
+        return [_sent(item) for item in known.get("value") or ()]
+
     def set_secret(self, name: str, value: str, *, variable: str) -> None:
         """Keep a secret, and give it to the containers as an environment variable: that makes a new revision.
 
-        The list of secrets is replaced as a whole, so those that are there are sent again.
+        The list of secrets is replaced as a whole, so those that are there are sent again. A secret's value
+        is no part of a revision: a variable beside it tells one with the new value from the former one.
         """
-        with explained(f"reading the secrets of {self.name!r}"):
-            known: Json = self._apps.list_secrets(self.group, self.name).as_dict()
-        kept = [_sent(item) for item in known.get("value") or () if item["name"] != name]
+        kept = [item for item in self.sent_secrets() if item["name"] != name]
+        given = [{"name": variable, "secretRef": name}, {"name": SECRETS_VARIABLE, "value": uuid.uuid4().hex}]
         template = self.read().template
         for container in template["containers"]:
-            others = [item for item in container.get("env") or () if item["name"] != variable]
-            container["env"] = [*others, {"name": variable, "secretRef": name}]
+            others = [
+                item
+                for item in container.get("env") or ()
+                if item["name"] not in (variable, SECRETS_VARIABLE)
+            ]
+            container["env"] = [*others, *given]
         template["revisionSuffix"] = ""
         secrets = [*kept, {"name": name, "value": value}]
         with explained(f"setting secret {name!r} of {self.name!r}"):

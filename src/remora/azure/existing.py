@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
-from remora.azure.apps import API_KEY_SECRET, API_KEY_VARIABLE, ContainerApp
+from remora.azure.apps import (
+    ADMIN_KEY_SECRET,
+    ADMIN_KEY_VARIABLE,
+    API_KEY_SECRET,
+    API_KEY_VARIABLE,
+    AppState,
+    ContainerApp,
+)
 from remora.azure.failures import explained
 from remora.azure.profile import Clients
 from remora.errors import DeploymentNotFound
+from remora.project.api_keys import new_secret
 
 CPU_PROFILE = "Consumption"
+OWN_SECRETS = frozenset({API_KEY_SECRET, ADMIN_KEY_SECRET})  # those that the template has parameters for
+OWN_VARIABLES = frozenset({API_KEY_VARIABLE, ADMIN_KEY_VARIABLE})
 GPU_PROFILE_NAME = "GPU"  # what our template and AI Toolkit's call theirs, whatever its type
-_API_KEY_BYTES = 32
 
 Json = dict[str, Any]
 
@@ -29,9 +37,9 @@ def with_existing(
 
     `declared` are the parameters that the template has: only those can be given.
     """
-    found = tuple(resource_ids)
-    kept = {**_of_app(clients, group, found), **_of_environment(clients, group, found, parameters)}
-    return _together({name: value for name, value in kept.items() if name in set(declared)}, parameters)
+    found, known = tuple(resource_ids), set(declared)
+    kept = {**_of_app(clients, group, found, known), **_of_environment(clients, group, found, parameters)}
+    return _together({name: value for name, value in kept.items() if name in known}, parameters)
 
 
 def environment_profiles(clients: Clients, group: str, resource_ids: Iterable[str]) -> list[Json]:
@@ -53,28 +61,45 @@ def resource_name(resource_id: str) -> tuple[str, str]:
     return "/".join(parts[::2]).lower(), "/".join(parts[1::2])
 
 
-def _of_app(clients: Clients, group: str, resource_ids: Iterable[str]) -> Json:
-    """Parameters that keep an app's key, and environment, scale and traffic of what serves in it.
+def _of_app(clients: Clients, group: str, resource_ids: Iterable[str], declared: Set[str]) -> Json:
+    """Parameters that keep an app's secrets, and environment, scale and traffic of what serves in it.
 
-    A new app gets a key.
+    A new app gets keys, and so does one that has none yet.
     """
     names = [name for kind, name in map(resource_name, resource_ids) if kind == "containerapps"]
     app = ContainerApp(clients, group, names[0]) if names else None
     if app is None or not app.exists():
-        return {"apiKey": _new_key()}
-    state = app.read()
+        return {"apiKey": new_secret(), "adminKey": new_secret()}
+    state, secrets = app.read(), app.secrets()
     serving = app.revision(state.serving_revision) if state.serving_revision else state
-    variables = [{"name": k, "value": v} for k, v in serving.environment.items() if k != API_KEY_VARIABLE]
-    kept = {
-        "apiKey": app.secrets().get(API_KEY_SECRET) or _new_key(),
+    variables = [{"name": k, "value": v} for k, v in serving.environment.items() if k not in OWN_VARIABLES]
+    kept: Json = {
+        "apiKey": secrets.get(API_KEY_SECRET) or new_secret(),
+        "adminKey": secrets.get(ADMIN_KEY_SECRET) or new_secret(),
         "environmentVariables": variables,
         "minReplicas": serving.min_replicas,
         "maxReplicas": serving.max_replicas,
     }
+    if "otherSecrets" in declared:
+        others = [item for item in app.sent_secrets() if item["name"] not in OWN_SECRETS]
+        kept |= {
+            "otherSecrets": {"items": others},
+            "environmentVariables": [*variables, *_secret_variables(state)],
+        }
     if not state.latest_ready_revision:
         return kept
     pinned = state.traffic.pinned(state.latest_ready_revision)
     return {**kept, "revisionTraffic": [share.to_json() for share in pinned.shares]}
+
+
+def _secret_variables(state: AppState) -> list[Json]:
+    """Variables that name a secret, other than the template's own."""
+    variables = state.template["containers"][0].get("env") or ()
+    return [
+        {"name": item["name"], "secretRef": item["secretRef"]}
+        for item in variables
+        if item.get("secretRef") and item["name"] not in OWN_VARIABLES
+    ]
 
 
 def _of_environment(
@@ -99,7 +124,3 @@ def _together(kept: Json, parameters: Mapping[str, Any]) -> Json:
         others = [item for item in kept["environmentVariables"] if item["name"] not in named]
         return {**kept, **parameters, "environmentVariables": [*others, *wanted]}
     return {**kept, **parameters}
-
-
-def _new_key() -> str:
-    return f"rk-{secrets.token_urlsafe(_API_KEY_BYTES)}"

@@ -53,6 +53,7 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
         Command("logs", "Print or follow what the container prints"),
         Command("adapters", "Check adapters; push, roll back and remove them without a deploy"),
         Command("secrets", "Show the endpoint's API key"),
+        Command("keys", "List, add and remove API keys by name, and the admin key"),
     ),
     "On this machine": (
         Command("serve", "Serve a folder of adapters right here, without any cloud"),

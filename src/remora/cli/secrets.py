@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from remora.azure.apps import API_KEY_SECRET, API_KEY_VARIABLE
+from remora.azure.apps import API_KEY_VARIABLE
 from remora.cli.context import Deployment, FolderArgument, open_deployment
 from remora.cli.output import Mode, Output, OutputOption
 from remora.errors import DeploymentNotFound, InvalidInput
@@ -33,10 +33,10 @@ def secrets(
         _set(folder, name, out)
         return
     deployment = open_deployment(folder, out)
-    key = deployment.app.secrets().get(API_KEY_SECRET)
+    key = deployment.app.api_key()
     if not key:
         raise DeploymentNotFound(
-            f"container app {deployment.app.name!r} has no secret {API_KEY_SECRET!r}",
+            f"container app {deployment.app.name!r} gives its container no {API_KEY_VARIABLE}",
             hint=f"run: remora provision {folder}",
         )
     out.result("secrets", {"api_key": key}, key, summary=False)

@@ -11,11 +11,13 @@ Two lines may have the same name: while a key is exchanged the old one and the n
 from __future__ import annotations
 
 import re
+import secrets
 from dataclasses import dataclass, field
 
 from remora.errors import InvalidInput
 
 ADMIN = "admin"
+GENERATED_BYTES = 32
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -29,6 +31,11 @@ class ApiKey:
     @property
     def is_admin(self) -> bool:
         return self.name == ADMIN
+
+
+def new_secret() -> str:
+    """A key that nobody can guess, and that is known for one of ours where it turns up."""
+    return f"rk-{secrets.token_urlsafe(GENERATED_BYTES)}"
 
 
 def parse_api_keys(text: str, origin: str) -> tuple[ApiKey, ...]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
 from remora.errors import InvalidFile, InvalidInput
-from remora.project.api_keys import ADMIN, ApiKey, parse_api_keys
+from remora.project.api_keys import ADMIN, ApiKey, new_secret, parse_api_keys
 
 VARIABLE = "REMORA_API_KEY"
 ADMIN_VARIABLE = "REMORA_ADMIN_KEY"
 FILE_VARIABLE = "REMORA_API_KEY_FILE"
-GENERATED_BYTES = 32
 
 
 def keys_from_environment(environment: Mapping[str, str]) -> tuple[ApiKey, ...]:
@@ -50,4 +48,4 @@ def keep_key(path: Path) -> None:
     except FileExistsError:
         return
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(f"{secrets.token_urlsafe(GENERATED_BYTES)}\n")
+        file.write(f"{new_secret()}\n")

@@ -21,10 +21,18 @@ param acaEnvironmentStorageName string = 'aienvstorage${resourceSuffix}'
 param acaAppName string = 'aiacaapp${resourceSuffix}'
 param acaLogAnalyticsName string = 'ailog${resourceSuffix}'
 
-@description('The key that clients must send. Without one the endpoint refuses every request but its health checks.')
+@description('The keys that clients may send, one a line, as key or name:key. Without one the endpoint refuses every request but its health checks.')
 @secure()
 param apiKey string = ''
-@description('Further environment variables of the container: a list of {name, value}.')
+@description('The key that may load and unload adapters. Without one nobody may.')
+@secure()
+param adminKey string = ''
+@description('Further secrets of the app, {items: [{name, value}]}. An environment variable has one by its secretRef.')
+@secure()
+param otherSecrets object = {
+  items: []
+}
+@description('Further environment variables of the container: a list of {name, value} or {name, secretRef}.')
 param environmentVariables array = []
 
 @description('Where replicas run: Consumption (CPU), a serverless GPU (Consumption-GPU-NC24-A100 or Consumption-GPU-NC8as-T4), or a dedicated one such as NC24-A100.')
@@ -61,7 +69,17 @@ param revisionTraffic array = [
 param startMinutes int = 20
 
 var defaultCommand = join(defaultCommands, '; ')
-var apiKeySecret = 'remora-api-key'
+var keyVariables = concat(empty(apiKey) ? [] : [
+  {
+    name: 'REMORA_API_KEY'
+    secretRef: 'remora-api-key'
+  }
+], empty(adminKey) ? [] : [
+  {
+    name: 'REMORA_ADMIN_KEY'
+    secretRef: 'remora-admin-key'
+  }
+])
 var consumptionProfile = {
   workloadProfileType: 'Consumption'
   name: 'Consumption'
@@ -163,12 +181,17 @@ resource acaApp 'Microsoft.App/containerApps@2025-07-01' = {
     workloadProfileName: workloadProfile == 'Consumption' ? 'Consumption' : 'GPU'
     configuration: {
       activeRevisionsMode: 'Multiple'
-      secrets: empty(apiKey) ? [] : [
+      secrets: concat(empty(apiKey) ? [] : [
         {
-          name: apiKeySecret
+          name: 'remora-api-key'
           value: apiKey
         }
-      ]
+      ], empty(adminKey) ? [] : [
+        {
+          name: 'remora-admin-key'
+          value: adminKey
+        }
+      ], otherSecrets.items)
       ingress: {
         external: true
         allowInsecure: false
@@ -187,12 +210,7 @@ resource acaApp 'Microsoft.App/containerApps@2025-07-01' = {
             '-c'
             defaultCommand
           ]
-          env: concat(empty(apiKey) ? [] : [
-            {
-              name: 'REMORA_API_KEY'
-              secretRef: apiKeySecret
-            }
-          ], environmentVariables)
+          env: concat(keyVariables, environmentVariables)
           resources: {
             cpu: json(cpu)
             memory: memory
