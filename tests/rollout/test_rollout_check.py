@@ -9,7 +9,9 @@ import pytest
 from remora.adapters.adapter import Digest
 from remora.errors import ModelNotFound, VerificationFailed
 from remora.rollout.check import check_endpoint
-from remora.rollout.endpoint import Answer, Endpoint
+from remora.rollout.endpoint import Answer, Endpoint, Json
+from remora.rollout.golden import Golden, GoldenPrompt
+from remora.rollout.golden_check import check_golden
 
 DIGEST = Digest("a" * 64)
 
@@ -20,8 +22,13 @@ class Scripted(Endpoint):
     def __init__(self, digests: Mapping[str, str]) -> None:
         super().__init__("http://127.0.0.1:1", "")
         self._digests = digests
+        self.asked: list[tuple[str, str]] = []
 
-    def chat(self, model: str, *_: Sequence[Mapping[str, str]], **__: object) -> Answer:
+    def models(self) -> list[Json]:
+        return [{"id": model} for model in self._digests]
+
+    def chat(self, model: str, messages: Sequence[Mapping[str, str]], **_: object) -> Answer:
+        self.asked.append((model, messages[0]["content"]))
         if model not in self._digests:
             raise ModelNotFound(f"the model {model!r} does not exist")
         return Answer(model, "joy", self._digests[model], "stop", 1, 10.0)
@@ -31,6 +38,17 @@ def test_every_model_is_asked_once() -> None:
     with Scripted({"base": "", "tone": DIGEST}) as endpoint:
         checked = check_endpoint(endpoint, "base", {"tone": DIGEST}, (), timeout_seconds=1)
     assert [item.answer.model for item in checked] == ["base", "tone"]
+
+
+def test_no_golden_prompt_is_asked_twice() -> None:
+    prompts = [GoldenPrompt("tone", user, "joy", 4) for user in ("hi", "ho", "hi")]
+    with Scripted({"base": "", "tone": DIGEST}) as endpoint:
+        answers = check_endpoint(endpoint, "base", {"tone": DIGEST}, prompts, timeout_seconds=1)
+        known = {each.answer.model: each.answer for each in answers}
+        report = check_golden(endpoint, Golden(tuple(prompts)), known)
+    assert [item.prompt for item in report.checked] == prompts
+    assert report.checked[0].answer is answers[1].answer
+    assert sorted(endpoint.asked) == [("base", "Hello!"), ("tone", "hi"), ("tone", "hi"), ("tone", "ho")]
 
 
 @pytest.mark.parametrize(

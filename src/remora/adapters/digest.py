@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from remora.adapters.adapter import Digest, LoraSettings
-from remora.adapters.lora_config import read_lora_settings, scaling_of
+from remora.adapters.adapter import Digest
+from remora.adapters.lora_config import read_lora_settings
 from remora.adapters.lora_tensors import WEIGHTS_FILE, base_tensor_of, parse_tensor_name
+from remora.adapters.module_settings import ModuleSettings, settings_of_modules
 from remora.adapters.tensor_file import CHUNK_BYTES, TensorEntry, TensorReader, read_header
 from remora.errors import InvalidInput
 
@@ -37,17 +38,21 @@ def adapter_digest(folder: Path) -> Digest:
     """
     settings = read_lora_settings(folder)
     weights = folder / WEIGHTS_FILE
-    return scan_tensors(settings, weights, read_header(weights)).digest
+    entries = read_header(weights)
+    names = {parsed.module for entry in entries if (parsed := parse_tensor_name(entry.name))}
+    return scan_tensors(settings_of_modules(settings, names, folder=folder), weights, entries).digest
 
 
-def scan_tensors(settings: LoraSettings, weights: Path, entries: Iterable[TensorEntry]) -> TensorScan:
+def scan_tensors(
+    modules: Mapping[str, ModuleSettings], weights: Path, entries: Iterable[TensorEntry]
+) -> TensorScan:
     """Read every tensor once that has an effect, for settings and a header that were read already."""
     effective = (entry for entry in entries if base_tensor_of(entry.name) is None)
     total = hashlib.sha256(b"remora adapter 1\n")
     zero: set[str] = set()
     with TensorReader(weights) as reader:
         for entry in sorted(effective, key=lambda entry: entry.name):
-            line = [entry.name, entry.dtype, list(entry.shape), _scaling_of_tensor(settings, entry.name)]
+            line = [entry.name, entry.dtype, list(entry.shape), _scaling_of_tensor(modules, entry.name)]
             total.update(json.dumps(line).encode() + b"\n")
             is_zero = True
             for chunk in reader.chunks(entry):
@@ -84,8 +89,8 @@ def _is_zero(chunk: memoryview) -> bool:
     return not any(bytes(part).translate(None, b"\x00\x80") for part in (chunk[:_GLANCE_BYTES], chunk))
 
 
-def _scaling_of_tensor(settings: LoraSettings, name: str) -> str | None:
+def _scaling_of_tensor(modules: Mapping[str, ModuleSettings], name: str) -> str | None:
     parsed = parse_tensor_name(name)
     if parsed is None:
         return None
-    return scaling_of(settings, parsed.module).hex()  # exact, and spelt alike on every machine
+    return modules[parsed.module].scaling.hex()  # exact, and spelt alike on every machine

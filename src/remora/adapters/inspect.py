@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,15 +10,9 @@ from remora.adapters.adapter import Adapter, LoraModule, LoraSettings
 from remora.adapters.base_copies import check_base_copies
 from remora.adapters.base_shape import BaseShape, read_base
 from remora.adapters.digest import scan_tensors
-from remora.adapters.lora_config import (
-    CONFIG_FILE,
-    is_target,
-    rank_of,
-    read_lora_settings,
-    scaling_of,
-    unmatched_targets,
-)
+from remora.adapters.lora_config import CONFIG_FILE, read_lora_settings
 from remora.adapters.lora_tensors import WEIGHTS_FILE, base_tensor_of, parse_tensor_name
+from remora.adapters.module_settings import ModuleSettings, settings_of_modules, unmatched_targets
 from remora.adapters.tensor_file import TensorEntry, read_header
 from remora.errors import AdapterRejected, RemoraError
 from remora.project.alias import RULE, is_alias
@@ -59,20 +53,21 @@ def inspect_adapter(
     entries = _read_weights(path)
     copies = [entry for entry in entries if base is not None and base_tensor_of(entry.name)]
     pairs = _pair_up(path, [entry for entry in entries if entry not in copies])
-    _check_targets(path, settings, [pair.module for pair in pairs])
-    _refuse(path, "has weights of the wrong shape", _shape_problems(settings, pairs), SAVE_HINT)
+    modules = settings_of_modules(settings, [pair.module for pair in pairs], folder=path)
+    _check_targets(path, settings, modules)
+    _refuse(path, "has weights of the wrong shape", _shape_problems(modules, pairs), SAVE_HINT)
     if base is not None:
         hint = f"choose the base model it was trained on ({settings.base_model_name or 'unknown'})"
         _refuse(path, f"does not fit the base model {base.path}", _fit_problems(pairs, base), hint)
         check_base_copies(path, copies, base)
-    scan = scan_tensors(settings, path / WEIGHTS_FILE, entries)
-    _check_effect(path, settings, pairs, scan.zero)
+    scan = scan_tensors(modules, path / WEIGHTS_FILE, entries)
+    _check_effect(path, settings, modules, pairs, scan.zero)
     return Adapter(
         name=name,
         path=path,
         digest=scan.digest,
         settings=settings,
-        modules=tuple(_module(settings, pair) for pair in pairs),
+        modules=tuple(_module(modules[pair.module], pair) for pair in pairs),
         size_bytes=sum((path / file).stat().st_size for file in ADAPTER_FILES),
         base_copies=tuple(copy.name for copy in copies),
     )
@@ -131,11 +126,16 @@ def _pair_up(path: Path, entries: Iterable[TensorEntry]) -> tuple[_Pair, ...]:
     return tuple(_Pair(module, sides["A"], sides["B"]) for module, sides in sorted(halves.items()))
 
 
-def _check_effect(path: Path, settings: LoraSettings, pairs: Sequence[_Pair], zero: Collection[str]) -> None:
+def _check_effect(
+    path: Path,
+    settings: LoraSettings,
+    modules: Mapping[str, ModuleSettings],
+    pairs: Sequence[_Pair],
+    zero: Collection[str],
+) -> None:
     """A pair with a half that is all zeros changes nothing; some may be so, all of them is no training."""
     if any(
-        scaling_of(settings, pair.module) and pair.a.name not in zero and pair.b.name not in zero
-        for pair in pairs
+        modules[pair.module].scaling and pair.a.name not in zero and pair.b.name not in zero for pair in pairs
     ):
         return
     reasons = {
@@ -150,17 +150,17 @@ def _check_effect(path: Path, settings: LoraSettings, pairs: Sequence[_Pair], ze
     )
 
 
-def _check_targets(path: Path, settings: LoraSettings, modules: Sequence[str]) -> None:
+def _check_targets(path: Path, settings: LoraSettings, modules: Mapping[str, ModuleSettings]) -> None:
     absent = unmatched_targets(settings, modules)
     _refuse(path, "lacks weights for what target_modules names", absent, SAVE_HINT)
-    extra = [module for module in modules if not is_target(settings, module)]
+    extra = [name for name, module in modules.items() if not module.is_target]
     _refuse(path, "has weights for modules that target_modules does not name", extra, SAVE_HINT)
 
 
-def _shape_problems(settings: LoraSettings, pairs: Iterable[_Pair]) -> list[str]:
+def _shape_problems(modules: Mapping[str, ModuleSettings], pairs: Iterable[_Pair]) -> list[str]:
     problems = []
     for pair in pairs:
-        rank = rank_of(settings, pair.module)
+        rank = modules[pair.module].rank
         if pair.a.shape[0] != rank or pair.b.shape[1] != rank:
             problems.append(
                 f"{pair.module}: rank {rank} expected, A is {list(pair.a.shape)}, B is {list(pair.b.shape)}"
@@ -184,11 +184,11 @@ def _by(size: tuple[int, int]) -> str:
     return f"{size[0]} x {size[1]}"
 
 
-def _module(settings: LoraSettings, pair: _Pair) -> LoraModule:
+def _module(settings: ModuleSettings, pair: _Pair) -> LoraModule:
     return LoraModule(
         name=pair.module,
-        rank=rank_of(settings, pair.module),
-        scaling=scaling_of(settings, pair.module),
+        rank=settings.rank,
+        scaling=settings.scaling,
         in_features=pair.a.shape[1],
         out_features=pair.b.shape[0],
     )

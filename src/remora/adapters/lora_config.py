@@ -1,17 +1,18 @@
 """`adapter_config.json` of a PEFT folder: read into LoraSettings, refused where we would not apply it all.
 
-Owns what the settings mean for one module (its rank and scaling). Does not look at the weights.
+Does not look at the weights; what the settings come to for one module is `module_settings`.
 """
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 from remora.adapters.adapter import LoraSettings
+from remora.adapters.module_patterns import check_pattern
+from remora.adapters.module_settings import ALL_LINEAR, expression_of
 from remora.errors import AdapterRejected, RemoraError
 from remora.project.json_file import read_object
 
@@ -70,49 +71,6 @@ def read_lora_settings(folder: Path) -> LoraSettings:
     )
 
 
-def rank_of(settings: LoraSettings, module: str) -> int:
-    """The rank of one module: `rank_pattern` where a key matches, as in PEFT, else the common rank."""
-    return _matching(settings.rank_pattern, module, settings.rank)
-
-
-def scaling_of(settings: LoraSettings, module: str) -> float:
-    """What B A is multiplied by in one module: alpha / rank, or alpha / sqrt(rank) with rsLoRA."""
-    alpha = _matching(settings.alpha_pattern, module, settings.alpha)
-    rank = rank_of(settings, module)
-    return alpha / (math.sqrt(rank) if settings.use_rslora else rank)
-
-
-def unmatched_targets(settings: LoraSettings, modules: Iterable[str]) -> tuple[str, ...]:
-    """The entries of `target_modules` that none of these modules answers to."""
-    targets, names = settings.target_modules, tuple(modules)
-    if targets == "all-linear":
-        return ()
-    if isinstance(targets, str):
-        return () if any(is_target(settings, name) for name in names) else (targets,)
-    return tuple(target for target in targets if not any(_has_suffix(name, target) for name in names))
-
-
-def is_target(settings: LoraSettings, module: str) -> bool:
-    """Whether `target_modules` asks for this module."""
-    targets = settings.target_modules
-    if targets == "all-linear":
-        return True
-    if isinstance(targets, str):
-        return re.fullmatch(targets, module) is not None
-    return any(_has_suffix(module, target) for target in targets)
-
-
-def _has_suffix(module: str, target: str) -> bool:
-    return module == target or module.endswith(f".{target}")
-
-
-def _matching(patterns: Mapping[str, Value], module: str, default: Value) -> Value:
-    for key, value in patterns.items():
-        if re.match(rf"(.*\.)?({key})$", module):
-            return value
-    return default
-
-
 def _check_supported(folder: Path, config: Mapping[str, object]) -> None:
     kind = config.get("peft_type")
     if kind != "LORA":
@@ -129,7 +87,8 @@ def _check_supported(folder: Path, config: Mapping[str, object]) -> None:
 
 def _target_modules(folder: Path, value: object) -> tuple[str, ...] | str:
     if isinstance(value, str) and value:
-        _check_regex(folder, "target_modules", value)
+        if value != ALL_LINEAR:
+            check_pattern(value, origin=f"{folder}: target_modules")
         return value
     if isinstance(value, list) and value and all(isinstance(name, str) and name for name in value):
         return tuple(sorted(str(name) for name in value))
@@ -146,15 +105,8 @@ def _pattern(
     if not isinstance(value, dict):
         raise _malformed(folder, key, value)
     for name in value:
-        _check_regex(folder, key, name)
+        check_pattern(expression_of(name), origin=f"{folder}: {key}")
     return {name: read(folder, f"{key}[{name!r}]", entry) for name, entry in value.items()}
-
-
-def _check_regex(folder: Path, key: str, value: str) -> None:
-    try:
-        re.compile(value)
-    except re.error as error:
-        raise AdapterRejected(f"{folder}: {key} {value!r} is no regular expression: {error}") from error
 
 
 def _positive_int(folder: Path, key: str, value: object) -> int:

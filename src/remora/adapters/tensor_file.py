@@ -18,6 +18,7 @@ from typing import BinaryIO
 from remora.errors import InvalidFile
 
 MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors library itself
+MAX_NAME_CHARACTERS = 512
 LENGTH_BYTES = 8
 CHUNK_BYTES = 1 << 20
 
@@ -129,6 +130,8 @@ def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _entry(path: Path, name: str, fields: object, data_start: int) -> TensorEntry:
+    if len(name) > MAX_NAME_CHARACTERS:
+        raise _broken(path, f"not of a model: a tensor's name has {len(name)} characters")
     match fields:
         case {"dtype": str(dtype), "shape": [*shape], "data_offsets": [int(start), int(end)]} if (
             dtype in BITS_OF_DTYPE

@@ -10,6 +10,7 @@ from remora.adapters.adapter import Digest, short
 from remora.errors import ModelNotFound, NotReady, VerificationFailed
 from remora.rollout.endpoint import Answer, Endpoint
 from remora.rollout.golden import GoldenPrompt
+from remora.rollout.golden_check import ask
 
 _FALLBACK_PROMPT = "Hello!"
 _FALLBACK_MAX_TOKENS = 16
@@ -32,7 +33,7 @@ def check_endpoint(
     *,
     timeout_seconds: float,
 ) -> list[Checked]:
-    """Ask the base and every adapter one prompt each, greedy.
+    """Ask the base and every adapter one prompt each, greedily, as the golden check does.
 
     The prompt is the model's first golden one, where it has any. Raises NotReady when no answer came in
     time, VerificationFailed when another digest answered than was deployed.
@@ -61,8 +62,7 @@ def _prompt_for(model: str, golden: Sequence[GoldenPrompt]) -> tuple[str, int]:
 def _ask(endpoint: Endpoint, model: str, prompt: str, max_tokens: int, deadline: float) -> Answer:
     while True:
         try:
-            messages = [{"role": "user", "content": prompt}]
-            return endpoint.chat(model, messages, temperature=0, max_tokens=max_tokens)
+            return ask(endpoint, model, prompt, max_tokens)
         except ModelNotFound as error:
             raise VerificationFailed(
                 f"{model!r} was deployed and is not served: {error.message}", hint="run: remora logs"

@@ -79,7 +79,8 @@ class Gates:
     def _try(self, url: str, label: str) -> tuple[Sequence[Checked], GoldenReport]:
         with self._endpoint(url) as endpoint, self._steps(label) as say:
             answers = self._ask(endpoint)
-            report = check_golden(endpoint, self._golden)
+            known = {each.answer.model: each.answer for each in answers}
+            report = check_golden(endpoint, self._golden, known)
             report.require()
             say(f"{len(answers)} models answer; {report.summary}")
         return answers, report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -61,15 +62,23 @@ class GoldenReport:
         )
 
 
-def check_golden(endpoint: Endpoint, golden: Golden) -> GoldenReport:
-    """Ask all prompts, greedily, and compare. Raises NotReady or InvalidApiKey where nothing can be asked."""
+def check_golden(
+    endpoint: Endpoint, golden: Golden, answered: Mapping[str, Answer] | None = None
+) -> GoldenReport:
+    """Ask all prompts, greedily, and compare. Raises NotReady or InvalidApiKey where nothing can be asked.
+
+    `answered` has, by model, what `ask` has got for the first prompt of that model already.
+    """
     cards = endpoint.models()
     names = {str(card["id"]) for card in cards}
     asked = [prompt for prompt in golden.prompts if prompt.model in names]
     stack = stack_of(cards[0]) if cards else Stack()
     bounds = bounds_for(golden.stack, stack)
+    first = {prompt.model: id(prompt) for prompt in reversed(asked)}
+    known = {first[model]: answer for model, answer in (answered or {}).items() if model in first}
     with ThreadPoolExecutor(_PARALLEL_PROMPTS) as pool:
-        checked = tuple(pool.map(lambda prompt: _check(endpoint, prompt, bounds), asked))
+        answers = pool.map(lambda prompt: known.get(id(prompt)) or _ask(endpoint, prompt), asked)
+        checked = tuple(_checked(*pair, bounds) for pair in zip(asked, answers, strict=True))
     skipped = tuple(prompt for prompt in golden.prompts if prompt.model not in names)
     return GoldenReport(checked, skipped, bounds, stack)
 
@@ -95,8 +104,11 @@ def described(item: PromptChecked) -> str:
     return f"{prompt.model!r} on {shown!r}: {verdict.reason}{_both(verdict.difference)}{_whose(item)}"
 
 
-def _check(endpoint: Endpoint, prompt: GoldenPrompt, bounds: Bounds) -> PromptChecked:
-    answer = ask(endpoint, prompt.model, prompt.user, prompt.max_tokens)
+def _ask(endpoint: Endpoint, prompt: GoldenPrompt) -> Answer:
+    return ask(endpoint, prompt.model, prompt.user, prompt.max_tokens)
+
+
+def _checked(prompt: GoldenPrompt, answer: Answer, bounds: Bounds) -> PromptChecked:
     return PromptChecked(prompt, answer, compare(prompt, answer.text, answer.positions, bounds))
 
 
