@@ -1,7 +1,8 @@
 """The way of a stream's events to the socket. Owns gathering them, and the sign of life while none come.
 
-Whoever makes events puts them in without waiting; whoever sends takes all that is there at once. So an engine
-that is faster than the socket, or a loop that was busy elsewhere, costs one write for many events.
+Whoever makes events puts them in without waiting; whoever sends takes all that is there at once, and not before
+GATHER_SECONDS have passed since the last time. The first event goes out at once, and so does every event of a
+stream that is slower than that; a faster one costs a write for several events, and not for each.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 
 from starlette.types import Message, Send
 
+GATHER_SECONDS = 0.005
 MOST_BYTES = 64 * 1024  # of events that wait; then whoever makes them waits for a client that reads slowly
 
 
@@ -22,7 +24,8 @@ class Outbox:
         self._keep_alive_seconds = keep_alive_seconds
         self._parts: list[bytes] = []
         self._size_bytes = 0
-        self._closed = False
+        self._closed = self._gathering = False
+        self._next_at = 0.0
         self._filled: asyncio.Future[None] | None = None
         self._emptied: asyncio.Future[None] | None = None
 
@@ -30,7 +33,8 @@ class Outbox:
         """One whole event."""
         self._parts.append(event)
         self._size_bytes += len(event)
-        _wake(self._filled)
+        if not self._gathering or self._size_bytes > MOST_BYTES:
+            _wake(self._filled)
 
     async def room(self) -> None:
         """Wait while too much waits already."""
@@ -51,20 +55,31 @@ class Outbox:
             self._parts.clear()
             self._size_bytes = 0
             _wake(self._emptied)
+            self._next_at = self._loop.time() + GATHER_SECONDS
             await send(_body(data, more=True))
         await send(_body(b"".join(self._parts), more=False))
 
     async def _something(self) -> bool:
-        """Wait for an event, or for the time of a sign of life; False when it is closed."""
-        if not self._parts and not self._closed:
-            self._filled = self._loop.create_future()
-            timer = self._loop.call_later(self._keep_alive_seconds, _wake, self._filled)
-            try:
-                await self._filled
-            finally:
-                timer.cancel()
-                self._filled = None
+        """Wait for events that are due, or for the time of a sign of life; False when it is closed."""
+        if not self._parts:
+            await self._filled_within(self._keep_alive_seconds)
+        early_seconds = self._next_at - self._loop.time()
+        if self._parts and early_seconds > 0 and self._size_bytes <= MOST_BYTES:
+            self._gathering = True
+            await self._filled_within(early_seconds)
+            self._gathering = False
         return not self._closed
+
+    async def _filled_within(self, seconds: float) -> None:
+        if self._closed:
+            return
+        self._filled = self._loop.create_future()
+        timer = self._loop.call_later(seconds, _wake, self._filled)
+        try:
+            await self._filled
+        finally:
+            timer.cancel()
+            self._filled = None
 
 
 def _wake(waiting: asyncio.Future[None] | None) -> None:
