@@ -48,6 +48,42 @@ async def test_what_is_there_at_once_is_one_write() -> None:
     assert socket.writes[1:] == [b"data: last\n\n"]
 
 
+async def test_what_comes_soon_after_is_gathered_and_the_end_waits_for_nothing() -> None:
+    socket, outbox = Socket(), Outbox(b": waiting\n\n", 60, gather_seconds=3600)
+    sending = asyncio.create_task(outbox.send_all(socket.send))
+    for text in (b"first", b"second", b"third"):
+        outbox.put(text)
+        await turns()
+    assert socket.writes == [b"first"]
+    outbox.put(b"x" * (MOST_BYTES + 1))
+    await turns()
+    assert [len(data) for data in socket.writes] == [5, 11 + MOST_BYTES + 1]
+    outbox.put(b"fourth")
+    await turns()
+    outbox.close()
+    async with asyncio.timeout(20):
+        await sending
+    assert socket.writes[2:] == [b"fourth"]
+
+
+async def test_what_was_gathered_goes_out_when_its_time_has_come() -> None:
+    socket, outbox = Socket(), Outbox(b": waiting\n\n", 60, gather_seconds=0.001)
+    sending = asyncio.create_task(outbox.send_all(socket.send))
+    async with asyncio.timeout(20):
+        for number in range(3):
+            outbox.put(b"%d" % number)
+            while b"".join(socket.writes) != b"012"[: number + 1]:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.001)
+    outbox.close()
+    await sending
+
+
+async def turns() -> None:
+    """Let everything run that can."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
 async def test_while_nothing_comes_there_is_a_sign_of_life() -> None:
     socket, outbox = Socket(), Outbox(b": waiting\n\n", 0.001)
     sending = asyncio.create_task(outbox.send_all(socket.send))

@@ -1,8 +1,8 @@
 """The way of a stream's events to the socket. Owns gathering them, and the sign of life while none come.
 
-Whoever makes events puts them in without waiting; whoever sends takes all that is there at once, and not before
-GATHER_SECONDS have passed since the last time. The first event goes out at once, and so does every event of a
-stream that is slower than that; a faster one costs a write for several events, and not for each.
+Whoever makes events puts them in without waiting; whoever sends takes all that is there at once, and not
+before GATHER_SECONDS have passed since the last time. The first event goes out at once, and so does every
+event of a stream that is slower than that; a faster one costs a write for several events, and not for each.
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ import asyncio
 
 from starlette.types import Message, Send
 
-GATHER_SECONDS = 0.005
+GATHER_SECONDS = 0.01
 MOST_BYTES = 64 * 1024  # of events that wait; then whoever makes them waits for a client that reads slowly
 
 
 class Outbox:
     """Events on their way, in order. For one loop, one maker and one sender."""
 
-    def __init__(self, keep_alive: bytes, keep_alive_seconds: float) -> None:
+    def __init__(
+        self, keep_alive: bytes, keep_alive_seconds: float, gather_seconds: float = GATHER_SECONDS
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._keep_alive = keep_alive
         self._keep_alive_seconds = keep_alive_seconds
+        self._gather_seconds = gather_seconds
         self._parts: list[bytes] = []
         self._size_bytes = 0
         self._closed = self._gathering = False
@@ -55,7 +58,7 @@ class Outbox:
             self._parts.clear()
             self._size_bytes = 0
             _wake(self._emptied)
-            self._next_at = self._loop.time() + GATHER_SECONDS
+            self._next_at = self._loop.time() + self._gather_seconds
             await send(_body(data, more=True))
         await send(_body(b"".join(self._parts), more=False))
 
