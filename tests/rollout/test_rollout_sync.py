@@ -16,14 +16,19 @@ from pathlib import Path, PurePosixPath
 import pytest
 from azure.core.exceptions import HttpResponseError
 from tests.azure.local_cloud import LocalCloud
+from tests.cli.trained_folder import make_adapter, make_base
 
 from remora.adapters.adapter import Digest
+from remora.adapters.hash_cache import HashCache
+from remora.adapters.model_set import models_of_project
 from remora.adapters.store import ALIASES, MANIFEST
 from remora.azure.files import Share
 from remora.azure.profile import Clients
 from remora.azure.provision import prepare as prepare_deployment
 from remora.azure.provision import provision
 from remora.errors import Locked, RemoraError
+from remora.project.settings import load_settings
+from remora.rollout.contents import Contents, release_contents
 from remora.rollout.plan import SyncFile, SyncPlan
 from remora.rollout.sync import change_aliases, point_aliases, prepare, upload
 
@@ -175,6 +180,30 @@ def test_the_manifest_is_the_last_to_know(share: Share, content: Path, tmp_path:
         sync(share, (file("models/base/config", b"{}"), gone))
     assert not (content / MANIFEST).exists()
     assert not (content / ALIASES).exists()
+
+
+def test_of_ten_adapters_that_share_a_base_the_base_goes_up_once(
+    share: Share, content: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_base(tmp_path)
+    names = [f"tone{number}" for number in range(10)]
+    for name in names:
+        make_adapter(tmp_path, name)
+    with requests(caplog) as seen:
+        first = release_of(tmp_path)
+        upload(share, prepare(share, first.files), lambda *_: None)
+    created = [request for request in seen if request.endswith("/model.safetensors")]
+    assert created == [f"PUT /.remora/models/{first.base_digest}/model.safetensors"]
+    assert sorted(path.parents[1].name for path in content.rglob("adapter_model.safetensors")) == names
+    make_adapter(tmp_path, "late")
+    more = prepare(share, release_of(tmp_path).files).uploads
+    assert {file.path.parts[1] for file in more} <= {"adapters", "releases"}
+
+
+def release_of(root: Path) -> Contents:
+    """The release that a deploy of a project's folder would make."""
+    settings = load_settings(root, {})
+    return release_contents(models_of_project(settings), settings, HashCache(root / "hashes.json"))
 
 
 def test_progress_adds_up(share: Share) -> None:

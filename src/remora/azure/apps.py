@@ -129,6 +129,15 @@ class ContainerApp:
     def __repr__(self) -> str:
         return f"ContainerApp({self.group!r}, {self.name!r})"
 
+    @property
+    def subscription_id(self) -> str:
+        """The subscription that it is in."""
+        return self._clients.subscription_id
+
+    def other(self, subscription_id: str, group: str, name: str) -> ContainerApp:
+        """Another app of the same cloud."""
+        return ContainerApp(self._clients.for_subscription(subscription_id), group, name)
+
     def exists(self) -> bool:
         """Whether the cloud has an app of this name in the group."""
         try:

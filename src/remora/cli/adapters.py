@@ -28,6 +28,7 @@ from remora.rollout.candidate import ADAPTERS_VARIABLE, look
 from remora.rollout.following import wait_until_followed
 from remora.rollout.garbage import GRACE, collect_garbage
 from remora.rollout.history import read_history
+from remora.rollout.owner import check_owner
 
 app = typer.Typer(
     add_completion=False,
@@ -222,6 +223,7 @@ def _change(
     deployment: Deployment, out: Output, change: Callable[[AdapterVersions], Changed], no_wait: bool
 ) -> None:
     """Make a change, wait until the endpoint has followed, and say what is so now."""
+    check_owner(deployment.share, deployment.app)
     served_set = look(deployment.app).environment.get(ADAPTERS_VARIABLE, "")
     changed = change(AdapterVersions(deployment.share, served_set))
     followed = None if no_wait else _follow(deployment, out, changed)

@@ -31,6 +31,7 @@ from remora.azure.files import Share, ShareEntry
 from remora.rollout.candidate import ADAPTERS_VARIABLE, RELEASE_VARIABLE
 from remora.rollout.history import HISTORY, happened, record
 from remora.rollout.lock import LockTimes, locked
+from remora.rollout.owner import check_owner
 from remora.rollout.plan import decode_manifest, encode_manifest
 
 GRACE = timedelta(hours=1)
@@ -59,8 +60,10 @@ def collect_garbage(
 ) -> Garbage:
     """Remove what nothing points to, under the share's lock; with `dry_run` only say what that is.
 
-    Raises DeploymentNotFound without an app: what its next deploy would use again is not known then.
+    Raises DeploymentNotFound without an app: what its next deploy would use again is not known then. Raises
+    Refused where the share is another app's.
     """
+    check_owner(share, app)
     with locked(share, "adapters gc", times) as lock:
         kept = _kept(share, app)
         garbage = _find(share, kept, datetime.now(UTC) - grace)

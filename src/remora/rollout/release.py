@@ -27,6 +27,7 @@ from remora.rollout.gates import Gates
 from remora.rollout.golden_check import GoldenReport
 from remora.rollout.history import happened, record
 from remora.rollout.lock import HeldLock
+from remora.rollout.owner import claim
 from remora.rollout.plan import SyncPlan
 from remora.rollout.restart import Strategy, check_restart, restart_replicas
 from remora.rollout.steps import Steps
@@ -91,11 +92,12 @@ class Rollout:
     ) -> Deployed:
         """Bring the share and the app to `contents` and prove it with real answers.
 
-        Nothing changed means no new revision. Raises Refused where a restart cannot do it, NotReady where the
-        new revision does not come up, VerificationFailed where it answers otherwise than was recorded; then,
-        and on Ctrl+C, what served before serves on.
+        Nothing changed means no new revision. Raises Refused where the share is another app's, or a restart
+        cannot do it, NotReady where the new revision does not come up, VerificationFailed where it answers
+        otherwise than was recorded; then, and on Ctrl+C, what served before serves on.
         """
         before = look(self._app)
+        claim(self._share, self._app)
         if strategy is Strategy.RESTART:
             check_restart(before.serving, running=before.release, wanted=self._contents.release_id)
             with self._remembered(before, "restart"):
