@@ -43,6 +43,8 @@ WEIGHTS = "adapter_model.safetensors"
 FOLLOW_SECONDS = float(os.environ.get("REMORA_TEST_FOLLOW_SECONDS", "10"))
 REQUESTS_PER_SECOND = float(os.environ.get("REMORA_TEST_REQUESTS_PER_SECOND", "10"))
 MOST_IN_FLIGHT = 6
+MOST_LATE_SECONDS = 0.1  # what the load catches up with; the rest was never asked
+SAME_NATS = 5e-4  # other requests in the batch move a number by less
 SETTLE_SECONDS = 60.0  # within which a loaded machine must have done what takes a fraction of a second
 
 logger = logging.getLogger(__name__)
@@ -52,11 +54,15 @@ pytestmark = pytest.mark.timeout(900)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One answer of the load: when it was asked for and by whom it was answered."""
+    """One answer of the load: when it was asked for, by whom it was answered.
+
+    `second` is the log-probability of the second likeliest first token: two versions differ in it.
+    """
 
     at_seconds: float
     status: int
     digest: str
+    second: float = 0.0
 
 
 @dataclass
@@ -70,6 +76,8 @@ class Load:
     _over: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Self:
+        headers = {"authorization": f"Bearer {self.key}", "connection": "close"}
+        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=30)
         self._pool = ThreadPoolExecutor(MOST_IN_FLIGHT)
         self._free = threading.BoundedSemaphore(MOST_IN_FLIGHT)
         self._thread = threading.Thread(target=self._run)
@@ -80,6 +88,11 @@ class Load:
         self._over.set()
         self._thread.join()
         self._pool.shutdown()
+        self._http.close()
+
+    @property
+    def per_second(self) -> float:
+        return (len(self.asked) - 1) / (self.asked[-1].at_seconds - self.asked[0].at_seconds)
 
     def until(self, reached: Callable[[list[Asked]], bool]) -> None:
         deadline = time.monotonic() + SETTLE_SECONDS
@@ -88,22 +101,37 @@ class Load:
             time.sleep(0.02)
 
     def _run(self) -> None:
-        while not self._over.wait(1 / REQUESTS_PER_SECOND):
+        due = time.monotonic()
+        while not self._over.wait(max(0.0, due - time.monotonic())):
+            due = max(due + 1 / REQUESTS_PER_SECOND, time.monotonic() - MOST_LATE_SECONDS)
             if self._free.acquire(blocking=False):  # a machine that is too slow is not buried in requests
                 self._pool.submit(self._ask)
 
     def _ask(self) -> None:
         at = time.monotonic()
-        body = {"model": self.model, "messages": [{"role": "user", "content": "Hooray"}], "max_tokens": 4}
-        headers = {"authorization": f"Bearer {self.key}", "connection": "close"}
+        body = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": "Hooray"}],
+            "max_tokens": 4,
+            "temperature": 0,
+            "logprobs": True,
+            "top_logprobs": 2,
+        }
         try:
-            answer = httpx.post(f"{self.url}/chat/completions", json=body, headers=headers, timeout=30)
-            digest = answer.json()["remora"]["digest"] if answer.is_success else ""
-            self.asked.append(Asked(at, answer.status_code, digest))
+            answer = self._http.post("/chat/completions", json=body)
+            self.asked.append(_answered(at, answer))
         except httpx.HTTPError:
             self.asked.append(Asked(at, 0, ""))
         finally:
             self._free.release()
+
+
+def _answered(at_seconds: float, answer: httpx.Response) -> Asked:
+    if not answer.is_success:
+        return Asked(at_seconds, answer.status_code, "")
+    document = answer.json()
+    likeliest = document["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+    return Asked(at_seconds, answer.status_code, document["remora"]["digest"], likeliest[1]["logprob"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +231,13 @@ def test_push_alias_and_rollback_under_load_lose_no_request(site: Site) -> None:
     assert [pushed.before, pushed.after] == [first, forth.after]
     assert [rolled_back.before, rolled_back.after] == [pushed.after, first]
     assert {each.status for each in load.asked} == {200}
-    assert {each.digest for each in load.asked} == {first, pushed.after}
+    by_digest = {each.digest for each in load.asked}
+    assert by_digest == {first, pushed.after}
+    told = {digest: [each.second for each in load.asked if each.digest == digest] for digest in by_digest}
+    ranges = sorted((min(numbers), max(numbers)) for numbers in told.values())
+    logger.info("%.0f requests a second; log-probabilities %s", load.per_second, ranges)
+    assert all(high - low < SAME_NATS for low, high in ranges), "one version answered with another's cache"
+    assert ranges[1][0] - ranges[0][1] > 10 * SAME_NATS
 
 
 def test_both_replicas_follow_within_two_seconds(site: Site) -> None:
