@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.api.endpoint_builder import ADAPTERS, BASE, DEADLINE_SECONDS, KEY, KE
 
 from remora.adapters.adapter import Digest
 from remora.adapters.registry import AdapterRegistry
+from remora.engine.base import EngineStats
 from remora.engine.echo import EchoEngine
 from remora.server.app import create_app
 from remora.server.metrics import MOST_MODELS
@@ -157,6 +159,21 @@ def renamed(adapter: Any, name: str) -> Any:
         modules=adapter.modules,
         size_bytes=adapter.size_bytes,
     )
+
+
+class SteplessEngine(EchoEngine):
+    """As vLLM, which does not tell its steps."""
+
+    def stats(self) -> EngineStats:
+        return replace(super().stats(), steps=None)
+
+
+async def test_what_an_engine_does_not_know_is_no_metric() -> None:
+    app = build_app(SteplessEngine(), ServerSettings(chat_page=False))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+        names = {name for name, _ in await scrape(client)}
+    assert "remora_engine_tokens_total" in names
+    assert "remora_engine_steps_total" not in names
 
 
 def test_a_plain_histogram_counts_as_prometheus_does() -> None:

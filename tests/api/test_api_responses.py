@@ -198,6 +198,15 @@ async def test_log_probabilities_come_where_they_are_wanted(client: httpx.AsyncC
     assert [event["logprobs"][0]["token"] for event in deltas] == ["h", "i"]
 
 
+async def test_no_log_probability_is_lost_while_a_call_is_waited_for(client: httpx.AsyncClient) -> None:
+    text = "1 <tool is no call"
+    tools = [{"type": "function", "name": "get_time"}]
+    asked: dict[str, Any] = {"include": ["message.output_text.logprobs"], "tools": tools}
+    response = await respond(client, text, **asked)
+    entries = response["output"][0]["content"][0]["logprobs"]
+    assert "".join(entry["token"] for entry in entries) == text
+
+
 async def test_a_format_is_kept_to(client: httpx.AsyncClient) -> None:
     schema = {
         "type": "object",

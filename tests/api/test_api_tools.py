@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -249,6 +250,10 @@ class LlamaTokenizer(EchoTokenizer):
     tool_format = ToolFormat.LLAMA
 
 
+class MistralTokenizer(EchoTokenizer):
+    tool_format = ToolFormat.MISTRAL
+
+
 async def asked_of(tokenizer: EchoTokenizer, fields: dict[str, Any]) -> httpx.Response:
     engine = echo_engine()
     engine.tokenizer = tokenizer
@@ -275,6 +280,25 @@ async def test_llamas_way_of_calling_is_understood() -> None:
     assert choice["finish_reason"] == "tool_calls"
     strict_one = await asked_of(LlamaTokenizer(), body(call, tools=[strict(WEATHER)]))
     assert (strict_one.status_code, strict_one.json()["error"]["param"]) == (400, "tools")
+
+
+async def test_mistrals_list_of_calls_is_understood_and_its_template_takes_their_ids() -> None:
+    weather, time = (
+        '{"name": "get_weather", "arguments": {"city": "Bern"}}',
+        '{"name": "get_time", "arguments": {}}',
+    )
+    calls = f"[TOOL_CALLS] [{weather}, {time}]"
+    for parallel, names in ((True, ["get_weather", "get_time"]), (False, ["get_weather"])):
+        fields = body(calls, tools=[WEATHER, TIME], parallel_tool_calls=parallel)
+        choice = (await asked_of(MistralTokenizer(), fields)).json()["choices"][0]
+        made = choice["message"]["tool_calls"]
+        assert [call["function"]["name"] for call in made] == names
+        assert all(re.fullmatch("[a-zA-Z0-9]{9}", call["id"]) for call in made)
+        assert (choice["finish_reason"], choice["message"]["content"]) == ("tool_calls", None)
+    forced = await asked_of(MistralTokenizer(), body("x", tools=[WEATHER], tool_choice="required"))
+    assert len(forced.json()["choices"][0]["message"]["tool_calls"][0]["id"]) == 9
+    text = await asked_of(MistralTokenizer(), body("[1] is no call", tools=[WEATHER]))
+    assert text.json()["choices"][0]["message"]["content"] == "[1] is no call"
 
 
 def pieces(text: str, cuts: list[int], form: ToolFormat | None, *, forced: bool = False) -> list[Piece]:
@@ -315,5 +339,10 @@ def test_however_an_answer_is_cut_its_calls_are_the_same(cuts: list[int]) -> Non
     llama = f'{{"name": "f", "parameters": {ARGUMENTS}}}'
     assert joined(pieces(llama, cuts, ToolFormat.LLAMA)) == ("", [("f", ARGUMENTS)], 1)
     assert joined(pieces(f"so: {llama}", cuts, ToolFormat.LLAMA)) == (f"so: {llama}", [], 0)
+    one, mistral = f'{{"name": "f", "arguments": {ARGUMENTS}}}', ToolFormat.MISTRAL
+    for lead in ("[TOOL_CALLS]", " [TOOL_CALLS] ", ""):
+        assert joined(pieces(f"{lead}[{one}, {one}]", cuts, mistral)) == ("", [("f", ARGUMENTS)] * 2, 2)
+    for no_call in ("[TOOL_CALLS", "[1, 2]", '[{"x": 1}]', "[TOOL_CALLS] [ {", f"so: [{one}]", " [ "):
+        assert joined(pieces(no_call, cuts, mistral)) == (no_call, [], 0)
     cut_off = f'{{"name": "f", "arguments": {ARGUMENTS[:20]}'
     assert joined(pieces(cut_off, cuts, None, forced=True)) == ("", [("f", ARGUMENTS[:20])], 0)

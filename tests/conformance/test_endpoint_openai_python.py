@@ -1,9 +1,11 @@
 """openai-python's own generated tests, unmodified, against the endpoint: where there is a checkout of them.
 
-They are in no wheel. OPENAI_PYTHON_SRC names a checkout of openai/openai-python, and OPENAI_PYTHON the
-interpreter that has that version of the client, with pytest, pytest-asyncio and rich (else this one):
+They are in no wheel, but in the package's source distribution. OPENAI_PYTHON_SRC names a checkout of
+openai/openai-python, or that distribution unpacked; OPENAI_PYTHON the interpreter that has that version of
+the client, with pytest, pytest-asyncio and rich (else this one):
 
-    OPENAI_PYTHON_SRC=~/openai-python make conformance
+    pip download --no-deps --no-binary :all: openai==VERSION && tar xzf openai-VERSION.tar.gz
+    OPENAI_PYTHON_SRC=$PWD/openai-VERSION make conformance
 
 Every call is made by the sync and by the async client, loose and with strict checking of the answer.
 """
@@ -11,6 +13,7 @@ Every call is made by the sync and by the async client, loose and with strict ch
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -26,7 +29,8 @@ from remora.server.settings import ServerSettings
 SOURCE = os.environ.get("OPENAI_PYTHON_SRC", "")
 INTERPRETER = os.environ.get("OPENAI_PYTHON", sys.executable)
 THEIR_KEY = ApiKey("generated", "My API Key")
-THEIR_MODELS = ("gpt-5.4", "gpt-3.5-turbo-instruct", "gpt-4o-mini", "string")
+THEIR_MODEL = re.compile(r'(?:model=|\.retrieve\(\s*)"([^"]+)"')  # other names in every version
+RESOURCES = Path(SOURCE) / "tests" / "api_resources"
 FILES = ("test_models.py", "test_completions.py", "chat/test_completions.py")
 # The aiohttp transport is an extra; stored chat completions, and deleting a model, are not offered.
 CHOSEN = "not aiohttp and (create or TestModels or TestAsyncModels) and not delete and not messages"
@@ -43,9 +47,8 @@ MUST_BE_400 = {
 
 @pytest.mark.skipif(not SOURCE, reason="OPENAI_PYTHON_SRC names no checkout of openai-python")
 def test_the_clients_own_tests_pass_but_those_that_must_be_refused(tmp_path: Path) -> None:
-    models = [
-        adapter(name, Digest(f"{number:02x}" * 32)) for number, name in enumerate(THEIR_MODELS, start=1)
-    ]
+    names = {name for file in FILES for name in THEIR_MODEL.findall((RESOURCES / file).read_text("utf-8"))}
+    models = [adapter(name, Digest(f"{number:02x}" * 32)) for number, name in enumerate(sorted(names), 1)]
     settings = ServerSettings(api_keys=(THEIR_KEY,), chat_page=False)
     with RunningEndpoint(settings, adapters=models) as endpoint:
         report = run(f"{endpoint.url}/v1", tmp_path / "report.xml")
@@ -57,7 +60,7 @@ def test_the_clients_own_tests_pass_but_those_that_must_be_refused(tmp_path: Pat
 
 def run(base_url: str, report: Path) -> dict[str, str]:
     """What every test failed with, empty where it passed."""
-    files = [f"tests/api_resources/{name}" for name in FILES]
+    files = [str(RESOURCES / name) for name in FILES]
     options = ["-o", "addopts=", "-p", "no:cacheprovider", "-q", "-W", "ignore", f"--junitxml={report}"]
     environment = {**os.environ, "TEST_API_BASE_URL": base_url, "PYTHONPATH": ""}
     done = subprocess.run(  # noqa: PLW1510 - the report says what failed

@@ -76,10 +76,10 @@ def test_text_appears_while_it_is_written(chat: Page, endpoint: RunningEndpoint)
     pick(chat, "base")
     send(chat, "abcdefgh" * 3)
     expect(chat.locator(".answer-facts")).to_have_count(1)
-    before = endpoint.stats().steps
+    before = endpoint.stats().generated_tokens
     endpoint.hold_after(steps=5)
     send(chat, "ijklmnop")
-    endpoint.until(lambda stats: stats.steps == before + 5)
+    endpoint.until(lambda stats: stats.generated_tokens == before + 5)
     answer = chat.locator("#chat .bot").last
     expect(answer).to_have_text("ijklm")
     endpoint.release()
@@ -92,7 +92,7 @@ def test_stop_stops_the_engine_within_one_step(chat: Page, endpoint: RunningEndp
     before = endpoint.stats()
     endpoint.hold_after(steps=3)
     send(chat, "a long answer")
-    endpoint.until(lambda stats: stats.steps == before.steps + 3)
+    endpoint.until(lambda stats: stats.generated_tokens == before.generated_tokens + 3)
     expect(chat.locator("#question .stop-button")).to_be_visible()
     if how == "button":
         chat.click("#question .stop-button")
@@ -103,7 +103,7 @@ def test_stop_stops_the_engine_within_one_step(chat: Page, endpoint: RunningEndp
     endpoint.release()
     expect(chat.locator(".answer-facts")).to_contain_text("· stopped")
     expect(chat.locator("#question .submit-button")).to_be_visible()
-    assert endpoint.stats().steps == stopped.steps == before.steps + 3
+    assert endpoint.stats().generated_tokens == stopped.generated_tokens == before.generated_tokens + 3
 
 
 def test_closing_the_tab_stops_the_engine(chat: Page, endpoint: RunningEndpoint) -> None:

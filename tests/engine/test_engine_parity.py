@@ -65,11 +65,11 @@ async def test_each_request_of_a_mixed_batch_equals_peft_alone(architecture: str
         for name, prompt in PROMPTS.items()
     ]
     answers = await asyncio.gather(*(answer(engine, request) for request in requests))
-    steps = engine.stats().steps
+    steps = engine.stats().steps or 0
     engine.close()
 
     assert answers == expected
-    assert steps < 2 * ANSWER_TOKENS  # they shared steps: one after the other takes five times as many
+    assert 0 < steps < 2 * ANSWER_TOKENS  # they shared steps: one after the other takes five times as many
 
 
 async def test_the_same_adapter_on_and_off_the_head_differs(tmp_path: Path) -> None:

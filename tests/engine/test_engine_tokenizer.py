@@ -115,6 +115,8 @@ def test_tools_go_into_a_template_that_knows_them(tmp_path: Path) -> None:
         (TOOL_TEMPLATE, ToolFormat.UNKNOWN),
         (f"{TOOL_TEMPLATE}<tool_call>", ToolFormat.HERMES),
         (f"{TOOL_TEMPLATE}<|python_tag|>", ToolFormat.LLAMA),
+        (f"{TOOL_TEMPLATE}[TOOL_CALLS]", ToolFormat.MISTRAL),
+        (f"{TOOL_TEMPLATE}[TOOL_CALLS]name[ARGS]", ToolFormat.UNKNOWN),
         ("{{ messages[0].no_tools_here }}", None),
         (None, None),
     ],

@@ -22,11 +22,14 @@ class ToolFormat(StrEnum):
 
     HERMES: `<tool_call>{"name": …, "arguments": …}</tool_call>`, in text or alone, any number (Hermes, Qwen).
     LLAMA: the whole answer is `{"name": …, "parameters": …}` (Llama 3).
+    MISTRAL: the whole answer is `[TOOL_CALLS][{"name": …, "arguments": …}, …]`, where the mark is mostly a
+        special token, which no text shows; its template refuses ids of calls but of 9 letters or digits.
     UNKNOWN: in a way that is passed on as text.
     """
 
     HERMES = "hermes"
     LLAMA = "llama"
+    MISTRAL = "mistral"
     UNKNOWN = "unknown"
 
 
@@ -128,13 +131,14 @@ class EngineStats:
     """A snapshot for `/readyz`, `/metrics` and tests.
 
     Of `kv_tokens_total` tokens of key/value cache `kv_tokens_used` are reserved; 0 of 0 where there is none.
+    `steps` is None where only somebody else could count them.
     """
 
     alive: bool
     running_requests: int
     queued_requests: int
     generated_tokens: int
-    steps: int
+    steps: int | None
     cancelled_requests: int
     adapters: tuple[Digest, ...]
     kv_tokens_used: int = 0

@@ -17,8 +17,13 @@ from remora.engine.grammar import GrammarConstraint, compile_grammar
 from remora.engine.token_bytes import byte_level_bytes, sentencepiece_bytes
 from remora.errors import InvalidFile, InvalidInput
 
-# What a template has in it that teaches the model this way of calling.
-TOOL_MARKS = {"<tool_call>": ToolFormat.HERMES, "<|python_tag|>": ToolFormat.LLAMA}
+# What a template has in it that teaches the model this way of calling; the first that is found decides.
+TOOL_MARKS = {
+    "<tool_call>": ToolFormat.HERMES,
+    "<|python_tag|>": ToolFormat.LLAMA,
+    "[ARGS]": ToolFormat.UNKNOWN,  # Mistral's newer way: a special token between name and arguments
+    "[TOOL_CALLS]": ToolFormat.MISTRAL,
+}
 
 
 class HfTokenizer:

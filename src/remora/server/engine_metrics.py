@@ -81,8 +81,7 @@ class EngineMetrics(Collector):
 
 
 def _counters(stats: EngineStats) -> Iterable[tuple[str, str, float]]:
-    return (
-        ("remora_engine_tokens", "Tokens that the engine made.", stats.generated_tokens),
-        ("remora_engine_steps", "Steps of the engine; tokens over steps is the mean batch.", stats.steps),
-        ("remora_engine_cancelled_requests", "Requests that ended unread.", stats.cancelled_requests),
-    )
+    yield "remora_engine_tokens", "Tokens that the engine made.", stats.generated_tokens
+    if stats.steps is not None:
+        yield "remora_engine_steps", "Steps of the engine; tokens over steps is the mean batch.", stats.steps
+    yield "remora_engine_cancelled_requests", "Requests that ended unread.", stats.cancelled_requests

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from remora.engine.base import FinishReason, Tokenizer
+from remora.engine.base import FinishReason, TokenEvent, Tokenizer
 from remora.engine.text import TextEvent
 from remora.errors import InvalidInput, RemoraError
 from remora.server import report
@@ -175,11 +175,16 @@ class _Writer:
 
     async def _steps(self) -> AsyncGenerator[Chunk]:
         reason: FinishReason | None = None
+        waiting: list[TokenEvent] = []  # of text that may turn out to be a call
         async with aclosing(self._choices.events()) as events:
             async for _, event in events:
                 reason = event.finish_reason
-                for step in self._events.feed(self._pieces(event), self._logprobs(event)):
+                waiting += event.tokens
+                pieces = list(self._pieces(event))
+                for step in self._events.feed(pieces, self._logprobs(waiting) if pieces else ()):
                     yield step
+                if pieces:
+                    waiting = []
         for step in self._events.end(**self._ending(reason)):
             yield step
 
@@ -192,10 +197,10 @@ class _Writer:
         if event.finish_reason is not None:
             yield from self._reader.flush()
 
-    def _logprobs(self, event: TextEvent) -> Sequence[Item]:
+    def _logprobs(self, tokens: Sequence[TokenEvent]) -> Sequence[Item]:
         if self._body.wanted_logprobs is None:
             return ()
-        entries: Sequence[Item] = chat_logprobs(self._tokenizer, event.tokens)["content"]
+        entries: Sequence[Item] = chat_logprobs(self._tokenizer, tokens)["content"]
         return entries
 
     def _ending(self, reason: FinishReason | None) -> dict[str, Any]:

@@ -14,6 +14,10 @@ from dataclasses import dataclass
 from remora.engine.base import ToolFormat
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
+LIST_OPEN = "[TOOL_CALLS]"
+LIST = re.compile(r"\s*(?:\[TOOL_CALLS\])?\s*\[\s*(?=\{)")
+LIST_BEGINNING = re.compile(r"\s*(?:\[TOOL_CALLS\])?\s*(?:\[\s*)?")
+MISTRAL_ID_CHARACTERS = 9
 HEAD = re.compile(r'\s*\{\s*"name"\s*:\s*"([^"\\]+)"\s*,\s*"(?:arguments|parameters)"\s*:\s*(?=\{)')
 
 
@@ -52,12 +56,19 @@ Piece = Content | CallBegin | CallArguments | CallEnd
 
 
 class CallReader:
-    """Pieces of one answer. `whole` where the answer is a call and nothing else: a forced one, or Llama's."""
+    """Pieces of one answer.
+
+    `whole` where the answer is a call and nothing else: a forced one, or Llama's; `listed` where it is a list
+    of calls: Mistral's.
+    """
 
     def __init__(self, form: ToolFormat | None, *, forced: bool, most_calls: int | None = None) -> None:
         self.call_count = 0
         self._most_calls = most_calls
+        self._form = form
         self._whole = forced or form is ToolFormat.LLAMA
+        self._listed = form is ToolFormat.MISTRAL and not forced
+        self._lead = ""  # of a list in which no call has begun
         self._marked = form is ToolFormat.HERMES and not forced
         self._held = ""
         self._arguments: _ObjectScanner | None = None
@@ -77,7 +88,7 @@ class CallReader:
         """The rest, at the end of the answer."""
         if self._held and self._arguments is None:
             mark = OPEN if self._inside and self._marked else ""
-            yield from self._content(mark + self._held)
+            yield from self._content(self._lead + mark + self._held)
         self._held = ""
 
     def _step(self) -> Iterator[Piece]:
@@ -85,6 +96,8 @@ class CallReader:
             return self._more_arguments(self._arguments)
         if self._inside:
             return self._begin()
+        if self._listed:
+            return self._next_in_list() if self.call_count else self._enter_list()
         if self._whole and self.call_count == 0:
             return self._enter_whole()
         return self._pass_text()
@@ -96,13 +109,29 @@ class CallReader:
             self._whole = False
         yield from ()
 
+    def _enter_list(self) -> Iterator[Piece]:
+        if (head := LIST.match(self._held)) is not None:
+            self._lead, self._held, self._inside = head[0], self._held[head.end() :], True
+        elif not (LIST_BEGINNING.fullmatch(self._held) or LIST_OPEN.startswith(self._held.lstrip())):
+            self._listed = False  # it is text
+        yield from ()
+
+    def _next_in_list(self) -> Iterator[Piece]:
+        rest = self._held.lstrip()
+        if self._is_full:
+            self._held = ""
+        elif rest[:1] == ",":
+            self._held, self._inside = rest[1:], True
+        elif rest:
+            self._held, self._listed = rest.removeprefix("]"), False
+        yield from ()
+
     def _pass_text(self) -> Iterator[Piece]:
         if not self._marked:
             text, self._held = self._held, ""
             yield from self._content(text)
             return
-        at = self._held.find(OPEN)
-        full = self._most_calls is not None and self.call_count >= self._most_calls
+        at, full = self._held.find(OPEN), self._is_full
         if at >= 0 and not full:
             text, self._held, self._inside = self._held[:at], self._held[at + len(OPEN) :], True
         elif full:
@@ -111,6 +140,11 @@ class CallReader:
             cut = len(self._held) - _overlap(self._held, OPEN)
             text, self._held = self._held[:cut], self._held[cut:]
         yield from self._content(text)
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether the answer has all calls that it may have."""
+        return self._most_calls is not None and self.call_count >= self._most_calls
 
     def _content(self, text: str) -> Iterator[Piece]:
         """Text as it is, without the space that models leave after a call."""
@@ -124,11 +158,17 @@ class CallReader:
         if head is not None:
             index, self.call_count = self.call_count, self.call_count + 1
             self._held, self._arguments = self._held[head.end() :], _ObjectScanner()
-            yield CallBegin(index, f"call_{uuid.uuid4().hex[:24]}", head[1])
+            self._lead = ""
+            yield CallBegin(index, self._new_id(), head[1])
         elif self._marked and CLOSE in self._held:  # something else between the marks
             body, _, self._held = self._held.partition(CLOSE)
             self._inside = False
             yield from self._content(f"{OPEN}{body}{CLOSE}")
+
+    def _new_id(self) -> str:
+        if self._form is ToolFormat.MISTRAL:
+            return uuid.uuid4().hex[:MISTRAL_ID_CHARACTERS]
+        return f"call_{uuid.uuid4().hex[:24]}"
 
     def _more_arguments(self, scanner: _ObjectScanner) -> Iterator[Piece]:
         index = self.call_count - 1

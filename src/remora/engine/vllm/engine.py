@@ -126,7 +126,7 @@ class VllmEngine:
                 running_requests=self._open,
                 queued_requests=0,
                 generated_tokens=self._generated,
-                steps=self._generated,
+                steps=None,
                 cancelled_requests=self._cancelled,
                 adapters=self._adapters.digests,
             )
