@@ -26,7 +26,7 @@ from remora.adapters.adapter import Digest
 from remora.engine.base import GenerationRequest, SamplingParams
 from remora.engine.torch.attention import IMPLEMENTATION, register_slot_attention
 from remora.engine.torch.lora import LoraSet
-from remora.engine.torch.lora_stack import LoraPair
+from remora.engine.torch.lora_bank import LoraPair
 from remora.engine.torch.model import SlotModel
 from remora.engine.torch.sampling import Choice, TokenSampler, choose_tokens
 from remora.engine.torch.scheduler import Chunk
@@ -129,10 +129,7 @@ class Bench:
             self.model.forward([Chunk(sequence, start, min(PREFILL_TOKENS, CACHE_TOKENS - start))])
 
     def _step(self, running: list[Sequence]) -> None:
-        chunks = [
-            Chunk(sequence, sequence.computed_count, 1)
-            for sequence in sorted(running, key=lambda sequence: sequence.adapter_use or ("", 0.0))
-        ]
+        chunks = self.model.arranged([Chunk(sequence, sequence.computed_count, 1) for sequence in running])
         choices = choose_tokens(self.model.forward(chunks), [chunk.sequence.sampler for chunk in chunks])
         for chunk, choice in zip(chunks, choices, strict=True):
             assert isinstance(choice, Choice)

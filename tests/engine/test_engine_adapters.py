@@ -142,3 +142,22 @@ async def test_a_load_that_waits_when_the_engine_closes_fails(
     with pytest.raises(EngineFailed, match="closed"):
         await loading
     await stream.aclose()
+
+
+async def test_an_adapter_whose_numbers_overflow_fails_alone(
+    gated: TorchEngine, gated_model: GatedModel, llama: TinyModel, tmp_path: Path
+) -> None:
+    weights = load_file(llama.adapters["two"].path / "adapter_model.safetensors")
+    wild = changed_copy(
+        llama.adapters["two"], tmp_path, **{key: tensor * 1e14 for key, tensor in weights.items()}
+    )
+    gated.load_adapter(wild)
+    short, long = range(5, 8), range(10, 50)
+    requests = [a_request(short, max_tokens=20), a_request(adapter=wild), a_request(long)]
+    streams = [asyncio.create_task(answer(gated, request)) for request in requests]
+    await until(lambda: len(gated_model.steps) == 1)
+    gated_model.let(100)
+    first, failed, last = await asyncio.gather(*streams, return_exceptions=True)
+    assert isinstance(failed, EngineFailed)
+    assert first == llama.reference(None, short, 20)
+    assert last == llama.reference(None, long, 8)

@@ -100,13 +100,6 @@ def test_nobody_overtakes_a_request_that_waits_for_rows() -> None:
     assert names == [["first"], ["first"], ["large"], ["large"], ["small"], ["small"]]
 
 
-def test_rows_of_one_adapter_are_neighbours() -> None:
-    scheduler = a_scheduler()
-    for name, adapter in (("a", "f0"), ("b", None), ("c", "e0"), ("d", "f0"), ("e", None)):
-        scheduler.add(a_sequence(name, 1, adapter=adapter))
-    assert [name for name, _ in run_step(scheduler)] == ["b", "e", "c", "a", "d"]
-
-
 def test_the_cancelled_are_found_wherever_they_are() -> None:
     scheduler = a_scheduler(running=1)
     running, waiting, other = a_sequence("a", 3), a_sequence("b", 3), a_sequence("c", 3)

@@ -1,4 +1,4 @@
-"""Which adapters lie in the stacks: who is seated, who makes room, and how wide the stacks are."""
+"""Which adapters lie in the banks: who is seated, who makes room, and how many seats there are."""
 
 from __future__ import annotations
 
@@ -9,58 +9,55 @@ from remora.adapters.adapter import Digest
 from remora.engine.torch.seats import WASTEFUL_STEPS, Seats
 
 
-def ranks(**by_name: int) -> dict[Digest, int]:
-    return {Digest(name): rank for name, rank in by_name.items()}
+def named(names: str) -> set[Digest]:
+    return {Digest(name) for name in names}
 
 
 def test_who_is_seated_is_not_seated_again() -> None:
     seats = Seats()
-    assert seats.take(ranks(a=4, b=4)) is None
-    assert seats.take(ranks(a=4)) == []
-    assert seats.take(ranks(b=4, a=4)) == []
-    assert seats.column_count == 8
+    assert seats.take(named("ab")) == ["a", "b"]
+    assert seats.take(named("a")) == []
+    assert seats.take(named("ba")) == []
+    assert seats.count == 2
 
 
 def test_the_least_recently_used_makes_room() -> None:
     seats = Seats()
-    seats.take(ranks(a=4, b=4))
-    seats.take(ranks(a=4))
-    assert seats.take(ranks(c=4)) == ["c"]
-    assert seats.take(ranks(a=4, c=4)) == []
-    assert seats.take(ranks(b=4)) == ["b"]  # it was b that went for c
+    seats.take(named("ab"))
+    seats.take(named("a"))
+    assert seats.take(named("c")) == ["c"]
+    assert seats.take(named("ac")) == []
+    assert seats.take(named("b")) == ["b"]  # it was b that went for c
 
 
-def test_the_stacks_grow_by_half_and_double_and_shrink_after_a_while() -> None:
+def test_the_banks_grow_by_half_and_double_and_shrink_after_a_while() -> None:
     seats = Seats()
-    widths = []
+    counts = []
     for count in range(1, 10):
-        seats.take({Digest(str(index)): 16 for index in range(count)})
-        widths.append(seats.column_count)
-    assert widths == [16, 32, 48, 64, 96, 96, 128, 128, 192]
+        new = seats.take({Digest(str(index)) for index in range(count)})
+        assert new == [str(count - 1)]  # who was there before stays where it is
+        counts.append(seats.count)
+    assert counts == [1, 2, 3, 4, 6, 6, 8, 8, 12]
     for _ in range(WASTEFUL_STEPS):
-        assert seats.take(ranks(**{"0": 16})) == []
-    assert seats.take(ranks(**{"0": 16})) is None
-    assert seats.column_count == 16
+        assert seats.take(named("0")) == []
+    assert seats.take(named("0")) == ["0"]
+    assert seats.count == 1
 
 
 def test_who_left_is_seated_anew() -> None:
     seats = Seats()
-    seats.take(ranks(a=3))
+    seats.take(named("a"))
     seats.leave(Digest("a"))
     seats.leave(Digest("never there"))
-    assert seats.take(ranks(a=3)) == ["a"]
+    assert seats.take(named("a")) == ["a"]
 
 
-@given(st.lists(st.dictionaries(st.sampled_from("abcdefgh"), st.just(0), min_size=1), max_size=30))
-def test_all_who_are_wanted_have_columns_of_their_own(steps: list[dict[str, int]]) -> None:
+@given(st.lists(st.sets(st.sampled_from("abcdefgh"), min_size=1), max_size=30))
+def test_all_who_are_wanted_have_seats_of_their_own(steps: list[set[str]]) -> None:
     seats = Seats()
     for wanted in steps:
-        step = {Digest(name): 1 + 3 * (ord(name) - ord("a")) for name in wanted}
+        step = {Digest(name) for name in wanted}
         seats.take(step)
-        columns = [
-            column
-            for digest, rank in step.items()
-            for column in range(seats[digest].first_row, seats[digest].first_row + rank)
-        ]
-        assert len(columns) == len(set(columns)) == sum(step.values())
-        assert all(column < seats.column_count for column in columns)
+        taken = [seats[digest] for digest in step]
+        assert len(set(taken)) == len(step)
+        assert all(0 <= seat < seats.count for seat in taken)

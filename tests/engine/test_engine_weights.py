@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import linear
 
-from remora.engine.torch.projection import LoraMask, ProjectionPart, replace_linears
+from remora.engine.torch.projection import LoraStep, ProjectionPart, replace_linears
 from remora.engine.torch.weights import (
     Int8Weights,
     PackedWeights,
@@ -82,7 +82,7 @@ class Sibling(nn.Module):
 @torch.inference_mode()
 def test_siblings_are_one_multiplication_and_answer_each_for_itself() -> None:
     plain, fused = Sibling(), Sibling()
-    projections = replace_linears(fused, LoraMask())
+    projections = replace_linears(fused, LoraStep())
     assert sorted(p.names for p in projections) == [("o_proj",), ("q_proj", "k_proj", "v_proj")]
     first, second = torch.randn(1, 5, 12), torch.randn(1, 5, 12)
     # Also in an order that no model has, and with inputs that change between the calls.
@@ -102,7 +102,7 @@ def test_siblings_are_one_multiplication_and_answer_each_for_itself() -> None:
 
 def test_the_original_weights_are_gone() -> None:
     fused = Sibling()
-    replace_linears(fused, LoraMask())
+    replace_linears(fused, LoraStep())
     assert list(fused.parameters()) == []
     part = fused.q_proj
     assert isinstance(part, ProjectionPart)

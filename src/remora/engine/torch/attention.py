@@ -13,6 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from remora.engine.torch.batch import Batch, Span
+from remora.engine.torch.decode_groups import DecodeGroup, DecodingRow, group_decodes
 from remora.engine.torch.kv_cache import KvCache
 
 IMPLEMENTATION = "remora_slots"
@@ -46,23 +47,14 @@ def slot_attention(
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     keys, values = cache.write(layer, batch.cache_rows, key[0], value[0])
     out = query.new_empty((1, query.shape[2], query.shape[1], value.shape[3]))
+    for group in _decode_groups(batch, sliding_window, keys):
+        attended = _decode(query[0], group, keys, values, scaling)
+        out[0].index_copy_(0, group.rows, attended)
     for span in batch.spans:
-        first, stop = span.first_cache_row, span.first_cache_row + span.total_count
-        if span.count == 1:
-            if sliding_window is not None:
-                first = max(first, stop - sliding_window)
-            attended = _decode(query[:, :, span.rows], keys[:, first:stop], values[:, first:stop], scaling)
-        else:
-            attended = scaled_dot_product_attention(
-                query[:, :, span.rows],
-                keys[None, :, first:stop],
-                values[None, :, first:stop],
-                attn_mask=_mask(span, sliding_window, query.device),
-                is_causal=_is_plainly_causal(span, sliding_window),
-                scale=scaling,
-                enable_gqa=True,
-            )
-        out[:, span.rows] = attended.transpose(1, 2)
+        if span.count > 1:
+            rows = query[:, :, span.rows]
+            attended = _prefill(rows, span, keys, values, window=sliding_window, scaling=scaling)
+            out[:, span.rows] = attended.transpose(1, 2)
     return out, None
 
 
@@ -78,13 +70,56 @@ def _refuse_unsupported(
         raise UnsupportedAttention(", ".join(wanted))
 
 
+def _decode_groups(batch: Batch, window: int | None, cached: torch.Tensor) -> tuple[DecodeGroup, ...]:
+    """The same for all layers with this window."""
+    if window not in batch.decode_groups:
+        decoding = [
+            DecodingRow(span.rows.start, span.first_cache_row + span.total_count - seen, seen)
+            for span in batch.spans
+            if span.count == 1
+            for seen in [min(span.total_count, window or span.total_count)]
+        ]
+        batch.decode_groups[window] = group_decodes(
+            decoding, cached.shape[1], dtype=cached.dtype, device=cached.device
+        )
+    return batch.decode_groups[window]
+
+
 def _decode(
-    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float | None
+    query: torch.Tensor, group: DecodeGroup, keys: torch.Tensor, values: torch.Tensor, scaling: float | None
 ) -> torch.Tensor:
-    """One new token: the query heads of a key/value head become its rows, and no mask is needed."""
-    grouped = query.reshape(1, keys.shape[0], -1, query.shape[3])
-    attended = scaled_dot_product_attention(grouped, keys[None], values[None], scale=scaling)
-    return attended.reshape(1, query.shape[1], 1, values.shape[2])
+    """One new token each, (sequences, heads, head size); a key/value head's query heads become its rows."""
+    rows = query.transpose(0, 1).index_select(0, group.rows)
+    attended = scaled_dot_product_attention(
+        rows.view(len(rows), keys.shape[0], -1, rows.shape[2]),
+        group.view(keys),
+        group.view(values),
+        attn_mask=group.mask,
+        scale=scaling,
+    )
+    return attended.reshape(len(rows), rows.shape[1], values.shape[2])
+
+
+def _prefill(
+    query: torch.Tensor,
+    span: Span,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    *,
+    window: int | None,
+    scaling: float | None,
+) -> torch.Tensor:
+    """Several new tokens of one sequence, (1, heads, tokens, head size)."""
+    cached = slice(span.first_cache_row, span.first_cache_row + span.total_count)
+    return scaled_dot_product_attention(
+        query,
+        keys[None, :, cached],
+        values[None, :, cached],
+        attn_mask=_mask(span, window, query.device),
+        is_causal=_is_plainly_causal(span, window),
+        scale=scaling,
+        enable_gqa=True,
+    )
 
 
 def _is_plainly_causal(span: Span, window: int | None) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
-from remora.adapters.adapter import Digest
+from remora.engine.torch.decode_groups import DecodeGroup
 from remora.engine.torch.scheduler import Chunk
 from remora.engine.torch.sequence import AdapterUse
 
@@ -34,8 +34,7 @@ class Span:
 class RowGroup:
     """Neighbouring rows that use the same adapter at the same scale."""
 
-    adapter: Digest
-    scale: float
+    use: AdapterUse
     rows: slice
 
 
@@ -49,6 +48,8 @@ class Batch:
     last_rows: torch.Tensor  # the rows whose logits are wanted
     spans: tuple[Span, ...]
     groups: tuple[RowGroup, ...]
+    last_groups: tuple[RowGroup, ...]  # the same for `last_rows`: rows count among those
+    decode_groups: dict[int | None, tuple[DecodeGroup, ...]] = field(default_factory=dict)  # by window
 
 
 def build_batch(chunks: Sequence[Chunk], device: torch.device) -> Batch:
@@ -75,20 +76,20 @@ def build_batch(chunks: Sequence[Chunk], device: torch.device) -> Batch:
         cache_rows=torch.tensor(cache_rows, device=device),
         last_rows=torch.tensor(last_rows, dtype=torch.long, device=device),
         spans=tuple(spans),
-        groups=tuple(_groups(chunks)),
+        groups=tuple(_groups((chunk.sequence.adapter_use, chunk.count) for chunk in chunks)),
+        last_groups=tuple(_groups((chunk.sequence.adapter_use, 1) for chunk in chunks if chunk.completes)),
     )
 
 
-def _groups(chunks: Sequence[Chunk]) -> Iterator[RowGroup]:
+def _groups(counts: Iterable[tuple[AdapterUse | None, int]]) -> Iterator[RowGroup]:
     """Runs of rows with the same adapter and scale; rows of the base model are in none."""
     start = stop = 0
     current: AdapterUse | None = None
-    for chunk in chunks:
-        use = chunk.sequence.adapter_use
+    for use, count in counts:
         if use != current:
             if current is not None:
-                yield RowGroup(*current, slice(start, stop))
+                yield RowGroup(current, slice(start, stop))
             start, current = stop, use
-        stop += chunk.count
+        stop += count
     if current is not None:
-        yield RowGroup(*current, slice(start, stop))
+        yield RowGroup(current, slice(start, stop))

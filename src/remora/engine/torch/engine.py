@@ -32,7 +32,7 @@ from remora.engine.base import (
 from remora.engine.chat_template import HfTokenizer
 from remora.engine.loaded import LoadedAdapters
 from remora.engine.torch.checkpoint import load_model
-from remora.engine.torch.lora_stack import LoraPair
+from remora.engine.torch.lora_bank import LoraPair
 from remora.engine.torch.model import SlotModel
 from remora.engine.torch.sampling import Choice, TokenSampler, choose_tokens
 from remora.engine.torch.scheduler import Scheduler
@@ -271,10 +271,11 @@ class TorchEngine:
 
     def _step(self) -> None:
         step = self._scheduler.next_step()
-        complete = [chunk.sequence for chunk in step.chunks if chunk.completes]
+        chunks = self._model.arranged(step.chunks)
+        complete = [chunk.sequence for chunk in chunks if chunk.completes]
         self._model.copy_rows(step.copies)
-        logits = self._model.forward(step.chunks)
-        for chunk in step.chunks:
+        logits = self._model.forward(chunks)
+        for chunk in chunks:
             chunk.sequence.computed_count += chunk.count
         choices = choose_tokens(logits, [sequence.sampler for sequence in complete])
         with self._changed:

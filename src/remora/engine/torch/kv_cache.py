@@ -1,15 +1,22 @@
 """The tensors of keys and values of everything in flight. Knows rows, not who has them.
 
-A sequence's rows are neighbours, so attention reads plain views of them and nothing is put together again for
-each token. On a CPU a row costs memory only once it is written.
+A sequence's rows are neighbours, so attention reads views of them and nothing is put together again for each
+token. On a CPU a row costs memory only once it is written.
+
+A view may show rows of others behind a mask, and what is masked must still be a number: an adapter that makes
+others of its keys may spoil nobody's answers but its own.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+
+LARGEST_VALUE = 1e15  # far beyond any model's; sums of products with it are finite in float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +43,10 @@ class KvCache:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Store new keys and values (heads, new rows, head size) and return all of the layer."""
         if layer not in self._layers:
-            self._layers[layer] = (self._empty_like(keys), self._empty_like(values))
+            self._layers[layer] = (self._zeros_like(keys), self._zeros_like(values))
         all_keys, all_values = self._layers[layer]
-        all_keys.index_copy_(1, rows, keys)
-        all_values.index_copy_(1, rows, values)
+        all_keys.index_copy_(1, rows, _finite(keys))
+        all_values.index_copy_(1, rows, _finite(values))
         return all_keys, all_values
 
     def copy(self, copies: Iterable[RowCopy]) -> None:
@@ -50,5 +57,15 @@ class KvCache:
                     :, copy.from_row : copy.from_row + copy.count
                 ]
 
-    def _empty_like(self, part: torch.Tensor) -> torch.Tensor:
-        return part.new_empty((part.shape[0], self._row_count, part.shape[2]))
+    def _zeros_like(self, part: torch.Tensor) -> torch.Tensor:
+        shape = (part.shape[0], self._row_count, part.shape[2])
+        if part.device.type != "cpu":
+            return part.new_zeros(shape)
+        # torch would write the zeros; the system's own cost nothing until a row is used.
+        zeros = np.zeros(math.prod(shape) * part.element_size(), dtype=np.uint8)
+        return torch.from_numpy(zeros).view(part.dtype).view(shape)
+
+
+def _finite(part: torch.Tensor) -> torch.Tensor:
+    bound = min(LARGEST_VALUE, torch.finfo(part.dtype).max)
+    return part.clamp(-bound, bound).nan_to_num_(nan=0.0)

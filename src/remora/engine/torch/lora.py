@@ -1,12 +1,12 @@
 """Low-rank updates on the base model's linear layers. Owns the adapters' weights and which rows use which.
 
 y = W x + scale · scaling · B A x, for each row with its own adapter, at the scale its request asks for. Work
-grows with the adapters in the batch, not with those that are loaded (see `lora_stack.py`).
+grows with the adapters in the batch, not with those that are loaded (see `lora_bank.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,16 +14,18 @@ from torch import nn
 
 from remora.adapters.adapter import Adapter, AppliedAdapter, Digest, LoraModule
 from remora.adapters.lora_tensors import WEIGHTS_FILE
-from remora.engine.torch.batch import Batch
-from remora.engine.torch.lora_stack import LoraPair
-from remora.engine.torch.projection import LoraMask, Projection, replace_linears
+from remora.engine.torch.batch import Batch, RowGroup
+from remora.engine.torch.lora_bank import LoraBank, LoraPair
+from remora.engine.torch.lora_runs import Place, PlacedRows, plan_runs
+from remora.engine.torch.projection import LoraStep, Projection, replace_linears
 from remora.engine.torch.seats import Seats
+from remora.engine.torch.sequence import AdapterUse
 from remora.errors import AdapterRejected
 
 KEY_PREFIX = "base_model.model."
 PROBLEMS_SHOWN = 5
-# In a stack every row meets every adapter, and 0 times infinity is no number: none may come near overflow.
-LARGEST_VALUE = 1e15
+LARGEST_VALUE = 1e15  # products of these are finite in float32
+NARROWEST = 8
 
 
 class LoraSet:
@@ -31,15 +33,15 @@ class LoraSet:
 
     def __init__(self, model: nn.Module, *, quantize: str = "none") -> None:
         self.quantize = quantize
-        self._mask = LoraMask()
-        self._projections = replace_linears(model, self._mask, quantize=quantize)
+        self._step = LoraStep()
+        self._projections = replace_linears(model, self._step, quantize=quantize)
         self._places = {
             name: (projection, index)
             for projection in self._projections
             for index, name in enumerate(projection.names)
         }
         self._adapters: dict[Digest, Mapping[str, LoraPair]] = {}
-        self._seats = Seats()
+        self._seats: dict[int, Seats] = {}  # by width
 
     def read(self, adapter: Adapter) -> dict[str, LoraPair]:
         """The adapter's pairs by module name, checked against the model; changes nothing.
@@ -57,7 +59,7 @@ class LoraSet:
         return {module.name: self._pair(module, tensors) for module in adapter.modules}
 
     def install(self, digest: Digest, pairs: Mapping[str, LoraPair]) -> AppliedAdapter:
-        """Take in pairs from `read` and count them; the first request with them seats them in the stacks."""
+        """Take in pairs from `read` and count them; the first request with them seats them."""
         self._adapters[digest] = pairs
         installed = self.installed(digest)
         return AppliedAdapter(digest, len(installed), sum(pair.parameter_count for pair in installed))
@@ -68,34 +70,39 @@ class LoraSet:
 
     def remove(self, digest: Digest) -> None:
         """Forget an adapter; an unknown digest is a no-op."""
-        self._adapters.pop(digest, None)
-        self._seats.leave(digest)
+        if self._adapters.pop(digest, None) is not None:
+            for seats in self._seats.values():
+                seats.leave(digest)
+
+    def seat(self, uses: Iterable[AdapterUse | None]) -> dict[AdapterUse, Place]:
+        """Have all of these in the banks at once, and where; only what is not there yet is copied."""
+        placed = {use: self._width(use[0]) for use in uses if use is not None}
+        for width in sorted(set(placed.values())):
+            self._seat(width, {digest for (digest, _), at in placed.items() if at == width})
+        return {
+            (digest, scale): Place(width, self._seats[width][digest], scale)
+            for (digest, scale), width in placed.items()
+        }
 
     def activate(self, batch: Batch) -> None:
         """Say which rows of the next pass use which adapter."""
-        if not batch.groups:
-            self._mask.rows = self._mask.last_rows = None
-            return
-        self._seat({group.adapter for group in batch.groups})
-        # Made on the CPU: a group at a time on a GPU would be a launch for each.
-        mask = torch.zeros((batch.token_ids.shape[1], self._seats.column_count))
-        for group in batch.groups:
-            seat = self._seats[group.adapter]
-            mask[group.rows, seat.first_row : seat.first_row + seat.row_count] = group.scale
-        anywhere = self._projections[0]
-        self._mask.rows = mask.to(dtype=anywhere.dtype, device=anywhere.device)
-        self._mask.last_rows = self._mask.rows[batch.last_rows]
+        places = self.seat(group.use for group in batch.groups)
+        device = self._projections[0].device
+        self._step.rows = plan_runs(_placed(batch.groups, places), device=device)
+        self._step.last_rows = plan_runs(_placed(batch.last_groups, places), device=device)
 
-    def _seat(self, wanted: set[Digest]) -> None:
-        """Have these in the stacks; only what is not there yet is copied."""
-        ranks = {
-            digest: max(pair.rank for pair in self._adapters[digest].values()) for digest in sorted(wanted)
-        }
-        new = self._seats.take(ranks)
-        if new is None:
-            for projection in self._projections:
-                projection.lora.clear(self._seats.column_count)
-        for digest in ranks if new is None else new:
+    def _width(self, digest: Digest) -> int:
+        """A power of two, so that adapters of nearly one rank share a bank."""
+        rank = max(pair.rank for pair in self._adapters[digest].values())
+        return max(NARROWEST, 1 << (rank - 1).bit_length())
+
+    def _seat(self, width: int, wanted: set[Digest]) -> None:
+        seats = self._seats.setdefault(width, Seats())
+        new = seats.take(wanted)
+        for projection in self._projections if new else ():
+            bank = projection.banks.setdefault(width, LoraBank(projection.parts, width))
+            bank.resize(seats.count)
+        for digest in new:
             by_projection: dict[Projection, dict[int, LoraPair]] = {
                 projection: {} for projection in self._projections
             }
@@ -103,7 +110,7 @@ class LoraSet:
                 projection, index = self._places[name]
                 by_projection[projection][index] = pair
             for projection, pairs in by_projection.items():
-                projection.lora.write(self._seats[digest], pairs)
+                projection.banks[width].write(seats[digest], pairs)
 
     def _misfits(self, module: LoraModule, tensors: Mapping[str, torch.Tensor]) -> list[str]:
         place = self._places.get(module.name)
@@ -133,6 +140,10 @@ class LoraSet:
         # Scaled before it is rounded, so that it is rounded once.
         a, b = (part.to(device=projection.device, dtype=projection.dtype) for part in (a, b * module.scaling))
         return LoraPair(a, b.t().contiguous())
+
+
+def _placed(groups: Iterable[RowGroup], places: Mapping[AdapterUse, Place]) -> Iterator[PlacedRows]:
+    return (PlacedRows(places[group.use], group.rows) for group in groups)
 
 
 def _read_tensors(adapter: Adapter) -> dict[str, torch.Tensor]:

@@ -10,6 +10,7 @@ import torch
 from remora.engine.torch.batch import build_batch
 from remora.engine.torch.kv_cache import KvCache, RowCopy
 from remora.engine.torch.lora import LoraSet
+from remora.engine.torch.lora_runs import Place
 from remora.engine.torch.scheduler import Chunk
 from remora.engine.torch.stack import stack_of
 
@@ -31,6 +32,15 @@ class SlotModel:
     def copy_rows(self, copies: Sequence[RowCopy]) -> None:
         """Take computed keys and values over to other rows."""
         self._cache.copy(copies)
+
+    def arranged(self, chunks: Sequence[Chunk]) -> list[Chunk]:
+        """In the order that `forward` computes best: adapters as they are seated, the base model first."""
+        places = self.lora.seat(chunk.sequence.adapter_use for chunk in chunks)
+        nowhere = Place(0, 0, 0)
+        return sorted(
+            chunks,
+            key=lambda chunk: places[use] if (use := chunk.sequence.adapter_use) is not None else nowhere,
+        )
 
     def forward(self, chunks: Sequence[Chunk]) -> torch.Tensor:
         """Compute the chunks; one row of logits for each that completes its sequence, in their order."""

@@ -14,25 +14,26 @@ from typing import Any
 import torch
 from torch import nn
 
-from remora.engine.torch.lora_stack import LoraStack
+from remora.engine.torch.lora_bank import LoraBank
+from remora.engine.torch.lora_runs import Run
 from remora.engine.torch.weights import keep_weights
 
 SIBLINGS = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 
 
-class LoraMask:
-    """Which row of the running pass uses which columns of the stacks; set before each pass."""
+class LoraStep:
+    """Which rows of the running pass use which adapters; set before each pass."""
 
     def __init__(self) -> None:
-        self.rows: torch.Tensor | None = None  # (rows, columns), or None where no row uses an adapter
-        self.last_rows: torch.Tensor | None = None  # of those rows whose logits are wanted
+        self.rows: tuple[Run, ...] = ()
+        self.last_rows: tuple[Run, ...] = ()  # of those rows whose logits are wanted
 
 
 class Projection:
     """One multiplication for one or several linear layers, and what adapters add to it."""
 
     def __init__(
-        self, linears: Mapping[str, nn.Linear], mask: LoraMask, *, sees_last_rows: bool, quantize: str
+        self, linears: Mapping[str, nn.Linear], step: LoraStep, *, sees_last_rows: bool, quantize: str
     ) -> None:
         layers = list(linears.values())
         ends = [0, *accumulate(layer.out_features for layer in layers)]
@@ -40,9 +41,9 @@ class Projection:
         self.in_features = layers[0].in_features
         self.parts = tuple(slice(first, stop) for first, stop in pairwise(ends))
         self.dtype, self.device = layers[0].weight.dtype, layers[0].weight.device
-        self.lora = LoraStack(self.parts)
+        self.banks: dict[int, LoraBank] = {}  # by width
         self._weights = keep_weights(_joined_weight(layers), _joined_bias(layers), quantize=quantize)
-        self._mask = mask
+        self._step = step
         self._sees_last_rows = sees_last_rows  # the head computes only the rows whose logits are wanted
         self._input: torch.Tensor | None = None
         self._output = torch.empty(0)
@@ -61,9 +62,8 @@ class Projection:
         if not len(rows):  # no request of this step is far enough for a token
             return x.new_empty((*x.shape[:-1], self.parts[-1].stop))
         out = self._weights.multiply(rows)
-        mask = self._mask.last_rows if self._sees_last_rows else self._mask.rows
-        if mask is not None:
-            self.lora.add(rows, out, mask)
+        for run in self._step.last_rows if self._sees_last_rows else self._step.rows:
+            self.banks[run.width].add(run, rows, out)
         return out.view(*x.shape[:-1], -1)
 
 
@@ -84,13 +84,13 @@ class ProjectionPart(nn.Module):
         return self._projection.part(self._index, x)
 
 
-def replace_linears(model: Any, mask: LoraMask, *, quantize: str = "none") -> list[Projection]:
+def replace_linears(model: Any, step: LoraStep, *, quantize: str = "none") -> list[Projection]:
     """Put projections in the place of all linear layers of a model, whose own weights go."""
     head = model.get_output_embeddings()
     projections = []
     for names in list(_groups(model)):
         linears = {name: model.get_submodule(name) for name in names}
-        projection = Projection(linears, mask, sees_last_rows=head in linears.values(), quantize=quantize)
+        projection = Projection(linears, step, sees_last_rows=head in linears.values(), quantize=quantize)
         for index, name in enumerate(names):
             model.set_submodule(name, ProjectionPart(projection, index))
         projections.append(projection)

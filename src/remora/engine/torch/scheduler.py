@@ -103,10 +103,7 @@ class Scheduler:
         self._prefixes.forget(adapter)
 
     def next_step(self) -> Step:
-        """Admit who fits and cut the next step; no chunks only where there is no work.
-
-        Chunks of one adapter at one scale are neighbours, so its rows are one slice of the batch.
-        """
+        """Admit who fits and cut the next step; no chunks only where there is no work."""
         for sequence in [sequence for sequence in self._running if not self._has_rows(sequence)]:
             self._step_aside(sequence)
         copies = tuple(self._admit())
@@ -119,7 +116,6 @@ class Scheduler:
                 prefill_left -= count
             if count > 0:
                 chunks.append(Chunk(sequence, sequence.computed_count, count))
-        chunks.sort(key=lambda chunk: chunk.sequence.adapter_use or ("", 0.0))
         return Step(copies, tuple(chunks))
 
     def _has_rows(self, sequence: Sequence) -> bool:
