@@ -65,9 +65,11 @@ bench-cloud: $(READY)  ## the local cloud's ingress and uploads, as ratios
 docs: $(READY)  ## what of the docs is made from the code: openapi.json and the tables of parameters
 	$(BIN)/python -m remora.server.documents docs
 
-adapters-hot: $(READY)  ## adapters changed under 50 requests a second; two hundred pushes killed
-	REMORA_TEST_FOLLOW_SECONDS=2 REMORA_TEST_REQUESTS_PER_SECOND=50 REMORA_TEST_KILLS=200 \
-	  $(BIN)/python -m pytest tests/cli/test_cli_adapters.py tests/rollout/test_rollout_kills.py --log-cli-level=INFO
+adapters-hot: $(READY)  ## adapters changed under 50 requests a second; two hundred pushes and deploys killed
+	REMORA_TEST_FOLLOW_SECONDS=2 REMORA_TEST_REQUESTS_PER_SECOND=50 REMORA_TEST_KILLS=200 REMORA_KILL_ROUNDS=200 \
+	  $(BIN)/python -m pytest tests/cli/test_cli_adapters.py tests/rollout/test_rollout_kills.py \
+	  tests/rollout/test_rollout_interrupted.py --log-cli-level=INFO \
+	  --log-disable=azure.core.pipeline.policies.http_logging_policy --log-disable=httpx
 
 conformance: $(READY)  ## the Azure CLI, unmodified; fifty kills; every layout of AI Toolkit
 	REMORA_KILL_ROUNDS=50 REMORA_FUZZ_EXAMPLES=400 $(BIN)/python -m pytest tests/conformance

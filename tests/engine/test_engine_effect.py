@@ -13,6 +13,7 @@ from remora.adapters.base_shape import read_base
 from remora.adapters.inspect import inspect_adapter
 from remora.engine.effect import measure_effect, prompts_for_proof
 from remora.engine.torch.engine import TorchEngine
+from remora.errors import EngineFailed
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tone"
 WEIGHTS = "adapter_model.safetensors"
@@ -50,3 +51,11 @@ async def test_two_adapters_have_effects_of_their_own(llama: TinyModel, engine: 
         effects.append(await measure_effect(engine, adapter.digest, prompts, answer_tokens=4))
     assert all(effect.is_proven for effect in effects)
     assert effects[0].mean_kl_nats != effects[1].mean_kl_nats
+
+
+async def test_without_prompts_nothing_is_said_about_the_engine(
+    llama: TinyModel, engine: TorchEngine
+) -> None:
+    engine.load_adapter(llama.adapters["one"])
+    with pytest.raises(EngineFailed, match="no tokens of the prompts"):
+        await measure_effect(engine, llama.adapters["one"].digest, [])

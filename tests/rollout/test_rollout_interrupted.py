@@ -177,6 +177,21 @@ def test_a_rollout_killed_after_its_switch_is_ended_by_the_next_deploy(project: 
     assert (back.code, release_of(project.serving())) == (0, served[1])
 
 
+def test_what_was_switched_to_is_listed_before_the_aliases_say_it(project: ScriptedProject) -> None:
+    """As a kill between the two leaves it: the traffic switched, `aliases.json` of before."""
+    aliases, root = project.share / "aliases.json", str(project.root)
+    before = aliases.read_bytes()
+    project.change_adapter()
+    project.deploy()
+    switched = project.aliases()["tone"]["digest"]
+    aliases.write_bytes(before)
+    assert project.aliases()["tone"]["digest"] != switched
+    listed = project.user.run("adapters", "list", "--project", root).document["adapters"]
+    assert [each["digest"] for each in listed if each["state"] == "current"] == [switched]
+    assert project.deploy()["new_revision"] is False
+    assert project.aliases()["tone"]["digest"] == switched
+
+
 def test_killed_at_any_moment_the_endpoint_answers_and_the_aliases_are_whole(
     project: ScriptedProject,
 ) -> None:

@@ -21,7 +21,7 @@ from remora.azure.profile import remora_home
 from remora.cli.adapter_folder import BaseMismatchOption, PathArgument, ProjectOption, show, verify
 from remora.cli.context import Deployment, open_deployment
 from remora.cli.output import Mode, Output, OutputOption, YesOption
-from remora.errors import AdapterRejected, InvalidInput
+from remora.errors import AdapterRejected, DeploymentNotFound, InvalidInput
 from remora.project.workspace import read_base_model
 from remora.rollout.adapter_versions import AdapterVersions, Changed, told
 from remora.rollout.candidate import ADAPTERS_VARIABLE, look
@@ -124,7 +124,7 @@ def rm(
 def list_versions(project: ProjectOption = Path(), output: OutputOption = Mode.HUMAN) -> None:
     """List every adapter on the share, and what each name points to."""
     out = Output(output)
-    found = AdapterVersions(open_deployment(project, out).share).versions()
+    found = _versions(open_deployment(project, out)).versions()
     rows = [
         f"{each.name:<16} {told(each.digest):<14} {each.state:<9} {each.size_bytes:>14,} bytes"
         for each in found
@@ -219,13 +219,21 @@ def _check_served_base(deployment: Deployment, base: BaseShape, hashes: HashCach
         )
 
 
+def _versions(deployment: Deployment) -> AdapterVersions:
+    """The adapters on the share, as the app serves them; without an app, as `aliases.json` says."""
+    try:
+        served_set = look(deployment.app).environment.get(ADAPTERS_VARIABLE, "")
+    except DeploymentNotFound:
+        served_set = ""
+    return AdapterVersions(deployment.share, served_set)
+
+
 def _change(
     deployment: Deployment, out: Output, change: Callable[[AdapterVersions], Changed], no_wait: bool
 ) -> None:
     """Make a change, wait until the endpoint has followed, and say what is so now."""
     check_owner(deployment.share, deployment.app)
-    served_set = look(deployment.app).environment.get(ADAPTERS_VARIABLE, "")
-    changed = change(AdapterVersions(deployment.share, served_set))
+    changed = change(_versions(deployment))
     followed = None if no_wait else _follow(deployment, out, changed)
     what = f"{told(changed.before)} → {told(changed.after)}" if changed.changed else "as it was"
     out.result("adapters.change", _document(changed, followed), f"{changed.name}: {what}")

@@ -36,8 +36,13 @@ async def measure_effect(
 ) -> Effect:
     """What a loaded adapter changes in the greedy answers to these prompts (token ids).
 
-    Raises EngineFailed where the engine tells no log-probabilities, and whatever `Engine.submit` raises.
+    Raises EngineFailed where there are no prompts or the engine tells no log-probabilities, and whatever
+    `Engine.submit` raises.
     """
+    if not prompts:
+        raise EngineFailed(
+            "the model's tokenizer makes no tokens of the prompts", hint="see its tokenizer.json"
+        )
     # One after the other: an endpoint that serves meanwhile is held up by one short request at a time.
     base = [await _answer(engine, None, prompt, answer_tokens) for prompt in prompts]
     adapted = [await _answer(engine, digest, prompt, answer_tokens) for prompt in prompts]

@@ -15,7 +15,7 @@ from remora.adapters.adapter import Adapter, Digest, short
 from remora.adapters.aliases import AliasSet
 from remora.adapters.hash_cache import HashCache
 from remora.adapters.inspect import ADAPTER_FILES
-from remora.adapters.store import ADAPTERS, ALIASES, MANIFEST, adapter_folder
+from remora.adapters.store import ADAPTERS, MANIFEST, adapter_folder
 from remora.azure.files import Share
 from remora.errors import InvalidInput, NotFound, RemoraError
 from remora.rollout import sync
@@ -59,8 +59,9 @@ class Version:
 class AdapterVersions:
     """The adapters of one share.
 
-    `served_set` is the id of the aliases that the revision with the traffic was made with: a rollout that
-    died before it made them everybody's is completed first, or a change would undo what it switched to.
+    `served_set` is the id of the aliases that the revision with the traffic was made with: where a rollout
+    died before it made them everybody's, they count, and a change completes it first, or it would undo what
+    that switched to.
     """
 
     def __init__(self, share: Share, served_set: str = "", times: LockTimes | None = None) -> None:
@@ -70,7 +71,7 @@ class AdapterVersions:
 
     def aliases(self) -> AliasSet:
         """What the names point to now."""
-        return AliasSet.decode(self._share.read(ALIASES), str(ALIASES))
+        return served_aliases(self._share, self._served_set)
 
     def versions(self) -> list[Version]:
         """Every complete digest of every name, the current one of each name first."""
