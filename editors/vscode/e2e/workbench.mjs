@@ -1,4 +1,4 @@
-// A VS Code workbench in Chromium with the packaged extension, and what a user does in it. Knows nothing of Remora.
+// A VS Code server, its workbench in Chromium, and what a user does in it. Knows nothing of Remora.
 import { execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import { createServer } from 'node:net';
@@ -12,36 +12,57 @@ const CHROMIUM_FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no
   '--disable-component-update', '--disable-sync'];
 const SETTINGS = {
   'workbench.startupEditor': 'none', 'workbench.colorTheme': 'Default Dark Modern', 'extensions.autoCheckUpdates': false,
-  'extensions.ignoreRecommendations': true, 'telemetry.telemetryLevel': 'off', 'security.workspace.trust.enabled': false,
+  'extensions.ignoreRecommendations': true, 'telemetry.telemetryLevel': 'off', 'security.workspace.trust.banner': 'never',
   'workbench.enableExperiments': false, 'window.commandCenter': false, 'chat.commandCenter.enabled': false,
+  'terminal.integrated.gpuAcceleration': 'off', // its text is in the page only where no canvas draws it
 };
 
-export class Workbench {
-  /** Starts server and browser with an extension (.vsix) in a project folder; everything is kept below `root`. */
-  static async open({ tools, root, vsix, project, environment }) {
-    const require = createRequire(`${tools}/`);
-    const { chromium } = require('playwright-core');
-    const program = `${tools}/node_modules/.bin/code-server`;
-    const port = await freePort();
-    const env = { ...process.env, ...environment, HOME: root };
+/** code-server with extensions, and a browser; everything is kept below `root`. */
+export class Server {
+  static async open({ tools, root, extensions, environment }) {
+    const { chromium } = createRequire(`${tools}/`)('playwright-core');
     for (const folder of ['data/User', 'extensions']) fs.mkdirSync(`${root}/${folder}`, { recursive: true });
     fs.writeFileSync(`${root}/config.yaml`, '');
     fs.writeFileSync(`${root}/data/User/settings.json`, JSON.stringify(SETTINGS));
-    const folders = ['--config', `${root}/config.yaml`, '--user-data-dir', `${root}/data`, '--extensions-dir', `${root}/extensions`];
-    execFileSync(program, [...folders, '--install-extension', vsix], { env, stdio: ['ignore', 'ignore', 'ignore'] });
-    const log = fs.openSync(`${root}/server.log`, 'w');
-    const server = spawn(program, [...folders, '--bind-addr', `127.0.0.1:${port}`, '--auth', 'none', '--disable-telemetry',
-      '--disable-update-check', '--disable-workspace-trust', '--disable-getting-started-override', '--ignore-last-opened',
-      '--link-protection-trusted-domains', 'http://127.0.0.1', project], { env, stdio: ['ignore', log, log] });
-    const ended = new Promise((resolve) => { server.on('exit', resolve); });
-    const url = `http://127.0.0.1:${port}`;
+    const server = new Server(tools, root, { ...process.env, ...environment, HOME: root });
+    for (const vsix of extensions) server.install(vsix);
+    await server.start();
+    server.browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: CHROMIUM_FLAGS });
+    return server;
+  }
+
+  constructor(tools, root, env) {
+    Object.assign(this, { root, env, program: `${tools}/node_modules/.bin/code-server` });
+    this.folders = ['--config', `${root}/config.yaml`, '--user-data-dir', `${root}/data`, '--extensions-dir', `${root}/extensions`];
+  }
+
+  install(vsix) {
+    execFileSync(this.program, [...this.folders, '--install-extension', vsix], { env: this.env, stdio: 'ignore' });
+  }
+
+  /** The user's settings, as VS Code wrote them. */
+  get settings() {
+    return JSON.parse(fs.readFileSync(`${this.root}/data/User/settings.json`, 'utf8'));
+  }
+
+  async start() {
+    const log = fs.openSync(`${this.root}/server.log`, 'w');
+    const port = await freePort();
+    this.url = `http://127.0.0.1:${port}`;
+    this.process = spawn(this.program, [...this.folders, '--bind-addr', `127.0.0.1:${port}`, '--auth', 'none', '--disable-telemetry',
+      '--disable-update-check', '--disable-getting-started-override', '--ignore-last-opened',
+      '--link-protection-trusted-domains', 'http://127.0.0.1'], { env: this.env, stdio: ['ignore', log, log] });
+    this.ended = new Promise((resolve) => { this.process.on('exit', resolve); });
     const deadline = Date.now() + START_MS;
-    while (!(await fetch(`${url}/healthz`).then((answer) => answer.ok, () => false))) {
+    while (!(await fetch(`${this.url}/healthz`).then((answer) => answer.ok, () => false))) {
       if (Date.now() > deadline) throw new Error('the server does not answer');
       await new Promise((resolve) => { setTimeout(resolve, 100); });
     }
-    const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: CHROMIUM_FLAGS });
-    const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+  }
+
+  /** A window of a user who has not been here before, and who trusts the folder or not. */
+  async visit(folder, { trust }) {
+    const context = await this.browser.newContext({ viewport: { width: 1280, height: 800 } });
     // A desktop opens such an address as it is; code-server's own proxy would answer below a path of its own.
     await context.route(/\/proxy\/\d+\//, (route) => {
       const [, target] = /\/proxy\/(\d+)\//.exec(route.request().url());
@@ -49,32 +70,49 @@ export class Workbench {
     });
     const page = await context.newPage();
     page.setDefaultTimeout(WAIT_MS);
-    await page.goto(`${url}/?folder=${project}`);
-    await page.locator('.monaco-workbench .statusbar').waitFor();
-    return new Workbench(page, async () => { await browser.close(); server.kill('SIGTERM'); await ended; });
+    await page.goto(`${this.url}/?folder=${folder}`);
+    const workbench = new Workbench(page, this);
+    await workbench.drawn();
+    await workbench.dialog.getByRole('button', { name: trust ? 'Yes, I trust the authors' : 'No, I don\'t trust the authors' }).click();
+    return workbench;
   }
 
-  constructor(page, end) {
-    this.page = page;
-    this.end = end;
-    this.input = page.locator('.quick-input-widget input');
+  async end() {
+    await this.browser?.close();
+    this.process.kill('SIGTERM');
+    await this.ended;
+  }
+}
+
+export class Workbench {
+  constructor(page, server) {
+    Object.assign(this, { page, server });
+    this.input = page.locator('.quick-input-widget .quick-input-box input');
     this.toasts = page.locator('.notifications-toasts .notification-toast');
     this.dialog = page.locator('.monaco-dialog-box');
+    this.problems = page.locator('.markers-panel .monaco-list-row');
+  }
+
+  async drawn() {
+    await this.page.locator('.monaco-workbench .statusbar').waitFor();
   }
 
   row(text) {
     return this.page.locator('.quick-input-list .monaco-list-row', { hasText: text }).first();
   }
 
-  /** Opens the palette until it lists the command: it lists those that were known when it opened. */
+  /** Opens the palette until it lists the command. */
   async find(title) {
+    await this.reopen(() => this.palette(title), title);
+  }
+
+  /** Opens a list until it has a row with this text: it has those that were known when it opened. */
+  async reopen(open, text) {
     const deadline = Date.now() + WAIT_MS;
     for (;;) {
-      await this.page.keyboard.press('F1');
-      await this.input.waitFor();
-      await this.input.fill(`>${title}`);
+      await open();
       try {
-        await this.row(title).waitFor({ timeout: REOPEN_MS });
+        await this.row(text).waitFor({ timeout: REOPEN_MS });
         return;
       } catch (error) {
         if (Date.now() > deadline) throw error;
@@ -84,14 +122,48 @@ export class Workbench {
     }
   }
 
+  async palette(text) {
+    await this.page.keyboard.press('F1');
+    await this.input.waitFor();
+    await this.input.fill(`>${text}`);
+  }
+
   async run(title) {
     await this.find(title);
     await this.row(title).click();
   }
 
+  /** Opens a file, by its whole path, in an editor. */
+  async edit(file) {
+    await this.run('File: Open File');
+    await this.page.locator('.quick-input-title', { hasText: 'Open File' }).waitFor();
+    await this.row('..').waitFor(); // it has begun with the folder, and puts no other path in later
+    await this.input.fill(file);
+    await this.row(path.basename(file)).click();
+    await this.page.locator('.tab.active', { hasText: path.basename(file) }).waitFor();
+  }
+
   /** Waits for a quick pick or an input box that asks this. */
   async asked(question) {
     await this.page.getByPlaceholder(question).or(this.page.locator('.quick-input-message', { hasText: question })).first().waitFor();
+  }
+
+  /** Types into the input box that asks this; without a text takes what it offers. */
+  async answer(question, text) {
+    await this.asked(question);
+    if (text) await this.input.fill(text);
+    await this.input.press('Enter');
+  }
+
+  button(place, name) {
+    return place.getByRole('button', { name, exact: true });
+  }
+
+  /** The modal question with this text, once it is there. */
+  async question(text) {
+    const dialog = this.dialog.filter({ hasText: spaced(text) });
+    await dialog.waitFor();
+    return dialog;
   }
 
   /** The toast with this text, once it is there. */
@@ -106,11 +178,13 @@ export class Workbench {
     await this.page.locator('.part.panel .view-lines').filter({ hasText: spaced(text) }).waitFor();
   }
 
+  /** The text of the terminal; a line that is longer than the terminal is wide is not found whole. */
+  async terminal(text) {
+    await this.page.locator('.xterm-rows').filter({ hasText: spaced(text) }).last().waitFor();
+  }
+
   async closeToasts() {
-    await this.page.keyboard.press('F1');
-    await this.input.waitFor();
-    await this.input.fill('>Notifications: Clear All Notifications');
-    await this.row('Clear All Notifications').click();
+    await this.run('Notifications: Clear All Notifications');
     await this.toasts.first().waitFor({ state: 'hidden' });
   }
 

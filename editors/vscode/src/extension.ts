@@ -9,6 +9,7 @@ import { open } from './endpoint';
 import { firstFolder, projectFolder } from './folder';
 import { Installation } from './installation';
 import { Logs } from './logs';
+import { ParametersHelp } from './parameters';
 import { addToPlayground } from './playground';
 import { provision } from './provision';
 import { Remora } from './remora';
@@ -54,6 +55,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     ...Object.entries(actions).map(([name, action]) => vscode.commands.registerCommand(`remora.${name}`, (subject: unknown) => inProject(action, subject))),
     vscode.window.registerTreeDataProvider('remora.adapters', adapters),
     vscode.tasks.registerTaskProvider('remora', new Tasks(installation)),
+    new ParametersHelp().register(),
     status.onDidChange((state) => { void adapters.look(state !== undefined); }),
     files.onDidCreate(look), files.onDidChange(look), files.onDidDelete(look),
     vscode.workspace.onDidGrantWorkspaceTrust(() => { installation.forget(); look(); }),

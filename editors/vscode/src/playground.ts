@@ -19,7 +19,7 @@ interface RemoteModel {
 export async function addToPlayground(remora: Remora, folder: vscode.Uri): Promise<void> {
   const settings = vscode.workspace.getConfiguration(SECTION);
   const known = settings.inspect<RemoteModel[]>(KEY);
-  if (!known) {
+  if (known?.defaultValue === undefined) { // a setting that nobody declares has no default, and cannot be written
     void vscode.window.showErrorMessage('The AI Toolkit extension is not installed: there is no playground to add the endpoint to.');
     return;
   }

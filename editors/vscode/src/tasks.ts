@@ -2,6 +2,8 @@
 import * as vscode from 'vscode';
 import type { Installation } from './installation';
 
+/** An error at a line of a file, and one about a file as a whole. */
+const PROBLEM_MATCHERS = ['$remora', '$remora-file'];
 const COMMANDS = ['up', 'plan', 'provision', 'deploy', 'status'];
 
 interface Definition extends vscode.TaskDefinition {
@@ -28,7 +30,7 @@ export class Tasks implements vscode.TaskProvider {
     try {
       const [file, ...before] = await this.installation.program(folder.uri, true);
       const execution = new vscode.ProcessExecution(file, [...before, definition.command, ...(definition.args ?? [])], { cwd: folder.uri.fsPath });
-      return new vscode.Task(definition, folder, definition.command, 'remora', execution, '$remora');
+      return new vscode.Task(definition, folder, definition.command, 'remora', execution, PROBLEM_MATCHERS);
     } catch {
       return undefined; // not installed: nothing to offer
     }
