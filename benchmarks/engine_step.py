@@ -1,6 +1,6 @@
 """Decode steps of the torch engine on this machine, as tokens a second and as ratios.
 
-    python benchmarks/engine_step.py [--rounds 5] [--steps 8] [--quantize int8] [--profile]
+    python benchmarks/engine_step.py [--rounds 5] [--steps 8] [--quantize int8] [--device cuda] [--profile]
 
 Model: the shape of Qwen2.5-0.5B with random bfloat16 weights; adapters: r = 16 on all seven projections.
 Every round runs every load for a few steps, so that whatever else runs disturbs all alike:
@@ -70,7 +70,7 @@ RATIOS = (((16, 8), (16, 0), 0.85), ((16, 32), (16, 8), 0.9), ((1, 1), (1, 0), 0
 class Bench:
     """One model with its adapters, and requests that stand at the same context length."""
 
-    def __init__(self, *, quantize: str) -> None:
+    def __init__(self, *, quantize: str, device: str) -> None:
         register_slot_attention()
         config = Qwen2Config(
             vocab_size=151936, hidden_size=896, intermediate_size=4864, num_hidden_layers=24,
@@ -79,7 +79,8 @@ class Bench:
         torch.manual_seed(0)
         model = AutoModelForCausalLM.from_config(
             config, dtype=torch.bfloat16, attn_implementation=IMPLEMENTATION
-        ).eval()
+        )
+        model = model.eval().to(device)
         distinct = {parameter.data_ptr(): parameter for parameter in model.parameters()}
         itemsize = 1 if quantize == "int8" else 2
         self.weight_bytes = sum(parameter.numel() for parameter in distinct.values()) * itemsize
@@ -88,7 +89,7 @@ class Bench:
         self._fill_cache()
         self.adapters = [Digest(f"{index:064x}") for index in range(32)]
         for digest in self.adapters:
-            self.lora.install(digest, _adapter())
+            self.lora.install(digest, _adapter(device))
 
     def step_seconds(self, load: Load, step_count: int) -> Iterator[float]:
         """Time of each of some decode steps, the first one not counted."""
@@ -137,23 +138,24 @@ class Bench:
             chunk.sequence.computed_count += 1
 
 
-def _adapter() -> dict[str, LoraPair]:
+def _adapter(device: str) -> dict[str, LoraPair]:
+    def random(size: int) -> torch.Tensor:
+        return torch.randn(RANK, size, dtype=torch.bfloat16, device=device) * 0.02
+
     return {
-        f"model.layers.{layer}.{name}": LoraPair(
-            torch.randn(RANK, inputs).bfloat16() * 0.02, torch.randn(RANK, outputs).bfloat16() * 0.02
-        )
+        f"model.layers.{layer}.{name}": LoraPair(random(inputs), random(outputs))
         for layer in range(24)
         for name, (outputs, inputs) in LAYER_SHAPES.items()
     }
 
 
-def bandwidth() -> float:
+def bandwidth(device: str) -> float:
     """Bytes a second that all cores read together, the best of some passes over 512 MiB."""
-    data = torch.ones(2**27)
+    data = torch.ones(2**27, device=device)
     best = float("inf")
     for _ in range(8):
         started = time.perf_counter()
-        data.sum()
+        data.sum().item()
         best = min(best, time.perf_counter() - started)
     return data.numel() * 4 / best
 
@@ -191,9 +193,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--quantize", default="none", choices=("none", "int8"))
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--profile", action="store_true", help="print where the time of a mixed step goes")
     options = parser.parse_args()
-    bench = Bench(quantize=options.quantize)
+    bench = Bench(quantize=options.quantize, device=options.device)
     if options.profile:
         list(bench.step_seconds(Load(16, 8), 2))
         with torch.profiler.profile() as profile:
@@ -203,7 +206,7 @@ def main() -> None:
     times: dict[Load, list[list[float]]] = {load: [] for load in LOADS}
     bandwidths = []
     for _ in range(options.rounds):
-        bandwidths.append(bandwidth())
+        bandwidths.append(bandwidth(options.device))
         for load in LOADS:
             times[load].append(list(bench.step_seconds(load, options.steps)))
     report(bench, times, bandwidths)

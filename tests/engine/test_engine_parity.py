@@ -12,6 +12,7 @@ import pytest
 import torch
 from tests.engine.tiny_models import (
     ARCHITECTURES,
+    DEVICE,
     GatedModel,
     OpenModel,
     TinyModel,
@@ -55,7 +56,7 @@ async def test_each_request_of_a_mixed_batch_equals_peft_alone(architecture: str
     expected = [model.reference(name, prompt, ANSWER_TOKENS) for name, prompt in PROMPTS.items()]
     assert len({tuple(tokens) for tokens in expected}) == len(PROMPTS)
 
-    engine = TorchEngine.load(model.path, device="cpu", prefill_tokens_per_step=20)
+    engine = TorchEngine.load(model.path, device=DEVICE, prefill_tokens_per_step=20)
     for adapter in model.adapters.values():
         applied = engine.load_adapter(adapter)
         assert applied.modules == len(adapter.modules)
@@ -76,7 +77,7 @@ async def test_the_same_adapter_on_and_off_the_head_differs(tmp_path: Path) -> N
     model = TinyModel(write_model(tmp_path / "base", "llama"))
     head = model.add_adapter("head", r=4, lora_alpha=64, target_modules=["lm_head"])
     prompts = [[1, 2, 3], list(range(30)), [4]]
-    engine = TorchEngine.load(model.path, device="cpu", prefill_tokens_per_step=16)
+    engine = TorchEngine.load(model.path, device=DEVICE, prefill_tokens_per_step=16)
     engine.load_adapter(head)
     answers = await asyncio.gather(
         answer(engine, a_request(prompts[0], adapter=head)),
@@ -123,7 +124,7 @@ async def test_joins_and_leaves_at_random_steps_change_no_answer(seed: int, tmp_
 
 
 async def test_a_name_that_is_given_to_another_adapter_and_back(llama: TinyModel) -> None:
-    engine = TorchEngine.load(llama.path, device="cpu")
+    engine = TorchEngine.load(llama.path, device=DEVICE)
     prompt = list(range(20, 50))  # long enough to be remembered
     for name in ("one", "two", "one"):
         adapter = replace(llama.adapters[name], name="tone")

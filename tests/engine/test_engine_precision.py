@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from tests.engine.tiny_models import TinyModel, a_request, read
+from tests.engine.tiny_models import DEVICE, TinyModel, a_request, read
 
 from remora.engine.torch.engine import TorchEngine
 
@@ -35,7 +35,7 @@ class Distance:
 async def test_other_precisions_differ_only_where_two_tokens_nearly_tie(
     llama: TinyModel, dtype: str, quantize: str, divergence: float, gap: float
 ) -> None:
-    engine = TorchEngine.load(llama.path, dtype=dtype, quantize=quantize, device="cpu")
+    engine = TorchEngine.load(llama.path, dtype=dtype, quantize=quantize, device=DEVICE)
     for adapter in llama.adapters.values():
         engine.load_adapter(adapter)
     distances = [await distance(engine, llama, name, prompt) for name in (None, "two") for prompt in PROMPTS]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,7 @@ from remora.engine.torch.scheduler import Chunk
 
 torch.set_num_threads(1)
 
+DEVICE = os.environ.get("REMORA_TEST_DEVICE", "cpu")  # where the engines of these tests compute
 CHAT_TEMPLATE = (
     "{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no tools here') }}{% endif %}"
     "<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -172,7 +174,7 @@ class GatedModel(SlotModel):
 
     def __init__(self, path: Path, *, cache_tokens: int = 4096) -> None:
         register_slot_attention()
-        model = AutoModelForCausalLM.from_pretrained(path, attn_implementation=IMPLEMENTATION)
+        model = AutoModelForCausalLM.from_pretrained(path, attn_implementation=IMPLEMENTATION).to(DEVICE)
         super().__init__(model, LoraSet(model), cache_tokens=cache_tokens, context_length=256)
         self.steps: list[list[str]] = []
         self._permits = threading.Semaphore(0)
