@@ -46,7 +46,7 @@ async def test_many_streams_at_once_and_the_memory_comes_back(server: ServerProc
         for _ in range(3):
             counts = await asyncio.gather(*(one_stream(server) for _ in range(STREAMS)))
             assert counts == [TOKENS + 1] * STREAMS
-        await nobody_is_in(server)
+        await so_many_are_in(server, 0)
     after = server.resident_bytes()
     print(f"{STREAMS} streams at once, thrice: {before / 1e6:.1f} MB, then {after / 1e6:.1f} MB")  # noqa: T201
     assert after <= before * 1.1
@@ -55,17 +55,20 @@ async def test_many_streams_at_once_and_the_memory_comes_back(server: ServerProc
 async def test_a_client_that_does_not_read_slows_nobody(server: ServerProcess) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS):
         lazy = await Connection.to(server.url)
-        endless = 400_000
-        await lazy.begin(completion(BASE, "x" * endless, max_tokens=endless, stream=True))
-        counts = await asyncio.gather(*(one_stream(server) for _ in range(20)))
-        assert counts == [TOKENS + 1] * 20
-        assert await open_requests(server) == 1  # the lazy one waits, and its answer with it
-        await lazy.leave()
-        await nobody_is_in(server)
+        try:
+            endless = 400_000
+            await lazy.begin(completion(BASE, "x" * endless, max_tokens=endless, stream=True))
+            counts = await asyncio.gather(*(one_stream(server) for _ in range(20)))
+            assert counts == [TOKENS + 1] * 20
+            await so_many_are_in(server, 1)  # the lazy one waits, and its answer with it
+        finally:
+            await lazy.leave()
+        await so_many_are_in(server, 0)
 
 
-async def nobody_is_in(server: ServerProcess) -> None:
-    while await open_requests(server):  # noqa: ASYNC110 - the server is another process
+async def so_many_are_in(server: ServerProcess, count: int) -> None:
+    """Wait for it: a client has its last byte before it is counted out."""
+    while await open_requests(server) != count:  # noqa: ASYNC110 - the server is another process
         await asyncio.sleep(0.02)
 
 
@@ -143,7 +146,7 @@ async def test_after_many_that_went_away_a_short_request_is_answered_soon(tmp_pa
             started = time.perf_counter()
             status, _, _ = await one_answer(server.url, "one")
             seconds = time.perf_counter() - started
-            await nobody_is_in(server)
+            await so_many_are_in(server, 0)
     print(f"{ABANDONED} abandoned, then an answer after {seconds:.2f} s")  # noqa: T201
     assert status == 200
     # All of them read to their end would take minutes; on a busy machine a step alone can take a second.
