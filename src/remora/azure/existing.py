@@ -82,9 +82,11 @@ def _of_app(clients: Clients, group: str, resource_ids: Iterable[str], declared:
     }
     if "otherSecrets" in declared:
         others = [item for item in app.sent_secrets() if item["name"] not in OWN_SECRETS]
+        secret = _secret_variables(state)
+        plain = [item for item in variables if item["name"] not in {each["name"] for each in secret}]
         kept |= {
             "otherSecrets": {"items": others},
-            "environmentVariables": [*variables, *_secret_variables(state)],
+            "environmentVariables": [*plain, *secret],
         }
     if not state.latest_ready_revision:
         return kept

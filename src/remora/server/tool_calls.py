@@ -113,8 +113,8 @@ class CallReader:
         if (head := LIST.match(self._held)) is not None:
             self._lead, self._held, self._inside = head[0], self._held[head.end() :], True
         elif not (LIST_BEGINNING.fullmatch(self._held) or LIST_OPEN.startswith(self._held.lstrip())):
-            self._listed = False  # it is text
-        yield from ()
+            self._listed = False
+            yield from self._pass_text()
 
     def _next_in_list(self) -> Iterator[Piece]:
         rest = self._held.lstrip()
@@ -124,7 +124,7 @@ class CallReader:
             self._held, self._inside = rest[1:], True
         elif rest:
             self._held, self._listed = rest.removeprefix("]"), False
-        yield from ()
+            yield from self._pass_text()
 
     def _pass_text(self) -> Iterator[Piece]:
         if not self._marked:
