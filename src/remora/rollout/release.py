@@ -97,9 +97,10 @@ class Rollout:
         otherwise than was recorded; then, and on Ctrl+C, what served before serves on.
         """
         before = look(self._app)
-        claim(self._share, self._app)
         if strategy is Strategy.RESTART:
             check_restart(before.serving, running=before.release, wanted=self._contents.release_id)
+        claim(self._share, self._app)
+        if strategy is Strategy.RESTART:
             with self._remembered(before, "restart"):
                 return self._restart(before.serving, gates, lock, timeout_seconds, steps)
         if self._serves(before):
