@@ -39,13 +39,17 @@ export function editing(vscode, project, picture) {
       await problem('Incorrect type. Expected').waitFor({ state: 'hidden' });
     },
 
-    'parameters complete though their file names another schema': async () => {
+    'parameters complete and explain themselves, though their file names another schema': async () => {
       const without = (text) => text.replace(/"acaAppName": \{[^}]*\},\s*/, '');
       await wrong(PARAMETERS, without, async () => {
         const lines = project.read(PARAMETERS).split('\n');
         if (!lines[1].includes('"$schema": "https://schema.management.azure.com/')) throw new Error('the file names no schema');
         if (lines.join().includes('acaAppName')) throw new Error('the file has the word itself');
         await vscode.edit(project.file(PARAMETERS));
+        await goTo(`${lines.findIndex((each) => each.includes('"location"')) + 1}:7`);
+        await vscode.run('Show or Focus Hover');
+        await page.locator('.monaco-hover', { hasText: 'Region of the resources' }).first().waitFor();
+        await page.keyboard.press('Escape');
         const line = lines.findIndex((each) => each.includes('"parameters"'));
         await goTo(`${line + 1}:${lines[line].length + 1}`);
         await page.keyboard.press('Enter');
