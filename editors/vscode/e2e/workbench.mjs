@@ -14,6 +14,7 @@ const SETTINGS = {
   'workbench.startupEditor': 'none', 'workbench.colorTheme': 'Default Dark Modern', 'extensions.autoCheckUpdates': false,
   'extensions.ignoreRecommendations': true, 'telemetry.telemetryLevel': 'off', 'security.workspace.trust.banner': 'never',
   'workbench.enableExperiments': false, 'window.commandCenter': false, 'chat.commandCenter.enabled': false,
+  'files.autoSave': 'off', // as on a desktop
   'terminal.integrated.gpuAcceleration': 'off', // its text is in the page only where no canvas draws it
 };
 

@@ -59,6 +59,7 @@ export function editing(vscode, project, picture) {
         await picture('completion');
         await page.keyboard.press('Escape');
         await vscode.run('File: Revert File');
+        await page.locator('.tab.active.dirty').waitFor({ state: 'hidden' });
       });
     },
 
