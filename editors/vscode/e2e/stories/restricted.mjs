@@ -46,7 +46,7 @@ export function restricted(vscode, project) {
       await vscode.output(serving);
       await vscode.page.locator('.statusbar', { hasText: spaced('local: 2 adapters') }).waitFor();
       await vscode.run('AI Toolkit: Show inference logs');
-      await vscode.output('completion_tokens');
+      await vscode.output('"request_id"'); // of the newest lines, since no others are drawn
       unmarked();
     },
   };
