@@ -21,11 +21,12 @@ from benchmarks.serving import machine, report
 from benchmarks.serving.measure import Measurement, measure
 from benchmarks.serving.model import SHAPE, TINY, make_models
 from benchmarks.serving.process import Running, started
-from benchmarks.serving.servers import PROGRAMS, Server, servers
+from benchmarks.serving.servers import PROGRAMS, Server, export_for_openvino, servers
 from benchmarks.serving.workload import Load, asks
 
 LOADS = ("0x1", "0x4", "0x16", "0x64", "1x1", "1x16", "8x1", "8x4", "8x16", "8x64", "32x16")
 WARM_UP_SEED = 999
+WARM_UP_REQUESTS = 2
 
 
 def main() -> int:
@@ -76,8 +77,8 @@ def _compare(  # noqa: PLR0917 - called once
         for server in chosen:
             try:
                 process = stack.enter_context(started(server, models, adapters))
-                for load in loads:
-                    measure(server, process.port, asks(load, vocab_size=vocab_size, seed=WARM_UP_SEED))
+                warm_up = asks(Load(adapters, WARM_UP_REQUESTS), vocab_size=vocab_size, seed=WARM_UP_SEED)
+                measure(server, process.port, warm_up)
             except (RuntimeError, OSError, subprocess.SubprocessError) as error:
                 results.note(f"{server.name} with {adapters} adapters: {error}")
                 continue
@@ -107,10 +108,13 @@ def _awake(process: Running) -> Iterator[None]:
 
 
 def _prepare(models: Path, chosen: Sequence[Server], adapters: int) -> None:
-    """What llama.cpp reads."""
+    """What llama.cpp and OpenVINO read; each has a format of its own."""
     if any(server.name.startswith("llama.cpp") for server in chosen):
         command = [sys.executable, str(PROGRAMS / "to_gguf.py"), str(models), str(adapters)]
         subprocess.run(command, check=True)
+    for server in chosen:
+        if server.name.startswith("OpenVINO"):
+            export_for_openvino(models, server.precision)
 
 
 if __name__ == "__main__":

@@ -31,8 +31,9 @@ SHAPE: Final = {
 }
 TINY: Final = {
     **SHAPE,
-    "hidden_size": 112,
-    "intermediate_size": 304,
+    "hidden_size": 256,
+    "num_attention_heads": 4,
+    "intermediate_size": 512,
     "num_hidden_layers": 2,
     "vocab_size": 4096,
     "bos_token_id": 4094,

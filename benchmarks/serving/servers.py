@@ -9,6 +9,7 @@ OpenVINO's are not, see its program.
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -79,6 +80,16 @@ def servers() -> list[Server]:
     return found
 
 
+def export_for_openvino(models: Path, precision: str) -> None:
+    """Write the base model as OpenVINO reads it, once. Raises CalledProcessError where that fails."""
+    target = models / f"openvino-{precision}"
+    if not target.exists():
+        optimum = Path(os.environ["REMORA_BENCH_OPENVINO"]).with_name("optimum-cli")
+        task = ["--task", "text-generation-with-past", "--weight-format", precision]
+        command = [str(optimum), "export", "openvino", "-m", str(models / "base"), *task, str(target)]
+        subprocess.run(command, check=True)
+
+
 def _remora(name: str, precision: str, *flags: str) -> Server:
     def command(models: Path, adapters: int, port: int) -> list[str]:
         project = models / "project"
@@ -119,7 +130,9 @@ def _llama(program: str, precision: str) -> Server:
         lora = ["--lora", files, "--lora-init-without-apply"] if adapters else []
         slots = ["-np", "16", "-c", str(16 * 512), "-t", str(os.cpu_count() or 1)]
         model = str(gguf / f"base-{precision}.gguf")
-        return [program, "-m", model, "--port", str(port), "--no-webui", *slots, *lora]
+        # With repacking, build 11434 ends in a segmentation fault at q8_0 on a CPU with AMX.
+        repack = ["--no-repack"] if precision == "q8_0" else []
+        return [program, "-m", model, "--port", str(port), "--no-webui", *slots, *lora, *repack]
 
     def request(ask: Ask) -> tuple[str, Body]:
         body: Body = {

@@ -36,7 +36,7 @@ def main() -> None:
     scheduler.max_num_seqs = MOST_IN_A_BATCH
     extra = {"adapters": openvino_genai.AdapterConfig(list(loaded.values()))} if loaded else {}
     pipeline = openvino_genai.ContinuousBatchingPipeline(
-        str(models / f"openvino-{precision}"), scheduler, "CPU", {}, {}, **extra
+        str(models / f"openvino-{precision}"), scheduler, "CPU", extra
     )
 
     def answer_all(batch: list[Waiting]) -> None:
