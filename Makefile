@@ -7,7 +7,7 @@ PHRASE := I finally got the job I wanted
 # Threads of torch that wait must not take the cores from those that work.
 export OMP_WAIT_POLICY := passive
 
-.PHONY: demo test test-vscode test-vllm lint load bench bench-http bench-cloud conformance docs format chromium
+.PHONY: demo test test-vscode test-vllm lint load bench bench-engine bench-http bench-cloud conformance docs format chromium
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## from nothing to an answer from an adapter, on the local cloud
@@ -51,6 +51,11 @@ format: $(READY)
 bench: $(READY)  ## ratios against a peer on this machine
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/rollback.py
+
+bench-engine: $(READY)  ## many adapters at once: decode steps, a hot load, and every installed peer over HTTP
+	env -u OMP_WAIT_POLICY $(BIN)/python benchmarks/engine_step.py
+	env -u OMP_WAIT_POLICY $(BIN)/python -m benchmarks.hot_load
+	env -u OMP_WAIT_POLICY $(BIN)/python -m benchmarks.serving
 
 load: $(READY)  ## thousands of clients, the full numbers of tests/load
 	REMORA_LOAD=full $(BIN)/python -m pytest -s tests/load

@@ -33,6 +33,12 @@ class Running:
     def thaw(self) -> None:
         os.killpg(self._process.pid, signal.SIGCONT)
 
+    def resident_mib(self) -> float:
+        """What the process itself holds now."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+        resident = next(line.split()[1] for line in status if line.startswith("VmRSS"))
+        return int(resident) / 1024
+
     def peak_memory_mib(self) -> float:
         return peak_memory_mib(self._process.pid)
 

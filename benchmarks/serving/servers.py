@@ -90,28 +90,23 @@ def export_for_openvino(models: Path, precision: str) -> None:
         subprocess.run(command, check=True)
 
 
-def _remora(name: str, precision: str, *flags: str) -> Server:
-    def command(models: Path, adapters: int, port: int) -> list[str]:
-        project = models / "project"
-        _write_project(project, models, adapters)
-        where = ["--port", str(port), "--no-auth"]
-        return [sys.executable, "-m", "remora", "serve", str(project), *where, *flags]
-
-    return Server(name, precision, command, openai_request("base"), openai_tokens, ready_path="/readyz")
-
-
-def _write_project(project: Path, models: Path, adapters: int) -> None:
-    """Paths stay inside the project, so base and adapters are linked into it."""
-    project.mkdir(exist_ok=True)
-    for name in ("base", "adapters"):
-        if not (project / name).exists():
-            (project / name).symlink_to(models / name)
+def remora_command(models: Path, adapters: int, port: int, *flags: str) -> list[str]:
+    """`remora serve` on the models' own folder, which becomes a project with so many adapters."""
     lines = [f'a{number} = "adapters/a{number}"' for number in range(max(adapters, 1))]
-    (project / "remora.toml").write_text(
+    (models / "remora.toml").write_text(
         '[model]\nbase = "base"\nname = "base"\n\n[adapters]\n'
         + "\n".join(lines)
         + f"\n\n[serve]\nmax_running_requests = {MOST_CONCURRENT}\nmax_queued_requests = 64\n"
     )
+    where = ["--port", str(port), "--no-auth"]
+    return [sys.executable, "-m", "remora", "serve", str(models), *where, *flags]
+
+
+def _remora(name: str, precision: str, *flags: str) -> Server:
+    def command(models: Path, adapters: int, port: int) -> list[str]:
+        return remora_command(models, adapters, port, *flags)
+
+    return Server(name, precision, command, openai_request("base"), openai_tokens, ready_path="/readyz")
 
 
 def _program(name: str, file: str, python: str) -> Server:

@@ -34,6 +34,7 @@ from remora.engine.loaded import LoadedAdapters
 from remora.engine.torch.checkpoint import load_model
 from remora.engine.torch.lora_bank import LoraPair
 from remora.engine.torch.model import SlotModel
+from remora.engine.torch.own_thread import in_own_thread
 from remora.engine.torch.sampling import Choice, TokenSampler, choose_tokens
 from remora.engine.torch.scheduler import Scheduler
 from remora.engine.torch.sequence import Sequence
@@ -120,7 +121,8 @@ class TorchEngine:
 
         Raises ProjectIncomplete, InvalidFile, InvalidInput or Refused.
         """
-        model = load_model(
+        load = partial(
+            load_model,
             base_path,
             dtype=dtype,
             device=device,
@@ -129,7 +131,7 @@ class TorchEngine:
             cache_tokens=kv_cache_tokens,
         )
         return cls(
-            model,
+            in_own_thread(load),
             HfTokenizer(base_path),
             max_running_requests=max_running_requests,
             max_queued_requests=max_queued_requests,
@@ -137,13 +139,13 @@ class TorchEngine:
         )
 
     def load_adapter(self, adapter: Adapter) -> AppliedAdapter:
-        """Reads in the calling thread, then waits for the step in progress: keep it off the event loop."""
+        """Reads, then waits for the step in progress: keep it off the event loop."""
         with self._changed:
             self._refuse_if_stopped()
             applied = self._adapters.revive(adapter.digest)
         if applied is not None:
             return applied
-        pairs = self._model.lora.read(adapter)
+        pairs = in_own_thread(partial(self._model.lora.read, adapter))
         task = _Task(partial(self._install, adapter.digest, pairs))
         with self._changed:
             self._refuse_if_stopped()
