@@ -74,22 +74,28 @@ class LoraSet:
             for seats in self._seats.values():
                 seats.leave(digest)
 
-    def seat(self, uses: Iterable[AdapterUse | None]) -> dict[AdapterUse, Place]:
-        """Have all of these in the banks at once, and where; only what is not there yet is copied."""
-        placed = {use: self._width(use[0]) for use in uses if use is not None}
-        for width in sorted(set(placed.values())):
-            self._seat(width, {digest for (digest, _), at in placed.items() if at == width})
-        return {
-            (digest, scale): Place(width, self._seats[width][digest], scale)
-            for (digest, scale), width in placed.items()
-        }
+    def seat(self, uses: Iterable[AdapterUse | None]) -> None:
+        """Have all of these in the banks at once, for one step; only what is not there yet is copied."""
+        by_width: dict[int, set[Digest]] = {}
+        for digest, _ in filter(None, uses):
+            by_width.setdefault(self._width(digest), set()).add(digest)
+        for width, wanted in by_width.items():
+            self._seat(width, wanted)
+
+    def place(self, use: AdapterUse) -> Place:
+        """Where a use of an adapter is that was seated."""
+        digest, scale = use
+        width = self._width(digest)
+        return Place(width, self._seats[width][digest], scale)
 
     def activate(self, batch: Batch) -> None:
-        """Say which rows of the next pass use which adapter."""
-        places = self.seat(group.use for group in batch.groups)
+        """Say which rows of the next pass use which adapter; all of these are seated."""
         device = self._projections[0].device
-        self._step.rows = plan_runs(_placed(batch.groups, places), device=device)
-        self._step.last_rows = plan_runs(_placed(batch.last_groups, places), device=device)
+        self._step.rows = plan_runs(self._placed(batch.groups), device=device)
+        self._step.last_rows = plan_runs(self._placed(batch.last_groups), device=device)
+
+    def _placed(self, groups: Iterable[RowGroup]) -> Iterator[PlacedRows]:
+        return (PlacedRows(self.place(group.use), group.rows) for group in groups)
 
     def _width(self, digest: Digest) -> int:
         """A power of two, so that adapters of nearly one rank share a bank."""
@@ -140,10 +146,6 @@ class LoraSet:
         # Scaled before it is rounded, so that it is rounded once.
         a, b = (part.to(device=projection.device, dtype=projection.dtype) for part in (a, b * module.scaling))
         return LoraPair(a, b.t().contiguous())
-
-
-def _placed(groups: Iterable[RowGroup], places: Mapping[AdapterUse, Place]) -> Iterator[PlacedRows]:
-    return (PlacedRows(places[group.use], group.rows) for group in groups)
 
 
 def _read_tensors(adapter: Adapter) -> dict[str, torch.Tensor]:

@@ -34,16 +34,16 @@ class SlotModel:
         self._cache.copy(copies)
 
     def arranged(self, chunks: Sequence[Chunk]) -> list[Chunk]:
-        """In the order that `forward` computes best: adapters as they are seated, the base model first."""
-        places = self.lora.seat(chunk.sequence.adapter_use for chunk in chunks)
+        """For `forward`, once a step: adapters are seated, and stand as they sit, the base model first."""
+        self.lora.seat(chunk.sequence.adapter_use for chunk in chunks)
         nowhere = Place(0, 0, 0)
         return sorted(
             chunks,
-            key=lambda chunk: places[use] if (use := chunk.sequence.adapter_use) is not None else nowhere,
+            key=lambda chunk: self.lora.place(use) if (use := chunk.sequence.adapter_use) else nowhere,
         )
 
     def forward(self, chunks: Sequence[Chunk]) -> torch.Tensor:
-        """Compute the chunks; one row of logits for each that completes its sequence, in their order."""
+        """Compute what `arranged` gave; a row of logits for each that completes its sequence, in order."""
         batch = build_batch(chunks, self._device)
         self.lora.activate(batch)
         logits: torch.Tensor = self._model(
