@@ -22,6 +22,7 @@ from remora.engine.torch.weights import has_fast_bfloat16
 from remora.errors import InvalidFile, InvalidInput, ProjectIncomplete, Refused
 
 WEIGHTS = "model.safetensors"
+MAPS = Path("/proc/self/maps")
 HALF = torch.bfloat16 if has_fast_bfloat16() else torch.float32
 
 
@@ -67,6 +68,14 @@ def test_a_damaged_checkpoint_is_refused(
     damage(folder)
     with pytest.raises(error, match=says):
         load_model(folder, dtype="auto", device="cpu", max_running_requests=2)
+
+
+@pytest.mark.skipif(not MAPS.exists(), reason="there is no /proc here that lists mappings")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_nothing_stays_mapped_from_the_checkpoint(folder: Path, dtype: str) -> None:
+    model = load_model(folder, dtype=dtype, device="cpu", max_running_requests=2)
+    assert str(folder) not in MAPS.read_text()
+    assert model.vocab_size > 0  # it is still there
 
 
 def test_a_model_whose_attention_we_do_not_compute_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from remora.engine.torch.weights import (
     Int8Weights,
     PackedWeights,
     PlainWeights,
+    TallWeights,
     has_fast_bfloat16,
     keep_weights,
 )
@@ -56,12 +57,27 @@ def test_every_form_multiplies_as_the_plain_one(
         assert error_share(got, expected) < allowed
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("rows", ROWS)
+@torch.inference_mode()
+def test_a_head_multiplies_as_the_plain_one(shape: tuple[int, int], rows: int) -> None:
+    weight, bias = a_matrix(shape, torch.bfloat16)
+    x = torch.randn((rows, shape[1]), generator=torch.Generator().manual_seed(4)).to(torch.bfloat16)
+    for added in (None, bias):
+        got = TallWeights(weight, added).multiply(x)
+        expected = linear(x.float(), weight.float(), None if added is None else added.float())
+        assert (got.dtype, got.shape) == (torch.bfloat16, (rows, shape[0]))
+        assert error_share(got, expected) < 0.01
+
+
 def test_the_form_follows_precision_and_setting() -> None:
     half, _ = a_matrix((48, 64), torch.bfloat16)
     assert isinstance(keep_weights(half.float(), None), PlainWeights)
     assert isinstance(keep_weights(half, None, quantize="int8"), Int8Weights)
     if has_fast_bfloat16():
         assert isinstance(keep_weights(half, None), PackedWeights)
+    head = TallWeights if torch.cpu._is_amx_tile_supported() else type(keep_weights(half, None))
+    assert isinstance(keep_weights(half, None, is_head=True), head)
 
 
 class Sibling(nn.Module):

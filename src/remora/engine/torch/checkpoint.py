@@ -46,7 +46,7 @@ def load_model(
         raise InvalidInput(f"quantize {quantize!r} is none of {known}", param="serve.quantize")
     own = getattr(config, "dtype", None) or torch.float32
     precision = serving_dtype(dtype, own, place, fast_bfloat16=has_fast_bfloat16())
-    model = _read_weights(path, precision).to(place)
+    model = _in_own_memory(_read_weights(path, precision), place)
     expected = answers_alone(model)
     lora = LoraSet(model, quantize=quantize)
     check_forward(model, lora, expected, path)
@@ -113,6 +113,19 @@ def _read_weights(path: Path, dtype: torch.dtype) -> Any:
     if wrong:
         raise InvalidFile(f"the base model in {path} lacks {len(wrong)} weights, first {wrong[0]}", hint=hint)
     return model.eval()
+
+
+def _in_own_memory(model: Any, place: torch.device) -> Any:
+    """Weights that are mapped from the checkpoint's file are copied, one by one.
+
+    A single tensor that is still mapped keeps all of the file mapped, in memory beside what was packed; and
+    who overwrites the file would change what is served, or end the process.
+    """
+    if place.type != "cpu":
+        return model.to(place)
+    for parameter in model.parameters():
+        parameter.data = parameter.data.clone()
+    return model
 
 
 @contextmanager

@@ -42,7 +42,9 @@ class Projection:
         self.parts = tuple(slice(first, stop) for first, stop in pairwise(ends))
         self.dtype, self.device = layers[0].weight.dtype, layers[0].weight.device
         self.banks: dict[int, LoraBank] = {}  # by width
-        self._weights = keep_weights(_joined_weight(layers), _joined_bias(layers), quantize=quantize)
+        self._weights = keep_weights(
+            _joined_weight(layers), _joined_bias(layers), quantize=quantize, is_head=sees_last_rows
+        )
         self._step = step
         self._sees_last_rows = sees_last_rows  # the head computes only the rows whose logits are wanted
         self._input: torch.Tensor | None = None
