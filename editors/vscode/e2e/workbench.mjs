@@ -8,6 +8,7 @@ import path from 'node:path';
 const START_MS = 60_000;
 const WAIT_MS = 120_000; // for what takes a second on an idle machine
 const REOPEN_MS = 3_000;
+const TOASTS_MS = 800; // VS Code shows three toasts within this time, and puts others only where the bell leads
 const CHROMIUM_FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync'];
 const SETTINGS = {
@@ -184,9 +185,11 @@ export class Workbench {
     await this.page.locator('.xterm-rows').filter({ hasText: spaced(text) }).last().waitFor();
   }
 
+  /** Takes as long as a user at least, or the next toast may be one too many for VS Code to show. */
   async closeToasts() {
     await this.run('Notifications: Clear All Notifications');
     await this.toasts.first().waitFor({ state: 'hidden' });
+    await this.page.waitForTimeout(TOASTS_MS);
   }
 
   async screenshot(name, folder) {
