@@ -3,8 +3,8 @@
     python benchmarks/adapter_verify.py [RUNS]
 
 Both from the disk (the file is dropped from the kernel's cache before each run) and from memory. From the
-disk the check should reach 70 % of the speed of a plain read; from memory it is bound by SHA-256, about
-1.6 GB/s a core with the processor's instructions for it.
+disk the check should reach 70 % of the speed of a plain read; from memory it is bound by SHA-256, which takes
+1.2 to 1.8 GB/s a core with the processor's instructions for it.
 """
 
 from __future__ import annotations

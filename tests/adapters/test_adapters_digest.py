@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -14,9 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from remora.adapters.digest import adapter_digest, folder_digest, sha256_of_file
+from remora.adapters.digest import adapter_digest, folder_digest, scan_tensors, sha256_of_file
 from remora.adapters.hash_cache import HashCache
-from remora.errors import InvalidInput
+from remora.adapters.lora_tensors import parse_tensor_name
+from remora.adapters.module_settings import ModuleSettings
+from remora.adapters.tensor_file import CHUNK_BYTES, read_header
+from remora.errors import InvalidFile, InvalidInput
 
 MakeFolder = Callable[..., Path]
 WEIGHTS = "adapter_model.safetensors"
@@ -67,6 +71,41 @@ def test_order_metadata_and_training_settings_do_not_matter(
             (Path(folder) / "adapter_config.json").write_text(json.dumps(config))
             digests.append(adapter_digest(Path(folder)))
     assert digests[0] == digests[1]
+
+
+def test_the_digest_is_what_its_definition_says(make_adapter: MakeFolder) -> None:
+    folder = make_adapter(rank=4, lora_alpha=8)
+    total = hashlib.sha256(b"remora adapter 2\n")
+    for name, value in sorted(load_file(folder / WEIGHTS).items()):
+        content = hashlib.sha256(value.tobytes()).hexdigest()
+        total.update(json.dumps([name, "F32", list(value.shape), (2.0).hex(), content]).encode() + b"\n")
+    assert adapter_digest(folder) == total.hexdigest()
+
+
+def test_a_tensor_of_many_chunks_counts_to_its_last_byte(make_adapter: MakeFolder) -> None:
+    prefix = "base_model.model.model.layers.0.self_attn.q_proj"
+    shape = (2, CHUNK_BYTES // 4)  # of four bytes each: two chunks
+    halves = {f"{prefix}.lora_A.weight": np.zeros(shape, np.float32)}
+    halves[f"{prefix}.lora_B.weight"] = np.zeros(shape[::-1], np.float32)
+    empty = make_adapter("empty", targets=("self_attn.q_proj",), rank=2, tensors=halves)
+    before = adapter_digest(empty)
+    halves[f"{prefix}.lora_A.weight"][-1, -1] = 1
+    changed = make_adapter("changed", targets=("self_attn.q_proj",), rank=2, tensors=halves)
+    entries = read_header(changed / WEIGHTS)
+    modules = {prefix.removeprefix("base_model.model."): ModuleSettings(2, 1.0, is_target=True)}
+    scan = scan_tensors(modules, changed / WEIGHTS, entries)
+    assert scan.zero == {f"{prefix}.lora_B.weight"}
+    assert adapter_digest(changed) != before
+
+
+def test_a_file_that_becomes_shorter_while_it_is_read_is_told(make_adapter: MakeFolder) -> None:
+    weights = make_adapter() / WEIGHTS
+    entries = read_header(weights)
+    names = {parsed.module for entry in entries if (parsed := parse_tensor_name(entry.name))}
+    modules = dict.fromkeys(names, ModuleSettings(4, 2.0, is_target=True))
+    os.truncate(weights, weights.stat().st_size - 1)
+    with pytest.raises(InvalidFile, match="became shorter while it was read"):
+        scan_tensors(modules, weights, entries)
 
 
 def test_one_bit_of_one_tensor_matters(make_adapter: MakeFolder) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +15,11 @@ from remora.adapters.adapter import Digest
 from remora.adapters.lora_config import read_lora_settings
 from remora.adapters.lora_tensors import WEIGHTS_FILE, base_tensor_of, parse_tensor_name
 from remora.adapters.module_settings import ModuleSettings, settings_of_modules
-from remora.adapters.tensor_file import CHUNK_BYTES, TensorEntry, TensorReader, read_header
+from remora.adapters.tensor_file import CHUNK_BYTES, TensorEntry, TensorReader, fetch_ahead, read_header
 from remora.errors import InvalidInput
 
 _GLANCE_BYTES = 64
+_MOST_THREADS = 4  # that many outrun any disk; a replica has other work for its cores
 
 Hasher = Callable[[Path], str]
 """The sha256 (hex) of a file's bytes; `HashCache.sha256` is one that remembers."""
@@ -38,6 +42,7 @@ def adapter_digest(folder: Path) -> Digest:
     """
     settings = read_lora_settings(folder)
     weights = folder / WEIGHTS_FILE
+    fetch_ahead(weights)
     entries = read_header(weights)
     names = {parsed.module for entry in entries if (parsed := parse_tensor_name(entry.name))}
     return scan_tensors(settings_of_modules(settings, names, folder=folder), weights, entries).digest
@@ -46,21 +51,22 @@ def adapter_digest(folder: Path) -> Digest:
 def scan_tensors(
     modules: Mapping[str, ModuleSettings], weights: Path, entries: Iterable[TensorEntry]
 ) -> TensorScan:
-    """Read every tensor once that has an effect, for settings and a header that were read already."""
-    effective = (entry for entry in entries if base_tensor_of(entry.name) is None)
-    total = hashlib.sha256(b"remora adapter 1\n")
-    zero: set[str] = set()
-    with TensorReader(weights) as reader:
-        for entry in sorted(effective, key=lambda entry: entry.name):
-            line = [entry.name, entry.dtype, list(entry.shape), _scaling_of_tensor(modules, entry.name)]
-            total.update(json.dumps(line).encode() + b"\n")
-            is_zero = True
-            for chunk in reader.chunks(entry):
-                total.update(chunk)
-                is_zero = is_zero and _is_zero(chunk)
-            if is_zero:
-                zero.add(entry.name)
-    return TensorScan(Digest(total.hexdigest()), frozenset(zero))
+    """Read every tensor once that has an effect, for settings and a header that were read already.
+
+    The digest is one sha256 over a line of JSON for each tensor, by name: name, dtype, shape,
+    scaling, and the sha256 of its bytes. One over all the bytes would keep all but one core from helping.
+    """
+    effective = sorted(
+        (entry for entry in entries if base_tensor_of(entry.name) is None), key=lambda entry: entry.name
+    )
+    contents = _read_contents(weights, effective)
+    total = hashlib.sha256(b"remora adapter 2\n")
+    for entry in effective:
+        scaling = _scaling_of_tensor(modules, entry.name)
+        line = [entry.name, entry.dtype, list(entry.shape), scaling, contents[entry.name].sha256]
+        total.update(json.dumps(line).encode() + b"\n")
+    zero = frozenset(name for name, content in contents.items() if content.is_zero)
+    return TensorScan(Digest(total.hexdigest()), zero)
 
 
 def folder_digest(folder: Path, files: Iterable[str], *, sha256: Hasher | None = None) -> Digest:
@@ -81,6 +87,43 @@ def sha256_of_file(path: Path) -> str:
         while chunk := file.read(CHUNK_BYTES):
             total.update(chunk)
     return total.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What the bytes of one tensor are."""
+
+    sha256: str
+    is_zero: bool
+
+
+def _read_contents(weights: Path, entries: Iterable[TensorEntry]) -> dict[str, _Content]:
+    """The contents by the tensors' names, read by as many threads as there are cores for them."""
+    waiting = deque(sorted(entries, key=lambda entry: entry.offset_bytes))
+    threads = max(1, min(_MOST_THREADS, os.cpu_count() or 1, len(waiting)))
+    with ThreadPoolExecutor(threads, "digest") as pool:
+        readers = [pool.submit(_read_waiting, weights, waiting) for _ in range(threads)]
+        return {name: content for reader in readers for name, content in reader.result()}
+
+
+def _read_waiting(weights: Path, waiting: deque[TensorEntry]) -> list[tuple[str, _Content]]:
+    """Read one tensor after the other, in the order of the file, until none waits."""
+    found: list[tuple[str, _Content]] = []
+    with TensorReader(weights) as reader:
+        while True:
+            try:
+                entry = waiting.popleft()  # whole under the interpreter's lock, so no two threads take one
+            except IndexError:
+                return found
+            found.append((entry.name, _content(reader, entry)))
+
+
+def _content(reader: TensorReader, entry: TensorEntry) -> _Content:
+    total, is_zero = hashlib.sha256(), True
+    for chunk in reader.chunks(entry):
+        total.update(chunk)
+        is_zero = is_zero and _is_zero(chunk)
+    return _Content(total.hexdigest(), is_zero)
 
 
 def _is_zero(chunk: memoryview) -> bool:

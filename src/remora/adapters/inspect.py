@@ -13,7 +13,7 @@ from remora.adapters.digest import scan_tensors
 from remora.adapters.lora_config import CONFIG_FILE, read_lora_settings
 from remora.adapters.lora_tensors import WEIGHTS_FILE, base_tensor_of, parse_tensor_name
 from remora.adapters.module_settings import ModuleSettings, settings_of_modules, unmatched_targets
-from remora.adapters.tensor_file import TensorEntry, read_header
+from remora.adapters.tensor_file import TensorEntry, fetch_ahead, read_header
 from remora.errors import AdapterRejected, RemoraError
 from remora.project.alias import RULE, is_alias
 from remora.project.model_name import last_name, same_name
@@ -90,6 +90,7 @@ def _read_weights(path: Path) -> tuple[TensorEntry, ...]:
     weights = path / WEIGHTS_FILE
     if not weights.is_file():
         raise _without_weights(path)
+    fetch_ahead(weights)
     try:
         entries = read_header(weights)
     except (RemoraError, OSError) as error:

@@ -38,7 +38,8 @@ class SharedModels:
         adapter = inspect_adapter(name, folder, self.base)
         if adapter.digest != digest:
             raise AdapterRejected(
-                f"the folder of {name}@{short(digest)} holds {short(adapter.digest)}: it was damaged",
+                f"the folder of {name}@{short(digest)} holds {short(adapter.digest)}: it was damaged,"
+                " or put there by another version of Remora",
                 hint=f"push the adapter again: remora adapters push {name} PATH",
             )
         return adapter
