@@ -8,7 +8,6 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 from benchmarks.serving.servers import Server
@@ -28,6 +27,12 @@ class Measurement:
     @property
     def tokens_per_second(self) -> float:
         return self.tokens / self.seconds
+
+    @property
+    def decode_tokens_per_second(self) -> float:
+        """Of what came after the first tokens."""
+        tokens = self.tokens - len(self.first_token_seconds)
+        return tokens / max(self.seconds - self.first_p50_seconds, 1e-9)
 
     @property
     def first_p50_seconds(self) -> float:
@@ -73,27 +78,3 @@ async def _ask(client: httpx.AsyncClient, server: Server, request: Ask, begun: f
     if first is None or tokens < request.max_tokens * 0.9:  # several tokens may share a chunk
         raise RuntimeError(f"{server.name} answered {tokens} of {request.max_tokens} tokens")
     return first
-
-
-def peak_memory_mib(pid: int) -> float:
-    """The most that this process and its children had resident at once, as the sum of their peaks."""
-    total = 0
-    for path in Path("/proc").glob("[0-9]*/status"):
-        try:
-            fields = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
-        except OSError:
-            continue
-        if int(path.parent.name) == pid or pid in _ancestors(int(path.parent.name)):
-            total += int(fields.get("VmHWM", "0 kB").split()[0])
-    return total / 1024
-
-
-def _ancestors(pid: int) -> set[int]:
-    found: set[int] = set()
-    while pid > 1:
-        try:
-            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            break
-        found.add(pid)
-    return found

@@ -1,4 +1,4 @@
-"""A server as a process of its own: started, waited for, frozen while others are measured, ended."""
+"""A server as a process of its own: started, waited for, ended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
-from benchmarks.serving.measure import peak_memory_mib
+from benchmarks.serving import memory
 from benchmarks.serving.servers import Server
 
 START_SECONDS = 600
@@ -27,20 +27,16 @@ class Running:
         self.port = port
         self._process = process
 
-    def freeze(self) -> None:
-        os.killpg(self._process.pid, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        os.killpg(self._process.pid, signal.SIGCONT)
-
     def resident_mib(self) -> float:
         """What the process itself holds now."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
-        resident = next(line.split()[1] for line in status if line.startswith("VmRSS"))
-        return int(resident) / 1024
+        return memory.resident_mib(self._process.pid)
 
     def peak_memory_mib(self) -> float:
-        return peak_memory_mib(self._process.pid)
+        """The most that it and its children held since it began, or since that was forgotten."""
+        return memory.peak_mib(self._process.pid)
+
+    def forget_peak_memory(self) -> None:
+        memory.forget_peak(self._process.pid)
 
 
 @contextmanager
@@ -74,14 +70,14 @@ def _wait(server: Server, process: subprocess.Popen[bytes], port: int, log: Path
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    for number in (signal.SIGCONT, signal.SIGTERM):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-    try:
+    """Its children too, whether or not it ends them itself."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    process.wait()
 
 
 def _free_port() -> int:

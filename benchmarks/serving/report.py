@@ -1,74 +1,42 @@
-"""What was measured, as a table, the ratios that matter, and a plot. Measures nothing."""
+"""What was measured, as tables: medians over the rounds, and the ratios that matter. Measures nothing.
+
+A ratio is the median of the ratios of single rounds, since a small machine is not as fast an hour later:
+what was not measured in one round together is not compared.
+"""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
-from benchmarks.serving.machine import Machine
 from benchmarks.serving.measure import Measurement
-from benchmarks.serving.servers import Server
+from benchmarks.serving.records import Turn
 from benchmarks.serving.workload import Load
 
 OURS, OURS_INT8 = "Remora", "Remora, int8"
 ONE, SIXTEEN = 1, 16
+MIXED = Load(8, SIXTEEN)
+Figure = Callable[[Measurement], float]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Medians of one server under one load."""
+    """Medians of one server under one load; of memory, the most."""
 
     server: str
     precision: str
     load: Load
+    rounds: int
     tokens_per_second: float
-    decode_tokens_per_second: float
     first_p50_seconds: float
     first_p95_seconds: float
     peak_memory_mib: float
 
 
-@dataclass(slots=True)
-class Results:
-    machine: Machine
-    rows: list[Row] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def add(self, server: Server, load: Load, measured: Sequence[Measurement], memory_mib: float) -> None:
-        median = statistics.median
-        decode = [
-            (one.tokens - load.concurrent) / max(one.seconds - one.first_p50_seconds, 1e-9)
-            for one in measured
-        ]
-        self.rows.append(
-            Row(
-                server.name,
-                server.precision,
-                load,
-                median(one.tokens_per_second for one in measured),
-                median(decode),
-                median(one.first_p50_seconds for one in measured),
-                median(one.first_p95_seconds for one in measured),
-                memory_mib,
-            )
-        )
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    def row(self, server: str, load: Load) -> Row | None:
-        return next((row for row in self.rows if (row.server, row.load) == (server, load)), None)
-
-    def speed(self, server: str, load: Load) -> float | None:
-        row = self.row(server, load)
-        return row.tokens_per_second if row else None
-
-
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A ratio of two speeds (or times) and what it should reach."""
+    """A ratio of two speeds and what it should reach; of several peers the fastest counts."""
 
     what: str
     ours: tuple[str, Load]
@@ -76,7 +44,6 @@ class Goal:
     least: float
 
 
-MIXED = Load(8, SIXTEEN)
 GOALS = (
     Goal("16 concurrent, 8 adapters, vs a thread for each request", (OURS, MIXED),
          (("a thread for each request", MIXED),), 15),
@@ -98,89 +65,126 @@ GOALS = (
 )  # fmt: skip
 
 
-def text(results: Results) -> str:
+def text(turns: Sequence[Turn]) -> str:
     """The whole report in Markdown."""
-    machine = results.machine
-    lines = [
-        f"Machine: {machine.processor}, {machine.cores} cores, reads "
-        f"{machine.read_bytes_per_second / 1e9:.0f} GB/s; one request in bf16 is bound at "
-        f"{machine.bound_tokens_per_second:.0f} tokens/s.",
-        "",
-        *_ratios(results),
-        "",
-        *_table(results.rows),
-    ]
-    if results.notes:
-        lines += ["", *(f"- not measured: {note}" for note in results.notes)]
+    lines = [*_machines(turns), "", *_ratios(turns), "", *_table(rows(turns))]
+    if missing := list(dict.fromkeys(_missing(turns))):
+        lines += ["", *missing]
     return "\n".join(lines) + "\n"
 
 
-def write(results: Results, folder: Path) -> None:
-    """`performance-table.md` and `images/performance.svg` under this folder."""
-    (folder / "performance-table.md").write_text(text(results), encoding="utf-8")
-    _plot(results, folder / "images" / "performance.svg")
+def rows(turns: Sequence[Turn]) -> Sequence[Row]:
+    """By load, the fastest server first."""
+    keys = dict.fromkeys((turn.server, turn.load) for turn in turns if turn.measurement)
+    found = [_row([turn for turn in turns if (turn.server, turn.load) == key]) for key in keys]
+    return sorted(found, key=lambda row: (row.load.adapters, row.load.concurrent, -row.tokens_per_second))
 
 
-def _ratios(results: Results) -> list[str]:
-    lines = ["| ratio | goal | measured |", "|---|---|---|"]
-    for goal in GOALS:
-        ours = results.speed(*goal.ours)
-        theirs = [speed for each in goal.theirs if (speed := results.speed(*each)) is not None]
-        if ours is not None and theirs:
-            lines.append(f"| {goal.what} | ≥ {goal.least:g} | {ours / max(theirs):.2f} |")
-    return [*lines, *_bound(results), *_first_token(results)]
-
-
-def _bound(results: Results) -> list[str]:
-    row = results.row(OURS, Load(0, ONE))
-    if row is None:
-        return []
-    share = row.decode_tokens_per_second / results.machine.bound_tokens_per_second
-    return [f"| decode of one request, share of the bandwidth bound | ≥ 70% | {share:.0%} |"]
-
-
-def _first_token(results: Results) -> list[str]:
-    mine = results.row(OURS, MIXED)
-    peers = [row for row in results.rows if row.load == MIXED and not row.server.startswith(OURS)]
-    if mine is None or not peers:
-        return []
-    best = min(peers, key=lambda row: row.first_p95_seconds)
-    ratio = mine.first_p95_seconds / best.first_p95_seconds
-    return [f"| first token, p95, at 16 mixed vs the best peer ({best.server}) | ≤ 0.5 | {ratio:.2f} |"]
-
-
-def _table(rows: Sequence[Row]) -> list[str]:
-    head = "| load | server | precision | tokens/s | first token p50, s | p95, s | peak memory, MiB |"
-    lines = [head, "|---|---|---|---|---|---|---|"]
-    ordered = sorted(rows, key=lambda row: (row.load.adapters, row.load.concurrent, -row.tokens_per_second))
-    lines += (
-        f"| {row.load} | {row.server} | {row.precision} | {row.tokens_per_second:.1f} "
-        f"| {row.first_p50_seconds:.2f} | {row.first_p95_seconds:.2f} | {row.peak_memory_mib:.0f} |"
-        for row in ordered
+def _row(turns: Sequence[Turn]) -> Row:
+    measured = [turn.measurement for turn in turns if turn.measurement]
+    return Row(
+        turns[0].server,
+        turns[0].precision,
+        turns[0].load,
+        len(measured),
+        statistics.median(one.tokens_per_second for one in measured),
+        statistics.median(one.first_p50_seconds for one in measured),
+        statistics.median(one.first_p95_seconds for one in measured),
+        max(turn.peak_memory_mib or 0 for turn in turns),
     )
-    return lines
 
 
-def _plot(results: Results, path: Path) -> None:
-    """Bars of tokens a second for the mixed loads, a group for each load."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    loads = [load for load in (Load(0, SIXTEEN), Load(1, SIXTEEN), MIXED) if _rows_of(results, load)]
-    figure, axes = pyplot.subplots(1, len(loads), figsize=(4 * len(loads), 3.6), sharey=False)
-    for axis, load in zip([axes] if len(loads) == 1 else axes, loads, strict=True):
-        rows = sorted(_rows_of(results, load), key=lambda row: row.tokens_per_second)
-        colours = ["#d9480f" if row.server.startswith(OURS) else "#868e96" for row in rows]
-        axis.barh([row.server for row in rows], [row.tokens_per_second for row in rows], color=colours)
-        axis.set_title(str(load), fontsize=9)
-        axis.set_xlabel("tokens/s", fontsize=8)
-        axis.tick_params(labelsize=7)
-    figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
+def _machines(turns: Sequence[Turn]) -> Iterator[str]:
+    """One line for each machine; what it reads varies from round to round on a shared one."""
+    for processor, cores in dict.fromkeys((turn.machine.processor, turn.machine.cores) for turn in turns):
+        own = [
+            turn.machine
+            for turn in turns
+            if (turn.machine.processor, turn.machine.cores) == (processor, cores)
+        ]
+        reads = _span(machine.read_bytes_per_second / 1e9 for machine in own)
+        bounds = _span(machine.bound_tokens_per_second for machine in own)
+        yield (
+            f"Machine: {processor}, {cores} cores, reads {reads} GB/s; one request in bf16 is bound at "
+            f"{bounds} tokens/s."
+        )
+    yield "Medians over the rounds, of memory the most; a ratio is the median of those of single rounds."
 
 
-def _rows_of(results: Results, load: Load) -> list[Row]:
-    return [row for row in results.rows if row.load == load]
+def _span(values: Iterator[float]) -> str:
+    rounded = sorted({round(value) for value in values})
+    return " to ".join(str(value) for value in dict.fromkeys((rounded[0], rounded[-1])))
+
+
+def _ratios(turns: Sequence[Turn]) -> Iterator[str]:
+    yield "| ratio | goal | measured |"
+    yield "|---|---|---|"
+    for goal in GOALS:
+        speeds = [
+            ratio
+            for peer in goal.theirs
+            if (ratio := _ratio(turns, goal.ours, peer, lambda one: one.tokens_per_second)) is not None
+        ]
+        if speeds:
+            yield f"| {goal.what} | ≥ {goal.least:g} | {min(speeds):.2f} |"
+    yield from _bound(turns)
+    yield from _first_token(turns)
+
+
+def _ratio(
+    turns: Sequence[Turn], ours: tuple[str, Load], theirs: tuple[str, Load], figure: Figure
+) -> float | None:
+    """The median over the rounds that measured both; None where there is no such round."""
+    rounds = [
+        {(turn.run, turn.round): figure(turn.measurement) for turn in turns
+         if turn.measurement and (turn.server, turn.load) == side}
+        for side in (ours, theirs)
+    ]  # fmt: skip
+    ratios = [value / rounds[1][key] for key, value in rounds[0].items() if key in rounds[1]]
+    return statistics.median(ratios) if ratios else None
+
+
+def _bound(turns: Sequence[Turn]) -> Iterator[str]:
+    shares = [
+        turn.measurement.decode_tokens_per_second / turn.machine.bound_tokens_per_second
+        for turn in turns
+        if turn.measurement and (turn.server, turn.load) == (OURS, Load(0, ONE))
+    ]
+    if shares:
+        share = statistics.median(shares)
+        yield f"| decode of one request, share of the bandwidth bound | ≥ 70% | {share:.0%} |"
+
+
+def _first_token(turns: Sequence[Turn]) -> Iterator[str]:
+    """The best peer is the one beside which we look worst."""
+    peers = dict.fromkeys(
+        turn.server for turn in turns if turn.load == MIXED and not turn.server.startswith(OURS)
+    )
+    ratios = [
+        (ratio, peer)
+        for peer in peers
+        if (ratio := _ratio(turns, (OURS, MIXED), (peer, MIXED), lambda one: one.first_p95_seconds))
+        is not None
+    ]
+    if ratios:
+        ratio, peer = max(ratios)
+        yield f"| first token, p95, at 16 mixed vs the best peer ({peer}) | ≤ 0.5 | {ratio:.2f} |"
+
+
+def _table(rows: Sequence[Row]) -> Iterator[str]:
+    yield "| load | server | precision | rounds | tokens/s | first token p50, s | p95, s | peak memory, MiB |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for row in rows:
+        yield (
+            f"| {row.load} | {row.server} | {row.precision} | {row.rounds} | {row.tokens_per_second:.1f} "
+            f"| {row.first_p50_seconds:.2f} | {row.first_p95_seconds:.2f} | {row.peak_memory_mib:.0f} |"
+        )
+
+
+def _missing(turns: Sequence[Turn]) -> Iterator[str]:
+    """What never worked, with the end of what it said."""
+    measured = {(turn.server, turn.load) for turn in turns if turn.measurement}
+    for turn in turns:
+        if (turn.server, turn.load) not in measured:
+            said = (turn.problem or "").strip().splitlines()
+            yield f"- not measured: {turn.load}, {turn.server}: {said[-1] if said else 'it said nothing'}"
