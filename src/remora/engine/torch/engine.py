@@ -4,7 +4,8 @@
     (event loop)   └──────────── inference thread, one round a step ────────────┘
 
 The thread alone touches the model, the scheduler and the cache. What other threads share with it is under
-`_changed`'s lock. Adapters are put on and taken off between steps.
+`_changed`'s lock. An adapter is taken in at any time, since no step looks at it before its first request, and
+taken off between steps.
 """
 
 from __future__ import annotations
@@ -12,11 +13,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -32,7 +30,6 @@ from remora.engine.base import (
 from remora.engine.chat_template import HfTokenizer
 from remora.engine.loaded import LoadedAdapters
 from remora.engine.torch.checkpoint import load_model
-from remora.engine.torch.lora_bank import LoraPair
 from remora.engine.torch.model import SlotModel
 from remora.engine.torch.own_thread import in_own_thread
 from remora.engine.torch.sampling import Choice, TokenSampler, choose_tokens
@@ -44,22 +41,6 @@ from remora.errors import ContextLengthExceeded, EngineFailed, InvalidInput, Ove
 PREFILL_TOKENS_PER_STEP = 256  # a chunk that a stream waits for: a tenth of a second or two
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-
-class _Task(Generic[T]):
-    """Something to do between two steps."""
-
-    def __init__(self, run: Callable[[], T]) -> None:
-        self.done: Future[T] = Future()
-        self._run = run
-
-    def run(self) -> None:
-        try:
-            self.done.set_result(self._run())
-        except Exception as error:
-            self.done.set_exception(error)
 
 
 class TorchEngine:
@@ -95,7 +76,7 @@ class TorchEngine:
         self._changed = threading.Condition()
         self._inbox: deque[Sequence] = deque()
         self._open: set[Sequence] = set()
-        self._tasks: deque[_Task[Any]] = deque()
+        self._has_retired = False
         self._adapters = LoadedAdapters()
         self._failure: EngineFailed | None = None
         self._running = self._reserved = self._generated = self._steps = self._cancelled = 0
@@ -139,25 +120,27 @@ class TorchEngine:
         )
 
     def load_adapter(self, adapter: Adapter) -> AppliedAdapter:
-        """Reads, then waits for the step in progress: keep it off the event loop."""
+        """Reads its weights: keep it off the event loop. Waits for no step in progress."""
         with self._changed:
             self._refuse_if_stopped()
             applied = self._adapters.revive(adapter.digest)
         if applied is not None:
             return applied
         pairs = in_own_thread(partial(self._model.lora.read, adapter))
-        task = _Task(partial(self._install, adapter.digest, pairs))
         with self._changed:
             self._refuse_if_stopped()
-            self._tasks.append(task)
-            self._changed.notify()
-        return task.done.result()
+            # Two threads may load the same adapter; and one that goes meanwhile goes whole, under this lock.
+            applied = self._adapters.revive(adapter.digest)
+            if applied is None:
+                applied = self._model.lora.install(adapter.digest, pairs)
+                self._adapters.add(applied)
+        return applied
 
     def unload_adapter(self, digest: Digest) -> None:
         """Returns at once; the weights go between two steps, after the last request that uses them."""
         with self._changed:
             self._adapters.retire(digest)
-            self._tasks.append(_Task(self._remove_unused_adapters))
+            self._has_retired = True
             self._changed.notify()
 
     def submit(self, request: GenerationRequest) -> TokenStream:
@@ -256,14 +239,14 @@ class TorchEngine:
         """Wait for work, take it in and do one step; False when it is time to stop."""
         with self._changed:
             self._changed.wait_for(
-                lambda: self._failure or self._tasks or self._inbox or self._scheduler.has_work
+                lambda: self._failure or self._has_retired or self._inbox or self._scheduler.has_work
             )
             if self._failure is not None:
                 return False
-            tasks, self._tasks = self._tasks, deque()
             arrived, self._inbox = self._inbox, deque()
-        for task in tasks:
-            task.run()
+            has_retired = self._has_retired
+        if has_retired:
+            self._remove_unused_adapters()
         for sequence in arrived:
             self._scheduler.add(sequence)
         self._drop_cancelled()
@@ -330,30 +313,17 @@ class TorchEngine:
             self._running = self._scheduler.running_count
             self._reserved = self._scheduler.reserved_row_count
 
-    def _install(self, digest: Digest, pairs: Mapping[str, LoraPair]) -> AppliedAdapter:
-        with self._changed:
-            already = self._adapters.revive(digest)  # two threads may load the same adapter
-        if already is not None:
-            return already
-        applied = self._model.lora.install(digest, pairs)
-        with self._changed:
-            self._adapters.add(applied)
-        return applied
-
     def _remove_unused_adapters(self) -> None:
         with self._changed:
-            unused = self._adapters.take_unused()
-        for digest in unused:
-            self._model.lora.remove(digest)
-            self._scheduler.forget(digest)
+            self._has_retired = False
+            for digest in self._adapters.take_unused():
+                self._model.lora.remove(digest)
+                self._scheduler.forget(digest)
 
     def _fail_everything(self, failure: EngineFailed) -> None:
         with self._changed:
             self._failure = self._failure or failure
             sequences, self._open = self._open, set()
-            tasks, self._tasks = self._tasks, deque()
             self._running = 0
         for sequence in sequences:
             sequence.deliver(EngineFailed(failure.message, hint=failure.hint))
-        for task in tasks:
-            task.done.set_exception(EngineFailed(failure.message, hint=failure.hint))

@@ -59,7 +59,7 @@ class LoraSet:
         return {module.name: self._pair(module, tensors) for module in adapter.modules}
 
     def install(self, digest: Digest, pairs: Mapping[str, LoraPair]) -> AppliedAdapter:
-        """Take in pairs from `read` and count them; the first request with them seats them."""
+        """Take in pairs from `read` and count them, in any thread: nobody looks at them before a request."""
         self._adapters[digest] = pairs
         installed = self.installed(digest)
         return AppliedAdapter(digest, len(installed), sum(pair.parameter_count for pair in installed))
@@ -142,10 +142,11 @@ class LoraSet:
 
     def _pair(self, module: LoraModule, tensors: Mapping[str, torch.Tensor]) -> LoraPair:
         projection, _ = self._places[module.name]
-        a, b = (tensors[key].float() for key in _keys(module))
-        # Scaled before it is rounded, so that it is rounded once.
-        a, b = (part.to(device=projection.device, dtype=projection.dtype) for part in (a, b * module.scaling))
-        return LoraPair(a, b.t().contiguous())
+        a, b = (tensors[key] for key in _keys(module))
+        b = b.float() * module.scaling  # before it is rounded, so that it is rounded once
+        # Copies, since what was read is mapped from the file.
+        a, b = (part.to(device=projection.device, dtype=projection.dtype, copy=True) for part in (a, b.t()))
+        return LoraPair(a, b.contiguous())
 
 
 def _read_tensors(adapter: Adapter) -> dict[str, torch.Tensor]:
