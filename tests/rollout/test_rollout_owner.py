@@ -42,8 +42,14 @@ def test_a_share_of_another_app_is_refused_until_that_app_is_gone(project: Scrip
     before = {path.name for path in project.share.rglob("*")}
     project.change_settings(8)
     root = str(project.root)
+    digest = project.aliases()["tone"]["digest"]
     for command in (
+        ("plan", root),
         ("deploy", root),
+        ("rollback", "--folder", root),
+        ("adapters", "push", "tone", str(project.root / "adapters" / "tone"), "--project", root),
+        ("adapters", "alias", "other", digest, "--project", root),
+        ("adapters", "rollback", "tone", "--project", root),
         ("adapters", "rm", "tone", "--yes", "--project", root),
         ("adapters", "gc", "--grace-hours", "0", "--project", root),
     ):

@@ -14,9 +14,11 @@ from typing import Any
 import httpx
 import pytest
 from tests.project.stock_layout import LAYOUTS, StockLayout, add_trained_models, write_stock_project
-from tests.stock.hand_made import AppWish, HandMade, free_port
+from tests.stock.hand_made import GROUP, AppWish, HandMade, free_port
 
+from remora.azure.apps import ContainerApp
 from remora.errors import NotReady
+from remora.project.config import load_inference_config
 from remora.rollout.part import Part
 from remora.rollout.release import Deployed
 from remora.rollout.restart import Strategy
@@ -64,6 +66,10 @@ def said(deployed: Deployed, message: str = "hi") -> str:
     answer = httpx.post(f"{deployed.url}/v1/chat/completions", json=asked)
     chunks = [json.loads(line.removeprefix("data: ")) for line in answer.text.splitlines() if line]
     return "".join(chunk["choices"][0]["delta"]["content"] for chunk in chunks)
+
+
+def open_app(made: HandMade, root: Path) -> ContainerApp:
+    return ContainerApp(made.clients, GROUP, str(load_inference_config(root).app))
 
 
 def rewrite(root: Path, old: str, new: str) -> None:
@@ -149,6 +155,28 @@ def test_a_part_alone(made: HandMade, small: Path) -> None:
     assert said(made.deploy(small, part=Part.CODE)) == "version 4, r 8: hi"
 
 
+def test_a_deploy_killed_after_its_switch_is_ended_by_the_next_changed_or_not(
+    made: HandMade, small: Path
+) -> None:
+    """As a kill right after the switch leaves it: the former revision runs, and the history does not tell."""
+    app, history = open_app(made, small), made.files / ".remora" / "history"
+    former = made.deploy(small).revision
+    rewrite(small, 'VERSION = "4"', 'VERSION = "5"')
+    switched = made.deploy(small).revision
+    app.activate(former)
+    told = max(history.iterdir(), key=lambda path: path.name)
+    lost = json.loads(told.read_text())
+    told.unlink()
+    again = made.deploy(small)
+    assert (again.changed, again.revision, said(again)) == (False, switched, "version 5, r 8: hi")
+    assert [revision.name for revision in app.revisions() if revision.active] == [switched]
+    newest = made.ok("history", small)["events"][0]
+    assert (newest["from"], newest["to"]) == (lost["from"], lost["to"])
+    assert "found serving" in newest["message"]
+    made.deploy(small)
+    assert made.ok("history", small)["events"][0] == newest
+
+
 def test_a_program_that_does_not_come_up_says_why(made: HandMade, small: Path) -> None:
     whole = (small / "inference" / "gradio_chat.py").read_text()
     rewrite(small, "import json", "import no_such_module\nimport json")
@@ -159,7 +187,7 @@ def test_a_program_that_does_not_come_up_says_why(made: HandMade, small: Path) -
     assert "no_such_module" in made.ok("status", small)["failed_command"]
     (small / "inference" / "gradio_chat.py").write_text(whole)
     mended = made.deploy(small, strategy=Strategy.RESTART)
-    assert said(mended) == "version 4, r 8: hi"
+    assert said(mended) == "version 5, r 8: hi"
 
 
 @pytest.mark.timeout(240)

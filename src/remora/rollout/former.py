@@ -19,10 +19,12 @@ _LOOKED_AT = 50
 _MOVES = ("deploy", "rollback")
 
 
-def read_moves(share: Share) -> list[Happened]:
-    """The deploys and rollbacks that went well, newest first."""
+def read_moves(share: Share, app: ContainerApp) -> list[Happened]:
+    """The deploys and rollbacks of an app that went well, newest first."""
     events = read_history(share, most=_LOOKED_AT)
-    return [event for event in events if event.result == "ok" and event.what in _MOVES]
+    return [
+        event for event in events if event.result == "ok" and event.what in _MOVES and event.name == app.name
+    ]
 
 
 def release_before(moves: Sequence[Happened], release: str) -> str:
@@ -31,19 +33,25 @@ def release_before(moves: Sequence[Happened], release: str) -> str:
     return next((before for before in found if before not in ("", release)), "")
 
 
-def finish_interrupted(app: ContainerApp, share: Share, before: Before) -> None:
-    """Do what a rollout that died after its switch had still to do; after a whole one that is nothing."""
-    moves = read_moves(share)
-    former = before.former(release_before(moves, before.release)) if before.keeps_former else None
+def finish_interrupted(
+    app: ContainerApp, share: Share, before: Before, variable: str = RELEASE_VARIABLE
+) -> None:
+    """Do what a rollout that died after its switch had still to do; after a whole one that is nothing.
+
+    `variable` is the one by which a revision says what of the project it runs.
+    """
+    moves, serves = read_moves(share, app), before.environment.get(variable, "") if before.serving else ""
+    former = before.former(release_before(moves, serves)) if before.keeps_former else None
     if before.state.traffic.is_pinned:
         carrying = {one.revision for one in before.state.traffic.shares if one.weight}
         stop_others(app, before, {before.serving, former.name if former else "", *carrying})
-    if not moves or moves[0].after != before.release:
+    told = moves[0].after if moves else ""
+    if serves not in ("", told):
         event = happened(
             "deploy",
             app.name,
-            before=former.environment.get(RELEASE_VARIABLE, "") if former else "",
-            after=before.release,
+            before=former.environment.get(variable, "") if former else told,
+            after=serves,
             message="it was found serving: the command that gave it the traffic had not said so",
         )
         with suppress(RemoraError):

@@ -18,6 +18,7 @@ from remora.rollout.app_shape import AppShape
 from remora.rollout.candidate import Before, Candidate, look
 from remora.rollout.check import Checked
 from remora.rollout.failed_step import with_failed_step
+from remora.rollout.former import finish_interrupted
 from remora.rollout.history import happened, record
 from remora.rollout.lock import HeldLock
 from remora.rollout.part import Part
@@ -83,6 +84,9 @@ class ProgramRollout:
         else:
             name = self._replace(before, plan, lock)
         url = f"{self._scheme}://{self._app.read().fqdn}"
+        answers = self._check(url)
+        if name == before.serving:
+            finish_interrupted(self._app, self._share, before, WORKSPACE_VARIABLE)
         return Deployed(
             revision=name,
             changed=name != before.serving and strategy is not Strategy.RESTART,
@@ -92,7 +96,7 @@ class ProgramRollout:
             url=url,
             program=program_name(self._shape),
             restarted=strategy is Strategy.RESTART,
-            checked=self._check(url),
+            checked=answers,
             seconds=self._seconds,
         )
 

@@ -27,7 +27,7 @@ from remora.rollout.gates import Gates
 from remora.rollout.golden_check import GoldenReport
 from remora.rollout.history import happened, record
 from remora.rollout.lock import HeldLock
-from remora.rollout.owner import claim
+from remora.rollout.owner import check_owner, claim
 from remora.rollout.plan import SyncPlan
 from remora.rollout.restart import Strategy, check_restart, restart_replicas
 from remora.rollout.steps import Steps
@@ -76,7 +76,8 @@ class Rollout:
         self._seconds: dict[str, float] = {}
 
     def plan(self) -> Planned:
-        """Compare with the share and the app; changes nothing."""
+        """Compare with share and app; changes nothing. Raises Refused where the share is another app's."""
+        check_owner(self._share, self._app)
         before = look(self._app)
         plan = sync.prepare(self._share, self._contents.files)
         return Planned(plan, not self._serves(before), before.release or None)

@@ -13,6 +13,7 @@ from remora.rollout.candidate import RELEASE_VARIABLE, Before, look
 from remora.rollout.former import read_moves, release_before
 from remora.rollout.history import happened, record
 from remora.rollout.lock import HeldLock
+from remora.rollout.owner import check_owner
 from remora.rollout.steps import Steps
 
 _ADAPTERS_HINT = "to bring an adapter back: remora adapters rollback NAME"
@@ -40,10 +41,12 @@ def roll_back(
 ) -> RolledBack:
     """Give the traffic to the revision of a release, by default of the one that served before this one.
 
-    Raises NotFound where there is none, Refused where it serves another base model than the adapters are for.
+    Raises NotFound where there is none, Refused where it serves another base model than the adapters are for,
+    or the share is another app's.
     """
+    check_owner(share, app)
     before = look(app)
-    wanted = release or _former_release(share, before)
+    wanted = release or _former_release(app, share, before)
     revision = _revision_of(before, wanted)
     _check_base(share, before.release, wanted)
     if not revision.active:
@@ -58,9 +61,9 @@ def roll_back(
     return RolledBack(revision.name, wanted, before.serving, before.release, not revision.active)
 
 
-def _former_release(share: Share, before: Before) -> str:
+def _former_release(app: ContainerApp, share: Share, before: Before) -> str:
     """What served before the release that serves now. Raises NotFound."""
-    former = release_before(read_moves(share), before.release)
+    former = release_before(read_moves(share, app), before.release)
     if former:
         return former
     raise NotFound(
