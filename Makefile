@@ -55,6 +55,7 @@ bench: $(READY)  ## ratios against a peer on this machine
 bench-engine: $(READY)  ## many adapters at once: decode steps, a hot load, and every installed peer over HTTP
 	env -u OMP_WAIT_POLICY $(BIN)/python benchmarks/engine_step.py
 	env -u OMP_WAIT_POLICY $(BIN)/python -m benchmarks.hot_load
+	env -u OMP_WAIT_POLICY $(BIN)/python -m benchmarks.memory
 	env -u OMP_WAIT_POLICY $(BIN)/python -m benchmarks.serving
 
 load: $(READY)  ## thousands of clients, the full numbers of tests/load

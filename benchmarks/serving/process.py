@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
-from benchmarks.serving import memory
+from benchmarks.serving.memory import Memory, forget_peak, memory_of, peak_mib
 from benchmarks.serving.servers import Server
 
 START_SECONDS = 600
@@ -27,16 +27,16 @@ class Running:
         self.port = port
         self._process = process
 
-    def resident_mib(self) -> float:
+    def memory(self) -> Memory:
         """What the process itself holds now."""
-        return memory.resident_mib(self._process.pid)
+        return memory_of(self._process.pid)
 
     def peak_memory_mib(self) -> float:
         """The most that it and its children held since it began, or since that was forgotten."""
-        return memory.peak_mib(self._process.pid)
+        return peak_mib(self._process.pid)
 
     def forget_peak_memory(self) -> None:
-        memory.forget_peak(self._process.pid)
+        forget_peak(self._process.pid)
 
 
 @contextmanager

@@ -99,3 +99,11 @@ async def test_no_page_may_be_framed(engine: EchoEngine) -> None:
     async with browser(engine, WITH_KEYS) as http:
         policy = (await http.get("/login")).headers["content-security-policy"]
     assert "frame-ancestors 'none'" in policy
+
+
+@pytest.mark.parametrize(("page", "status"), [("on", 200), ("off", 404)])
+async def test_the_page_can_be_left_out(engine: EchoEngine, page: str, status: int) -> None:
+    settings = ServerSettings().with_serve({"page": page})
+    async with browser(engine, settings) as http:
+        assert (await http.get("/")).status_code == status
+        assert (await http.get("/v1/models")).status_code == 200

@@ -50,6 +50,7 @@ class ServeSettings:
     cors_origins: str
     metrics: str
     log: str
+    page: str
     proof: str
 
 
@@ -114,6 +115,7 @@ OPTIONS = (
     _Option("serve.cors_origins", str, ""),
     _Option("serve.metrics", str, "key", choices=("key", "open")),
     _Option("serve.log", str, "json", choices=("json", "off")),
+    _Option("serve.page", str, "on", choices=("on", "off")),
     _Option("serve.proof", str, "warn", choices=("refuse", "warn", "off")),
     _Option("scale.min_replicas", int, 1, low=0, high=MAX_REPLICAS),
     _Option("scale.max_replicas", int, 1, low=1, high=MAX_REPLICAS),
@@ -286,6 +288,7 @@ def _serve(values: Mapping[str, object]) -> ServeSettings:
         cors_origins=str(values["serve.cors_origins"]),
         metrics=str(values["serve.metrics"]),
         log=str(values["serve.log"]),
+        page=str(values["serve.page"]),
     )
 
 

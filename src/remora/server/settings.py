@@ -61,6 +61,8 @@ class ServerSettings:
             changes["metrics_need_key"] = serve["metrics"] != "open"
         if "log" in serve:
             changes["log_requests"] = serve["log"] != "off"
+        if "page" in serve:
+            changes["chat_page"] = serve["page"] != "off"
         return replace(self, **changes)
 
 

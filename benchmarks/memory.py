@@ -1,0 +1,121 @@
+"""What a server's memory is made of, when it is ready and after it has answered, with and without chat page.
+
+    python -m benchmarks.memory [--adapters 8] [--quantize int8] [--folder .bench] [--tiny]
+
+The model is that of `benchmarks.serving`. Each server is a process of its own, as users run it. Its resident
+memory is taken apart into what must be there (the base model's weights as the checkpoint has them, the
+adapters' files, keys and values) and the rest, beside which stands what the imports alone take in a process
+that does nothing. Only the cache of keys and values asks for huge pages, so what lies in these is taken for
+it; that is right where the system gives them to nobody else (`madvise` in transparent_hugepage/enabled).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from benchmarks.serving.memory import Memory, memory_of
+from benchmarks.serving.model import make_models
+from benchmarks.serving.process import Running, started
+from benchmarks.serving.servers import Server, openai_request, openai_tokens, remora_command
+
+REQUESTS, PROMPT_TOKENS, ANSWER_TOKENS = 16, 128, 64
+MIB = 2**20
+IMPORTS = {
+    "off": "import remora.engine.torch.engine, remora.server.serving",
+    "on": "import remora.engine.torch.engine, remora.server.serving, remora.server.ui.page",
+}
+GOALS_MIB = {"on": 600, "off": 420}
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """What has to be in memory, in MiB."""
+
+    weights: float
+    adapters: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--adapters", type=int, default=8)
+    parser.add_argument("--quantize", choices=("none", "int8"), default="none")
+    parser.add_argument("--folder", type=Path, default=Path(".bench"))
+    parser.add_argument("--tiny", action="store_true", help="a toy model, to try the program itself")
+    options = parser.parse_args()
+    models = make_models(options.folder.resolve(), options.adapters, tiny=options.tiny)
+    needed = _needed(models, options.adapters)
+    print("| MiB | chat page | resident | weights | adapters | keys and values | rest | goal |")
+    print("|---|---|---|---|---|---|---|---|")
+    for page in IMPORTS:
+        _print_row("imports alone", page, _imports_alone(page), Needed(0, 0))
+        server = _server(page, options.quantize)
+        with started(server, models, options.adapters) as process:
+            _print_row("ready", page, process.memory(), needed)
+            asyncio.run(_ask(process, options.adapters))
+            _print_row(f"after {REQUESTS} requests", page, process.memory(), needed)
+            print(f"| highest so far | {page} | {process.peak_memory_mib():.0f} | | | | | |")
+
+
+def _needed(models: Path, adapters: int) -> Needed:
+    files = [models / "adapters" / f"a{number}" / "adapter_model.safetensors" for number in range(adapters)]
+    return Needed(
+        weights=(models / "base" / "model.safetensors").stat().st_size / MIB,
+        adapters=sum(file.stat().st_size for file in files) / MIB,
+    )
+
+
+def _server(page: str, quantize: str) -> Server:
+    def command(models: Path, adapters: int, port: int) -> list[str]:
+        return remora_command(models, adapters, port, "--quantize", quantize)
+
+    environment = {"REMORA_SERVE_PAGE": page, "REMORA_SERVE_PROOF": "off"}
+    precision = "int8" if quantize == "int8" else "bf16"
+    request = openai_request("base")
+    return Server("Remora", precision, command, request, openai_tokens, "/readyz", environment)
+
+
+def _imports_alone(page: str) -> Memory:
+    program = f"{IMPORTS[page]}; print(flush=True); input()"
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        if process.stdout is None or not process.stdout.readline():
+            raise RuntimeError("the imports failed")
+        memory = memory_of(process.pid)
+        process.communicate(b"\n")
+    return memory
+
+
+async def _ask(process: Running, adapters: int) -> None:
+    """All requests at once, spread over the adapters."""
+    url = f"http://127.0.0.1:{process.port}"
+    async with httpx.AsyncClient(base_url=url, timeout=600) as http:
+        bodies = [
+            {
+                "model": f"a{number % adapters}" if adapters else "base",
+                "prompt": [10 + (number * 7919 + index * 104729) % 4000 for index in range(PROMPT_TOKENS)],
+                "max_tokens": ANSWER_TOKENS,
+                "temperature": 0,
+            }
+            for number in range(REQUESTS)
+        ]
+        for answer in await asyncio.gather(*(http.post("/v1/completions", json=body) for body in bodies)):
+            answer.raise_for_status()
+
+
+def _print_row(what: str, page: str, memory: Memory, needed: Needed) -> None:
+    rest = memory.resident_mib - memory.huge_mib - needed.weights - needed.adapters
+    parts = (memory.resident_mib, needed.weights, needed.adapters, memory.huge_mib, rest)
+    goal = f"≤ {GOALS_MIB[page]}" if needed.weights else ""
+    print(f"| {what} | {page} | " + " | ".join(f"{part:.0f}" for part in parts) + f" | {goal} |")
+
+
+if __name__ == "__main__":
+    main()
