@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import httpx
 
@@ -32,12 +33,17 @@ def asking(url: str, api_key: str, prompt: str) -> Iterator[Asked]:
         headers = {"Authorization": f"Bearer {api_key}"}
         with httpx.Client(base_url=url, headers=headers, timeout=_ANSWER_SECONDS) as http:
             while not ended.is_set():
+                at = f"{datetime.now(UTC):%H:%M:%S.%f}: "
                 try:
-                    answer = http.post("/v1/chat/completions", json=body).raise_for_status().json()
+                    response = http.post("/v1/chat/completions", json=body)
+                    if not response.is_success:
+                        asked.failures.append(f"{at}{response.status_code} {response.text}")
+                        continue
+                    answer = response.json()
                     text = answer["choices"][0]["message"]["content"]
                     asked.answers[(str(answer["remora"]["digest"]), text)] += 1
                 except (httpx.HTTPError, ValueError, KeyError) as error:
-                    asked.failures.append(repr(error))
+                    asked.failures.append(f"{at}{error!r}")
 
     thread = threading.Thread(target=ask)
     thread.start()
