@@ -30,7 +30,7 @@ IMPORTS = {
     "off": "import remora.engine.torch.engine, remora.server.serving",
     "on": "import remora.engine.torch.engine, remora.server.serving, remora.server.ui.page",
 }
-GOALS_MIB = {"on": 600, "off": 420}
+GOALS_MB = {"on": 600, "off": 420}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ async def _ask(process: Running, adapters: int) -> None:
 def _print_row(what: str, page: str, memory: Memory, needed: Needed) -> None:
     rest = memory.resident_mib - memory.huge_mib - needed.weights - needed.adapters
     parts = (memory.resident_mib, needed.weights, needed.adapters, memory.huge_mib, rest)
-    goal = f"≤ {GOALS_MIB[page]}" if needed.weights else ""
+    goal = f"≤ {GOALS_MB[page] * 1e6 / MIB:.0f}" if needed.weights else ""
     print(f"| {what} | {page} | " + " | ".join(f"{part:.0f}" for part in parts) + f" | {goal} |")
 
 
