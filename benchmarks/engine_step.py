@@ -14,6 +14,7 @@ step takes.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import statistics
 import time
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ from remora.engine.torch.attention import IMPLEMENTATION, register_slot_attentio
 from remora.engine.torch.lora import LoraSet
 from remora.engine.torch.lora_bank import LoraPair
 from remora.engine.torch.model import SlotModel
+from remora.engine.torch.native.build import native_library
+from remora.engine.torch.native.layers import in_one_place
 from remora.engine.torch.sampling import Choice, TokenSampler, choose_tokens
 from remora.engine.torch.scheduler import Chunk
 from remora.engine.torch.sequence import Sequence
@@ -70,7 +73,7 @@ RATIOS = (((16, 8), (16, 0), 0.85), ((16, 32), (16, 8), 0.9), ((1, 1), (1, 0), 0
 class Bench:
     """One model with its adapters, and requests that stand at the same context length."""
 
-    def __init__(self, *, quantize: str, device: str) -> None:
+    def __init__(self, *, quantize: str, device: str, library: ctypes.CDLL | None) -> None:
         register_slot_attention()
         config = Qwen2Config(
             vocab_size=151936, hidden_size=896, intermediate_size=4864, num_hidden_layers=24,
@@ -84,12 +87,12 @@ class Bench:
         distinct = {parameter.data_ptr(): parameter for parameter in model.parameters()}
         itemsize = 1 if quantize == "int8" else 2
         self.weight_bytes = sum(parameter.numel() for parameter in distinct.values()) * itemsize
-        self.lora = LoraSet(model, quantize=quantize)
+        self.lora = LoraSet(model, quantize=quantize, library=library)
         self.model = SlotModel(model, self.lora, cache_tokens=CACHE_TOKENS, context_length=CACHE_TOKENS)
         self._fill_cache()
         self.adapters = [Digest(f"{index:064x}") for index in range(32)]
         for digest in self.adapters:
-            self.lora.install(digest, _adapter(device))
+            self.lora.install(digest, _adapter(device, native=library is not None))
 
     def step_seconds(self, load: Load, step_count: int) -> Iterator[float]:
         """Time of each of some decode steps, the first one not counted."""
@@ -138,15 +141,16 @@ class Bench:
             chunk.sequence.computed_count += 1
 
 
-def _adapter(device: str) -> dict[str, LoraPair]:
+def _adapter(device: str, *, native: bool) -> dict[str, LoraPair]:
     def random(size: int) -> torch.Tensor:
         return torch.randn(RANK, size, dtype=torch.bfloat16, device=device) * 0.02
 
-    return {
+    pairs = {
         f"model.layers.{layer}.{name}": LoraPair(random(inputs), random(outputs))
         for layer in range(24)
         for name, (outputs, inputs) in LAYER_SHAPES.items()
     }
+    return in_one_place(pairs) if native else pairs
 
 
 def bandwidth(device: str) -> float:
@@ -195,8 +199,10 @@ def main() -> None:
     parser.add_argument("--quantize", default="none", choices=("none", "int8"))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--profile", action="store_true", help="print where the time of a mixed step goes")
+    parser.add_argument("--eager", action="store_true", help="without native code")
     options = parser.parse_args()
-    bench = Bench(quantize=options.quantize, device=options.device)
+    library = None if options.eager or options.device != "cpu" else native_library()
+    bench = Bench(quantize=options.quantize, device=options.device, library=library)
     if options.profile:
         list(bench.step_seconds(Load(16, 8), 2))
         with torch.profiler.profile() as profile:

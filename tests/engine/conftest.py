@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.engine.tiny_models import DEVICE, GatedModel, TinyModel, write_model
+from tests.engine.tiny_models import DEVICE, NATIVE, GatedModel, TinyModel, write_model
 
 from remora.engine.chat_template import HfTokenizer
 from remora.engine.torch.engine import TorchEngine
@@ -23,7 +23,7 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
 
 @pytest.fixture
 def engine(llama: TinyModel) -> Iterator[TorchEngine]:
-    engine = TorchEngine.load(llama.path, device=DEVICE)
+    engine = TorchEngine.load(llama.path, device=DEVICE, native=NATIVE)
     yield engine
     engine.close()
 

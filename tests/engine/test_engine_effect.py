@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from tests.engine.tiny_models import DEVICE, TinyModel
+from tests.engine.tiny_models import DEVICE, NATIVE, TinyModel
 
 from remora.adapters.base_shape import read_base
 from remora.adapters.inspect import inspect_adapter
@@ -26,7 +26,7 @@ async def test_an_effect_is_seen_where_there_is_one(tmp_path: Path, factor: floa
     tensors = load_file(source / WEIGHTS)
     scaled = {n: t * np.float32(factor) if "lora_B" in n else t for n, t in tensors.items()}
     save_file(scaled, tmp_path / WEIGHTS)
-    engine = TorchEngine.load(EXAMPLE / "base", device=DEVICE)
+    engine = TorchEngine.load(EXAMPLE / "base", device=DEVICE, native=NATIVE)
     try:
         adapter = inspect_adapter("tone", tmp_path, read_base(EXAMPLE / "base"))
         engine.load_adapter(adapter)

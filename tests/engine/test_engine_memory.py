@@ -5,7 +5,17 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.engine.tiny_models import DEVICE, GatedModel, OpenModel, TinyModel, a_request, answer, read, until
+from tests.engine.tiny_models import (
+    DEVICE,
+    NATIVE,
+    GatedModel,
+    OpenModel,
+    TinyModel,
+    a_request,
+    answer,
+    read,
+    until,
+)
 
 from remora.engine.chat_template import HfTokenizer
 from remora.engine.text import generate_text
@@ -15,7 +25,9 @@ from remora.errors import Overloaded
 
 async def test_answers_survive_stepping_aside(llama: TinyModel) -> None:
     # The answers alone need 5 x 69 of the 90 tokens, so most of them lose their rows at least once.
-    engine = TorchEngine.load(llama.path, device=DEVICE, kv_cache_tokens=90, max_running_requests=4)
+    engine = TorchEngine.load(
+        llama.path, device=DEVICE, native=NATIVE, kv_cache_tokens=90, max_running_requests=4
+    )
     names = (None, "one", "two", "one", "two")
     for adapter in llama.adapters.values():
         engine.load_adapter(adapter)

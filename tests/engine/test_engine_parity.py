@@ -23,6 +23,8 @@ from tests.engine.tiny_models import (
 
 from remora.engine.echo import EchoTokenizer
 from remora.engine.torch.engine import TorchEngine
+from remora.engine.torch.native.build import native_library
+from remora.engine.torch.native.layers import MODEL_TYPES
 
 ANSWER_TOKENS = 24
 SEEDS = int(os.environ.get("REMORA_PARITY_SEEDS", "2"))
@@ -49,14 +51,29 @@ def add_four_adapters(model: TinyModel, attention: list[str]) -> None:
     model.add_adapter("wide", r=16, lora_alpha=16, target_modules="all-linear")
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-async def test_each_request_of_a_mixed_batch_equals_peft_alone(architecture: str, tmp_path: Path) -> None:
+@pytest.fixture(params=["always", "never"])
+def native(request: pytest.FixtureRequest) -> str:
+    """Layers in native code, where the model is one for it, and by the model's own modules."""
+    if request.param == "always" and (DEVICE != "cpu" or native_library() is None):
+        pytest.skip("native code needs a CPU and a C++ compiler")
+    return str(request.param)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "native"),
+    [(name, "never") for name in ARCHITECTURES]
+    + [(name, "always") for name in ARCHITECTURES if name in MODEL_TYPES],
+    indirect=["native"],
+)
+async def test_each_request_of_a_mixed_batch_equals_peft_alone(
+    architecture: str, native: str, tmp_path: Path
+) -> None:
     model = TinyModel(write_model(tmp_path / "base", architecture))
     add_four_adapters(model, ["qkv_proj"] if architecture == "phi3" else ["q_proj", "v_proj"])
     expected = [model.reference(name, prompt, ANSWER_TOKENS) for name, prompt in PROMPTS.items()]
     assert len({tuple(tokens) for tokens in expected}) == len(PROMPTS)
 
-    engine = TorchEngine.load(model.path, device=DEVICE, prefill_tokens_per_step=20)
+    engine = TorchEngine.load(model.path, device=DEVICE, prefill_tokens_per_step=20, native=native)
     for adapter in model.adapters.values():
         applied = engine.load_adapter(adapter)
         assert applied.modules == len(adapter.modules)
@@ -73,11 +90,11 @@ async def test_each_request_of_a_mixed_batch_equals_peft_alone(architecture: str
     assert 0 < steps < 2 * ANSWER_TOKENS  # they shared steps: one after the other takes five times as many
 
 
-async def test_the_same_adapter_on_and_off_the_head_differs(tmp_path: Path) -> None:
+async def test_the_same_adapter_on_and_off_the_head_differs(native: str, tmp_path: Path) -> None:
     model = TinyModel(write_model(tmp_path / "base", "llama"))
     head = model.add_adapter("head", r=4, lora_alpha=64, target_modules=["lm_head"])
     prompts = [[1, 2, 3], list(range(30)), [4]]
-    engine = TorchEngine.load(model.path, device=DEVICE, prefill_tokens_per_step=16)
+    engine = TorchEngine.load(model.path, device=DEVICE, prefill_tokens_per_step=16, native=native)
     engine.load_adapter(head)
     answers = await asyncio.gather(
         answer(engine, a_request(prompts[0], adapter=head)),
@@ -93,11 +110,13 @@ async def test_the_same_adapter_on_and_off_the_head_differs(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-async def test_joins_and_leaves_at_random_steps_change_no_answer(seed: int, tmp_path: Path) -> None:
+async def test_joins_and_leaves_at_random_steps_change_no_answer(
+    seed: int, native: str, tmp_path: Path
+) -> None:
     chance = random.Random(seed)  # noqa: S311 - not for secrets
     model = TinyModel(write_model(tmp_path / "base", "qwen2"))
     add_four_adapters(model, ["q_proj", "v_proj"])
-    gated = GatedModel(model.path)
+    gated = GatedModel(model.path, native=native)
     engine = TorchEngine(gated, EchoTokenizer(), max_running_requests=6, prefill_tokens_per_step=7)
     for adapter in model.adapters.values():
         engine.load_adapter(adapter)
@@ -123,8 +142,8 @@ async def test_joins_and_leaves_at_random_steps_change_no_answer(seed: int, tmp_
     assert answers == [model.reference(*question) for question in asked]
 
 
-async def test_a_name_that_is_given_to_another_adapter_and_back(llama: TinyModel) -> None:
-    engine = TorchEngine.load(llama.path, device=DEVICE)
+async def test_a_name_that_is_given_to_another_adapter_and_back(llama: TinyModel, native: str) -> None:
+    engine = TorchEngine.load(llama.path, device=DEVICE, native=native)
     prompt = list(range(20, 50))  # long enough to be remembered
     for name in ("one", "two", "one"):
         adapter = replace(llama.adapters[name], name="tone")

@@ -32,10 +32,11 @@ class Distance:
         ("bfloat16", "int8", 0.03, 0.6),
     ],
 )
+@pytest.mark.parametrize("native", ["auto", "never"])
 async def test_other_precisions_differ_only_where_two_tokens_nearly_tie(
-    llama: TinyModel, dtype: str, quantize: str, divergence: float, gap: float
+    llama: TinyModel, *, dtype: str, quantize: str, divergence: float, gap: float, native: str
 ) -> None:
-    engine = TorchEngine.load(llama.path, dtype=dtype, quantize=quantize, device=DEVICE)
+    engine = TorchEngine.load(llama.path, dtype=dtype, quantize=quantize, device=DEVICE, native=native)
     for adapter in llama.adapters.values():
         engine.load_adapter(adapter)
     distances = [await distance(engine, llama, name, prompt) for name in (None, "two") for prompt in PROMPTS]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.engine.tiny_models import DEVICE, GatedModel, TinyModel, a_request, answer, read, until
+from tests.engine.tiny_models import DEVICE, NATIVE, GatedModel, TinyModel, a_request, answer, read, until
 
 from remora.engine.base import FinishReason, GenerationRequest, TokenEvent, TokenStream
 from remora.engine.chat_template import HfTokenizer
@@ -185,7 +185,7 @@ async def test_a_full_queue_refuses_and_recovers(gated: TorchEngine, gated_model
 
 
 async def test_a_small_cache_makes_requests_wait_for_rows(llama: TinyModel) -> None:
-    engine = TorchEngine.load(llama.path, device=DEVICE, kv_cache_tokens=40)
+    engine = TorchEngine.load(llama.path, device=DEVICE, native=NATIVE, kv_cache_tokens=40)
     assert engine.context_length == 40
     requests = [a_request(range(n, n + 9), max_tokens=16) for n in range(5)]
     answers = await asyncio.gather(*(answer(engine, request) for request in requests))
@@ -241,7 +241,7 @@ async def test_when_the_thread_dies_every_stream_says_so(
 
 async def test_close_ends_streams_and_thread_and_may_be_repeated(llama: TinyModel) -> None:
     threads_before = set(threading.enumerate())
-    engine = TorchEngine.load(llama.path, device=DEVICE)
+    engine = TorchEngine.load(llama.path, device=DEVICE, native=NATIVE)
     stream = engine.submit(a_request(max_tokens=200))
     await next_of(stream)
     engine.close()

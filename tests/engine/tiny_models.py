@@ -24,11 +24,13 @@ from remora.engine.base import Constraint, Engine, GenerationRequest, SamplingPa
 from remora.engine.torch.attention import IMPLEMENTATION, register_slot_attention
 from remora.engine.torch.lora import LoraSet
 from remora.engine.torch.model import SlotModel
+from remora.engine.torch.native.choice import NativeChoice
 from remora.engine.torch.scheduler import Chunk
 
 torch.set_num_threads(1)
 
 DEVICE = os.environ.get("REMORA_TEST_DEVICE", "cpu")  # where the engines of these tests compute
+NATIVE = os.environ.get("REMORA_TEST_NATIVE", "auto")  # always: every test that can, in native code
 CHAT_TEMPLATE = (
     "{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no tools here') }}{% endif %}"
     "<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -172,10 +174,12 @@ def _modules_of(peft_model: Any) -> tuple[LoraModule, ...]:
 class GatedModel(SlotModel):
     """Does a step only when it is let, and remembers which requests were in each."""
 
-    def __init__(self, path: Path, *, cache_tokens: int = 4096) -> None:
+    def __init__(self, path: Path, *, cache_tokens: int = 4096, native: str = NATIVE) -> None:
         register_slot_attention()
         model = AutoModelForCausalLM.from_pretrained(path, attn_implementation=IMPLEMENTATION).to(DEVICE)
-        super().__init__(model, LoraSet(model), cache_tokens=cache_tokens, context_length=256)
+        with NativeChoice(native, model.config, model.dtype, model.device, quantize="none") as choice:
+            lora = LoraSet(model, library=choice.library())
+        super().__init__(model, lora, cache_tokens=cache_tokens, context_length=256)
         self.steps: list[list[str]] = []
         self._permits = threading.Semaphore(0)
 
@@ -191,8 +195,8 @@ class GatedModel(SlotModel):
 class OpenModel(GatedModel):
     """Waits for nothing; one model for several engines, one after the other."""
 
-    def __init__(self, path: Path, *, cache_tokens: int = 4096) -> None:
-        super().__init__(path, cache_tokens=cache_tokens)
+    def __init__(self, path: Path, *, cache_tokens: int = 4096, native: str = NATIVE) -> None:
+        super().__init__(path, cache_tokens=cache_tokens, native=native)
         self.let(1_000_000)
 
 

@@ -40,6 +40,7 @@ class ServeSettings:
     engine: str
     dtype: str
     quantize: str
+    native: str
     max_running_requests: int
     max_queued_requests: int
     max_requests_per_key: int
@@ -105,6 +106,7 @@ OPTIONS = (
     _Option("serve.engine", str, "torch", choices=("torch", "vllm")),
     _Option("serve.dtype", str, "auto", choices=("auto", "float32", "bfloat16")),
     _Option("serve.quantize", str, "none", choices=("none", "int8")),
+    _Option("serve.native", str, "auto", choices=("auto", "always", "never")),
     _Option("serve.max_running_requests", int, 16, low=1),
     _Option("serve.max_queued_requests", int, 64, low=0),
     _Option("serve.max_requests_per_key", int, 0),
@@ -278,6 +280,7 @@ def _serve(values: Mapping[str, object]) -> ServeSettings:
         dtype=str(values["serve.dtype"]),
         proof=str(values["serve.proof"]),
         quantize=str(values["serve.quantize"]),
+        native=str(values["serve.native"]),
         max_running_requests=_integer(values, "serve.max_running_requests"),
         max_queued_requests=_integer(values, "serve.max_queued_requests"),
         max_requests_per_key=_integer(values, "serve.max_requests_per_key"),

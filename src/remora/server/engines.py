@@ -18,6 +18,7 @@ class EngineSettings:
     engine: str = "torch"
     dtype: str = "auto"
     quantize: str = "none"
+    native: str = "auto"
     max_running_requests: int = 16
     max_queued_requests: int = 64
 
@@ -29,6 +30,7 @@ class EngineSettings:
             engine=str(values.get("engine", default.engine)),
             dtype=str(values.get("dtype", default.dtype)),
             quantize=str(values.get("quantize", default.quantize)),
+            native=str(values.get("native", default.native)),
             max_running_requests=int(values.get("max_running_requests", default.max_running_requests)),
             max_queued_requests=int(values.get("max_queued_requests", default.max_queued_requests)),
         )
@@ -50,6 +52,7 @@ def _torch(base_path: Path, settings: EngineSettings) -> Engine:
         base_path,
         dtype=settings.dtype,
         quantize=settings.quantize,
+        native=settings.native,
         max_running_requests=settings.max_running_requests,
         max_queued_requests=settings.max_queued_requests,
     )

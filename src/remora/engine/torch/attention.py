@@ -53,7 +53,7 @@ def slot_attention(
     for span in batch.spans:
         if span.count > 1:
             rows = query[:, :, span.rows]
-            attended = _prefill(rows, span, keys, values, window=sliding_window, scaling=scaling)
+            attended = attend_span(rows, span, keys, values, window=sliding_window, scaling=scaling)
             out[:, span.rows] = attended.transpose(1, 2)
     return out, None
 
@@ -100,7 +100,7 @@ def _decode(
     return attended.reshape(len(rows), rows.shape[1], values.shape[2])
 
 
-def _prefill(
+def attend_span(
     query: torch.Tensor,
     span: Span,
     keys: torch.Tensor,

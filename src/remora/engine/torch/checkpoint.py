@@ -15,6 +15,7 @@ from remora.engine.torch.attention import IMPLEMENTATION, register_slot_attentio
 from remora.engine.torch.lora import LoraSet
 from remora.engine.torch.model import SlotModel
 from remora.engine.torch.model_check import LAYER_TYPES, answers_alone, check_forward, unsupported
+from remora.engine.torch.native.choice import NativeChoice
 from remora.engine.torch.weights import QUANTIZATIONS, has_fast_bfloat16
 from remora.errors import InvalidFile, InvalidInput, ProjectIncomplete
 
@@ -32,10 +33,12 @@ def load_model(
     max_running_requests: int,
     cache_tokens: int | None = None,
     quantize: str = "none",
+    native: str = "auto",
 ) -> SlotModel:
     """Read a checkpoint (safetensors only, no code from it) and prove that it runs here as on its own.
 
-    Without `cache_tokens` the cache holds a full context for every running request, or what 2 GiB hold.
+    `native` says when layers run in native code (native/choice.py). Without `cache_tokens` the cache holds a
+    full context for every running request, or what 2 GiB hold.
     Raises ProjectIncomplete, InvalidFile, InvalidInput or Refused.
     """
     register_slot_attention()
@@ -46,9 +49,11 @@ def load_model(
         raise InvalidInput(f"quantize {quantize!r} is none of {known}", param="serve.quantize")
     own = getattr(config, "dtype", None) or torch.float32
     precision = serving_dtype(dtype, own, place, fast_bfloat16=has_fast_bfloat16())
-    model = _in_own_memory(_read_weights(path, precision), place)
-    expected = answers_alone(model)
-    lora = LoraSet(model, quantize=quantize)
+    with NativeChoice(native, config, precision, place, quantize=quantize) as choice:
+        model = _in_own_memory(_read_weights(path, precision), place)
+        expected = answers_alone(model)
+        library = choice.library()
+    lora = LoraSet(model, quantize=quantize, library=library)
     check_forward(model, lora, expected, path)
     context_length = _context_length(config)
     if cache_tokens is None:

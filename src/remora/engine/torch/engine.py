@@ -95,10 +95,11 @@ class TorchEngine:
         max_queued_requests: int = 64,
         prefill_tokens_per_step: int = PREFILL_TOKENS_PER_STEP,
         kv_cache_tokens: int | None = None,
+        native: str = "auto",
     ) -> TorchEngine:
         """Read a base model and start. `kv_cache_tokens` bounds the tokens in flight (None: by memory).
 
-        `quantize` is one of weights.QUANTIZATIONS.
+        `quantize` is one of weights.QUANTIZATIONS, `native` one of native.choice.CHOICES.
 
         Raises ProjectIncomplete, InvalidFile, InvalidInput or Refused.
         """
@@ -110,6 +111,7 @@ class TorchEngine:
             quantize=quantize,
             max_running_requests=max_running_requests,
             cache_tokens=kv_cache_tokens,
+            native=native,
         )
         return cls(
             in_own_thread(load),

@@ -49,6 +49,15 @@ class KvCache:
         all_values.index_copy_(1, rows, _finite(values))
         return all_keys, all_values
 
+    def layer(
+        self, layer: int, heads: int, head_size: int, dtype: torch.dtype
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """All keys and values of a layer on the CPU, for who writes them itself: finite numbers only."""
+        if layer not in self._layers:
+            like = torch.empty((heads, 0, head_size), dtype=dtype)
+            self._layers[layer] = (self._zeros_like(like), self._zeros_like(like))
+        return self._layers[layer]
+
     def copy(self, copies: Iterable[RowCopy]) -> None:
         """Copy rows in all layers, one copy after the other."""
         for copy in copies:

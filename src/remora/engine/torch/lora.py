@@ -6,6 +6,7 @@ grows with the adapters in the batch, not with those that are loaded (see `lora_
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterable, Iterator, Mapping
 
 import torch
@@ -17,6 +18,7 @@ from remora.adapters.lora_tensors import WEIGHTS_FILE
 from remora.engine.torch.batch import Batch, RowGroup
 from remora.engine.torch.lora_bank import LoraBank, LoraPair
 from remora.engine.torch.lora_runs import Place, PlacedRows, plan_runs
+from remora.engine.torch.native.layers import in_one_place
 from remora.engine.torch.projection import LoraStep, Projection, replace_linears
 from remora.engine.torch.seats import Seats
 from remora.engine.torch.sequence import AdapterUse
@@ -31,16 +33,19 @@ NARROWEST = 8
 class LoraSet:
     """All adapters on one model. Puts projections in the place of its linear layers."""
 
-    def __init__(self, model: nn.Module, *, quantize: str = "none") -> None:
+    def __init__(
+        self, model: nn.Module, *, quantize: str = "none", library: ctypes.CDLL | None = None
+    ) -> None:
         self.quantize = quantize
+        self.library = library
         self._step = LoraStep()
-        self._projections = replace_linears(model, self._step, quantize=quantize)
+        self.projections = replace_linears(model, self._step, quantize=quantize, streams=library is not None)
         self._places = {
             name: (projection, index)
-            for projection in self._projections
+            for projection in self.projections
             for index, name in enumerate(projection.names)
         }
-        self._adapters: dict[Digest, Mapping[str, LoraPair]] = {}
+        self.adapters: dict[Digest, Mapping[str, LoraPair]] = {}
         self._seats: dict[int, Seats] = {}  # by width
 
     def read(self, adapter: Adapter) -> dict[str, LoraPair]:
@@ -56,21 +61,22 @@ class LoraSet:
             problems.append("it adapts no module")
         if problems:
             raise _rejected(adapter, problems)
-        return {module.name: self._pair(module, tensors) for module in adapter.modules}
+        pairs = {module.name: self._pair(module, tensors) for module in adapter.modules}
+        return pairs if self.library is None else in_one_place(pairs)
 
     def install(self, digest: Digest, pairs: Mapping[str, LoraPair]) -> AppliedAdapter:
         """Take in pairs from `read` and count them, in any thread: nobody looks at them before a request."""
-        self._adapters[digest] = pairs
+        self.adapters[digest] = pairs
         installed = self.installed(digest)
         return AppliedAdapter(digest, len(installed), sum(pair.parameter_count for pair in installed))
 
     def installed(self, digest: Digest) -> list[LoraPair]:
         """What is in place of an adapter: the proof of `install` and of `remove`."""
-        return [pair for name, pair in self._adapters.get(digest, {}).items() if name in self._places]
+        return [pair for name, pair in self.adapters.get(digest, {}).items() if name in self._places]
 
     def remove(self, digest: Digest) -> None:
         """Forget an adapter; an unknown digest is a no-op."""
-        if self._adapters.pop(digest, None) is not None:
+        if self.adapters.pop(digest, None) is not None:
             for seats in self._seats.values():
                 seats.leave(digest)
 
@@ -90,7 +96,7 @@ class LoraSet:
 
     def activate(self, batch: Batch) -> None:
         """Say which rows of the next pass use which adapter; all of these are seated."""
-        device = self._projections[0].device
+        device = self.projections[0].device
         self._step.rows = plan_runs(self._placed(batch.groups), device=device)
         self._step.last_rows = plan_runs(self._placed(batch.last_groups), device=device)
 
@@ -99,20 +105,20 @@ class LoraSet:
 
     def _width(self, digest: Digest) -> int:
         """A power of two, so that adapters of nearly one rank share a bank."""
-        rank = max(pair.rank for pair in self._adapters[digest].values())
+        rank = max(pair.rank for pair in self.adapters[digest].values())
         return max(NARROWEST, 1 << (rank - 1).bit_length())
 
     def _seat(self, width: int, wanted: set[Digest]) -> None:
         seats = self._seats.setdefault(width, Seats())
         new = seats.take(wanted)
-        for projection in self._projections if new else ():
+        for projection in self.projections if new else ():
             bank = projection.banks.setdefault(width, LoraBank(projection.parts, width))
             bank.resize(seats.count)
         for digest in new:
             by_projection: dict[Projection, dict[int, LoraPair]] = {
-                projection: {} for projection in self._projections
+                projection: {} for projection in self.projections
             }
-            for name, pair in self._adapters[digest].items():
+            for name, pair in self.adapters[digest].items():
                 projection, index = self._places[name]
                 by_projection[projection][index] = pair
             for projection, pairs in by_projection.items():

@@ -11,6 +11,7 @@ from remora.engine.torch.batch import build_batch
 from remora.engine.torch.kv_cache import KvCache, RowCopy
 from remora.engine.torch.lora import LoraSet
 from remora.engine.torch.lora_runs import Place
+from remora.engine.torch.native.forward import NativeForward
 from remora.engine.torch.scheduler import Chunk
 from remora.engine.torch.stack import stack_of
 
@@ -23,11 +24,14 @@ class SlotModel:
         self._cache = KvCache(cache_tokens)
         self._device: torch.device = model.device
         self.dtype: torch.dtype = model.dtype
-        self.stack = stack_of(self.dtype, self._device, lora.quantize)
+        self.stack = stack_of(self.dtype, self._device, lora.quantize, native=lora.library is not None)
         self.cache_tokens = cache_tokens
         self.context_length = min(context_length, cache_tokens)
         self.vocab_size: int = model.get_input_embeddings().weight.shape[0]
         self.lora = lora
+        self._native = (
+            NativeForward(lora.library, model, lora.projections, self._cache) if lora.library else None
+        )
 
     def copy_rows(self, copies: Sequence[RowCopy]) -> None:
         """Take computed keys and values over to other rows."""
@@ -35,6 +39,8 @@ class SlotModel:
 
     def arranged(self, chunks: Sequence[Chunk]) -> list[Chunk]:
         """For `forward`, once a step: adapters are seated, and stand as they sit, the base model first."""
+        if self._native is not None:
+            return sorted(chunks, key=lambda chunk: chunk.sequence.adapter_use or ("", 0.0))
         self.lora.seat(chunk.sequence.adapter_use for chunk in chunks)
         nowhere = Place(0, 0, 0)
         return sorted(
@@ -45,6 +51,8 @@ class SlotModel:
     def forward(self, chunks: Sequence[Chunk]) -> torch.Tensor:
         """Compute what `arranged` gave; a row of logits for each that completes its sequence, in order."""
         batch = build_batch(chunks, self._device)
+        if self._native is not None:
+            return self._native(batch, self.lora.adapters)
         self.lora.activate(batch)
         logits: torch.Tensor = self._model(
             input_ids=batch.token_ids,

@@ -16,7 +16,7 @@ from torch import nn
 
 from remora.engine.torch.lora_bank import LoraBank
 from remora.engine.torch.lora_runs import Run
-from remora.engine.torch.weights import keep_weights
+from remora.engine.torch.weights import PlainWeights, keep_weights
 
 SIBLINGS = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 
@@ -33,7 +33,13 @@ class Projection:
     """One multiplication for one or several linear layers, and what adapters add to it."""
 
     def __init__(
-        self, linears: Mapping[str, nn.Linear], step: LoraStep, *, sees_last_rows: bool, quantize: str
+        self,
+        linears: Mapping[str, nn.Linear],
+        step: LoraStep,
+        *,
+        sees_last_rows: bool,
+        quantize: str,
+        streams: bool,
     ) -> None:
         layers = list(linears.values())
         ends = [0, *accumulate(layer.out_features for layer in layers)]
@@ -42,8 +48,12 @@ class Projection:
         self.parts = tuple(slice(first, stop) for first, stop in pairwise(ends))
         self.dtype, self.device = layers[0].weight.dtype, layers[0].weight.device
         self.banks: dict[int, LoraBank] = {}  # by width
-        self._weights = keep_weights(
-            _joined_weight(layers), _joined_bias(layers), quantize=quantize, is_head=sees_last_rows
+        self.weights = keep_weights(
+            _joined_weight(layers),
+            _joined_bias(layers),
+            quantize=quantize,
+            is_head=sees_last_rows,
+            streams=streams,
         )
         self._step = step
         self._sees_last_rows = sees_last_rows  # the head computes only the rows whose logits are wanted
@@ -63,7 +73,7 @@ class Projection:
         rows = x.reshape(-1, self.in_features)
         if not len(rows):  # no request of this step is far enough for a token
             return x.new_empty((*x.shape[:-1], self.parts[-1].stop))
-        out = self._weights.multiply(rows)
+        out = self.weights.multiply(rows)
         for run in self._step.last_rows if self._sees_last_rows else self._step.rows:
             self.banks[run.width].add(run, rows, out)
         return out.view(*x.shape[:-1], -1)
@@ -86,16 +96,23 @@ class ProjectionPart(nn.Module):
         return self._projection.part(self._index, x)
 
 
-def replace_linears(model: Any, step: LoraStep, *, quantize: str = "none") -> list[Projection]:
+def replace_linears(
+    model: Any, step: LoraStep, *, quantize: str = "none", streams: bool = False
+) -> list[Projection]:
     """Put projections in the place of all linear layers of a model, whose own weights go."""
     head = model.get_output_embeddings()
+    is_tied = head is not None and head.weight is model.get_input_embeddings().weight
     projections = []
     for names in list(_groups(model)):
         linears = {name: model.get_submodule(name) for name in names}
-        projection = Projection(linears, step, sees_last_rows=head in linears.values(), quantize=quantize)
+        projection = Projection(
+            linears, step, sees_last_rows=head in linears.values(), quantize=quantize, streams=streams
+        )
         for index, name in enumerate(names):
             model.set_submodule(name, ProjectionPart(projection, index))
         projections.append(projection)
+        if is_tied and head in linears.values() and isinstance(projection.weights, PlainWeights):
+            model.get_input_embeddings().weight.data = projection.weights.weight  # the same memory again
     return projections
 
 

@@ -10,10 +10,12 @@ import torch
 from remora.engine.base import Stack
 
 
-def stack_of(dtype: torch.dtype, device: torch.device, quantize: str = "none") -> Stack:
+def stack_of(
+    dtype: torch.dtype, device: torch.device, quantize: str = "none", *, native: bool = False
+) -> Stack:
     """The stack of a model of this number format on this device, with weights in another one or `none`."""
     return Stack(
-        engine=f"torch {torch.__version__}",
+        engine=f"torch {torch.__version__}" + (", native layers" if native else ""),
         dtype=str(dtype).removeprefix("torch.") + ("" if quantize == "none" else f" {quantize} weights"),
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu {_processor()}",
     )

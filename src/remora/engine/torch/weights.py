@@ -17,6 +17,8 @@ from typing import Protocol
 import torch
 from torch.nn.functional import linear
 
+from remora.engine.torch.native.pages import in_huge_pages
+
 PACKED_FOR_ROWS = 512  # the layout that is best at a prefill's size costs one row nothing
 PROBE_ROWS = 3
 ALLOWED_ERROR_SHARE = 0.01  # bfloat16 has 8 bits; two orders of summation differ by less
@@ -37,11 +39,11 @@ class PlainWeights:
     """As torch keeps them."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
-        self._weight = weight
-        self._bias = bias
+        self.weight = weight
+        self.bias = bias
 
     def multiply(self, x: torch.Tensor) -> torch.Tensor:
-        return linear(x, self._weight, self._bias)
+        return linear(x, self.weight, self.bias)
 
 
 class PackedWeights:
@@ -78,27 +80,40 @@ class Int8Weights:
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         steps = weight.abs().amax(dim=1, keepdim=True).float().clamp(min=1e-30) / INT8_MAX
-        self._weight = (weight.float() / steps).round().to(torch.int8)
-        self._scales = steps[:, 0].to(weight.dtype)
-        self._bias = bias
+        self.weight = (weight.float() / steps).round().to(torch.int8)
+        self.scales = steps[:, 0].to(weight.dtype)
+        self.bias = bias
         self._has_kernel = weight.device.type == "cpu" and weight.shape[1] % INT8_KERNEL_COLUMNS == 0
 
     def multiply(self, x: torch.Tensor) -> torch.Tensor:
         if self._has_kernel and x.shape[0] <= INT8_ROWS:
-            out = torch._weight_int8pack_mm(x.contiguous(), self._weight, self._scales)
+            out = torch._weight_int8pack_mm(x.contiguous(), self.weight, self.scales)
         else:
-            out = linear(x, self._weight.to(x.dtype)).mul_(self._scales)
-        return out if self._bias is None else out.add_(self._bias)
+            out = linear(x, self.weight.to(x.dtype)).mul_(self.scales)
+        return out if self.bias is None else out.add_(self.bias)
 
 
 def keep_weights(
-    weight: torch.Tensor, bias: torch.Tensor | None, *, quantize: str = "none", is_head: bool = False
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    *,
+    quantize: str = "none",
+    is_head: bool = False,
+    streams: bool = False,
 ) -> KeptWeights:
-    """The best form for this matrix here; the caller drops the original."""
+    """The best form for this matrix here; the caller drops the original.
+
+    Who `streams` reads it in native code, row by row: plain or int8, in huge pages.
+    """
+    if streams:
+        kept = Int8Weights(weight, bias) if quantize == "int8" else PlainWeights(weight, bias)
+        kept.weight = in_huge_pages([kept.weight])[0]
+        return kept
     if quantize == "int8":
         return Int8Weights(weight, bias)
     if weight.device.type == "cpu" and weight.dtype == torch.bfloat16:
-        if is_head and _has_amx():
+        # Without AMX, packing is worth more than one copy of the embedding: 11 against 25 ms for a row.
+        if is_head and has_amx():
             return TallWeights(weight, bias)
         return _packed(weight, bias) or PlainWeights(weight, bias)
     return PlainWeights(weight, bias)
@@ -112,8 +127,8 @@ def has_fast_bfloat16() -> bool:
         return False
 
 
-def _has_amx() -> bool:
-    """Without AMX, packing is worth more than one copy of the embedding: 11 against 25 ms for a row."""
+def has_amx() -> bool:
+    """Whether this CPU multiplies tiles of matrices (Intel, since 2023)."""
     try:
         return bool(torch.cpu._is_amx_tile_supported())
     except (AttributeError, RuntimeError):

@@ -1,0 +1,1 @@
+"""Decoder layers in native code, compiled on the machine that runs them."""

@@ -1,0 +1,244 @@
+// A decoder layer of the Llama family in native code: everything but a prompt's attention. Python owns all memory
+// and says what is where (native/memory.py mirrors the structs below, field by field); this file allocates nothing.
+//
+// Activations are float32, rounded to the cache's type where they enter a product, so that a row's numbers do not
+// depend on how many rows are computed with it. Weights are read once a step, in the order in which they lie:
+//   up to 4 rows   one pass of fused multiply-adds over each row of the matrix
+//   more           AMX tiles (16 x 32 weights against 16 rows), where the CPU has them
+// Adapters: low = A x for every row with its own adapter, then B low is added to the columns that a thread made.
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "vectors.h"
+#include "matrix.h"
+
+struct Layer {
+    Matrix qkv, o, gate_up, down;
+    const float *input_norm, *post_norm, *q_norm, *k_norm;  // q_norm and k_norm may be null
+    double epsilon, scaling;
+    int64_t heads, kv_heads, head_size, window;  // window 0: none
+    void *keys, *values;                         // (kv heads, cache rows, head size)
+    int64_t cache_rows;
+};
+
+struct Head {
+    Matrix matrix;
+    const float* norm;
+    double epsilon;
+};
+
+// Rows of this step; `cache_kind` is the type of keys and values.
+struct Step {
+    int64_t rows, hidden_size, threads, cache_kind;
+    float* hidden;        // (rows, hidden size): in and out
+    float *normed, *wide, *attended;
+    float *cos, *sin;     // (rows, head size)
+    int64_t* cache_row;   // (rows,): where its key and value go
+    int64_t* first_row;   // (rows,): where its sequence begins in the cache
+    int64_t* seen;        // (rows,): tokens up to itself, or 0 for a row whose attention is not computed here
+    float* scores;        // (threads, query heads of a key head, cache rows)
+    int64_t last_count;
+    int64_t* last;        // (last_count,): rows whose logits are wanted
+    float* logits;        // (last_count, vocabulary)
+    Products products;
+    Products last_products;
+};
+
+static void normalize(const float* x, const float* weight, int64_t size, double epsilon, float* out, int64_t kind) {
+    v16 squares = {};
+    int64_t i = 0;
+    for (; i + 16 <= size; i += 16) squares += load16(x + i) * load16(x + i);
+    float sum = sum16(squares);
+    for (; i < size; i++) sum += x[i] * x[i];
+    const float factor = 1.0f / sqrtf(sum / size + (float)epsilon);
+    for (i = 0; i < size; i++) out[i] = rounded(rounded(x[i] * factor, kind) * weight[i], kind);
+}
+
+static void rotate(float* x, const float* cos, const float* sin, int64_t size) {
+    const int64_t half = size / 2;
+    for (int64_t i = 0; i < half; i++) {
+        const float a = x[i], b = x[i + half];
+        x[i] = a * cos[i] - b * sin[i];
+        x[i + half] = b * cos[i + half] + a * sin[i + half];
+    }
+}
+
+// What a mask hides from others must still be a number: see kv_cache.py.
+static const float LARGEST_VALUE = 1e15f;
+
+template <typename T>
+static void put(const float* x, int64_t size, T* to) {
+    for (int64_t i = 0; i < size; i++) {
+        const float value = x[i] != x[i] ? 0.0f : fminf(fmaxf(x[i], -LARGEST_VALUE), LARGEST_VALUE);
+        to[i] = T(value);
+    }
+}
+
+template <typename T>
+static void remember(const Layer& layer, const Step& step, int64_t row) {
+    const int64_t size = layer.head_size;
+    float* q = step.wide + row * layer.qkv.out;
+    float* k = q + layer.heads * size;
+    const float* v = k + layer.kv_heads * size;
+    const float *cos = step.cos + row * size, *sin = step.sin + row * size;
+    for (int64_t head = 0; head < layer.heads + layer.kv_heads; head++) {
+        const float* norm = head < layer.heads ? layer.q_norm : layer.k_norm;
+        if (norm) normalize(q + head * size, norm, size, layer.epsilon, q + head * size, step.cache_kind);
+        rotate(q + head * size, cos, sin, size);
+    }
+    for (int64_t head = 0; head < layer.kv_heads; head++) {
+        const int64_t at = (head * layer.cache_rows + step.cache_row[row]) * size;
+        put(k + head * size, size, (T*)layer.keys + at);
+        put(v + head * size, size, (T*)layer.values + at);
+    }
+}
+
+// Query heads (group, 16 x N) against all keys of their key head: scores (group, seen).
+template <int N, typename T>
+static void score(const T* keys, int64_t seen, const float* q, int64_t group, float scaling, float* scores) {
+    for (int64_t token = 0; token < seen; token++) {
+        v16 key[N];
+        for (int i = 0; i < N; i++) key[i] = load16(keys + (token * N + i) * 16);
+        for (int64_t head = 0; head < group; head++) {
+            v16 sums = {};
+            for (int i = 0; i < N; i++) sums += key[i] * load16(q + (head * N + i) * 16);
+            scores[head * seen + token] = sum16(sums) * scaling;
+        }
+    }
+}
+
+// The mean of values (seen, 16 x N) with these weights.
+template <int N, typename T>
+static void mean(const T* values, int64_t seen, const float* weights, float total, float* out, int64_t kind) {
+    v16 sums[N] = {};
+    for (int64_t token = 0; token < seen; token++)
+        for (int i = 0; i < N; i++) sums[i] += load16(values + (token * N + i) * 16) * weights[token];
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < 16; j++) out[i * 16 + j] = rounded(sums[i][j] / total, kind);
+}
+
+// One row's query heads over what it sees of one key head, for heads of 16 x N; N = 0 is any other size.
+template <int N, typename T>
+static void attend(const Layer& layer, const Step& step, int64_t row, int64_t kv_head, float* scores) {
+    const int64_t size = layer.head_size, group = layer.heads / layer.kv_heads;
+    const int64_t seen = layer.window && layer.window < step.seen[row] ? layer.window : step.seen[row];
+    const int64_t first = step.first_row[row] + step.seen[row] - seen;
+    const T* keys = (const T*)layer.keys + (kv_head * layer.cache_rows + first) * size;
+    const T* values = (const T*)layer.values + (kv_head * layer.cache_rows + first) * size;
+    const float* q = step.wide + row * layer.qkv.out + kv_head * group * size;
+    float* out = step.attended + (row * layer.heads + kv_head * group) * size;
+    const float scaling = (float)layer.scaling;
+    if constexpr (N > 0)
+        score<N>(keys, seen, q, group, scaling, scores);
+    else
+        for (int64_t token = 0; token < seen; token++)
+            for (int64_t head = 0; head < group; head++)
+                scores[head * seen + token] = dot(keys + token * size, q + head * size, size) * scaling;
+    for (int64_t head = 0; head < group; head++) {
+        float *of_head = scores + head * seen, *o = out + head * size;
+        const float total = exponentials(of_head, seen);
+        if constexpr (N > 0) {
+            mean<N>(values, seen, of_head, total, o, step.cache_kind);
+        } else {
+            memset(o, 0, size * sizeof(float));
+            for (int64_t token = 0; token < seen; token++) add_scaled(o, values + token * size, of_head[token], size);
+            for (int64_t i = 0; i < size; i++) o[i] = rounded(o[i] / total, step.cache_kind);
+        }
+    }
+}
+
+template <typename T>
+static void attend_all(const Layer& layer, const Step& step, int64_t thread) {
+    const int64_t group = layer.heads / layer.kv_heads;
+    float* scores = step.scores + thread * group * layer.cache_rows;
+    const int64_t count = step.rows * layer.kv_heads;
+    const auto attend_with = layer.head_size == 64 ? attend<4, T> : layer.head_size == 128 ? attend<8, T> : attend<0, T>;
+    for (int64_t item = thread; item < count; item += step.threads)
+        if (step.seen[item / layer.kv_heads]) attend_with(layer, step, item / layer.kv_heads, item % layer.kv_heads, scores);
+}
+
+static void norm_rows(const Step& step, const float* weight, double epsilon, int64_t thread) {
+    for (int64_t row = thread; row < step.rows; row += step.threads)
+        normalize(step.hidden + row * step.hidden_size, weight, step.hidden_size, epsilon,
+                  step.normed + row * step.hidden_size, step.cache_kind);
+}
+
+static void add_rows(const Step& step, const float* made, int64_t thread) {
+    const int64_t count = step.rows * step.hidden_size;
+    for (int64_t i = count * thread / step.threads; i < count * (thread + 1) / step.threads; i++)
+        step.hidden[i] += made[i];
+}
+
+// gate and up (rows, 2 x size) in `wide` become silu(gate) * up (rows, size) in `normed`.
+static void activate(const Step& step, int64_t size, int64_t thread) {
+    for (int64_t row = 0; row < step.rows; row++) {
+        const float* gate = step.wide + row * 2 * size;
+        float* out = step.normed + row * size;
+        const int64_t from = size * thread / step.threads, to = size * (thread + 1) / step.threads;
+        for (int64_t i = from; i < to; i += 16) {
+            const int64_t count = to - i < 16 ? to - i : 16;
+            const v16 g = load_some(gate + i, count), u = load_some(gate + size + i, count);
+            const v16 made = g / (1.0f + exp16(-g)) * u;
+            for (int64_t j = 0; j < count; j++) out[i + j] = rounded(made[j], step.cache_kind);
+        }
+    }
+}
+
+extern "C" {
+
+// Up to the attention of rows that have `seen`; the query heads of the others are in `wide`.
+void remora_layer_begin(const Layer* layer, const Step* step) {
+#pragma omp parallel num_threads(step->threads)
+    {
+        const int64_t thread = thread_index();
+        norm_rows(*step, layer->input_norm, layer->epsilon, thread);
+        wait_for_all();
+        multiply(layer->qkv, step->products, step->normed, step->wide, step->rows, thread, step->threads);
+        wait_for_all();
+        for (int64_t row = thread; row < step->rows; row += step->threads)
+            if (step->cache_kind == BFLOAT16) remember<bf16>(*layer, *step, row);
+            else remember<float>(*layer, *step, row);
+        wait_for_all();
+        if (step->cache_kind == BFLOAT16) attend_all<bf16>(*layer, *step, thread);
+        else attend_all<float>(*layer, *step, thread);
+    }
+}
+
+// From what was attended to the layer's output, in `hidden`.
+void remora_layer_end(const Layer* layer, const Step* step) {
+#pragma omp parallel num_threads(step->threads)
+    {
+        const int64_t thread = thread_index();
+        multiply(layer->o, step->products, step->attended, step->wide, step->rows, thread, step->threads);
+        wait_for_all();
+        add_rows(*step, step->wide, thread);
+        wait_for_all();
+        norm_rows(*step, layer->post_norm, layer->epsilon, thread);
+        wait_for_all();
+        multiply(layer->gate_up, step->products, step->normed, step->wide, step->rows, thread, step->threads);
+        wait_for_all();
+        activate(*step, layer->down.in, thread);
+        wait_for_all();
+        multiply(layer->down, step->products, step->normed, step->wide, step->rows, thread, step->threads);
+        wait_for_all();
+        add_rows(*step, step->wide, thread);
+    }
+}
+
+// Logits of the rows in `last`.
+void remora_head(const Head* head, const Step* step) {
+#pragma omp parallel num_threads(step->threads)
+    {
+        const int64_t thread = thread_index();
+        for (int64_t i = thread; i < step->last_count; i += step->threads)
+            normalize(step->hidden + step->last[i] * step->hidden_size, head->norm, step->hidden_size, head->epsilon,
+                      step->normed + i * step->hidden_size, step->cache_kind);
+        wait_for_all();
+        multiply(head->matrix, step->last_products, step->normed, step->logits, step->last_count, thread,
+                 step->threads);
+    }
+}
+
+}

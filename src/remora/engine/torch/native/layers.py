@@ -1,0 +1,143 @@
+"""A model of the Llama family as the structs that native code reads. Owns which models those are."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from remora.engine.torch.kv_cache import KvCache
+from remora.engine.torch.lora_bank import LoraPair
+from remora.engine.torch.native.pages import in_huge_pages
+from remora.engine.torch.native.structs import Head, Kind, Layer, Matrix, Pair
+from remora.engine.torch.projection import Projection
+from remora.engine.torch.weights import Int8Weights, PlainWeights
+
+# Their layers differ in biases, in norms of query and key heads and in windows only, which are looked at.
+MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")
+PROJECTIONS = ("self_attn.q_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.down_proj")  # the first of each
+KINDS = {torch.float32: Kind.FLOAT32, torch.bfloat16: Kind.BFLOAT16, torch.int8: Kind.INT8}
+COLUMNS = 16  # of B in a block
+
+
+def is_llama_like(config: Any) -> bool:
+    """Whether native code has all that layers of this configuration do."""
+    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    rope = getattr(config, "rope_parameters", None) or {}
+    return (
+        config.model_type in MODEL_TYPES
+        and config.hidden_act == "silu"
+        and head_size % 2 == 0
+        and rope.get("partial_rotary_factor", 1.0) == 1.0
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedPair(LoraPair):
+    """With B^T (rank, out) as (out / 16 rounded up, rank, 16), zeros behind the end."""
+
+    outputs: int
+
+    @property
+    def parameter_count(self) -> int:
+        return self.rank * (self.a.shape[1] + self.outputs)
+
+
+class NativeLayers:
+    """The structs of all layers and the head, and the tensors that they point to."""
+
+    def __init__(self, model: Any, projections: Sequence[Projection], cache: KvCache) -> None:
+        self._kept: list[torch.Tensor] = []
+        by_name = {projection.names[0]: projection for projection in projections}
+        self._modules: dict[str, int] = {}
+        self.dtype: torch.dtype = model.dtype
+        self.layers = [
+            self._layer(f"model.layers.{index}", module, by_name, cache)
+            for index, module in enumerate(model.model.layers)
+        ]
+        self.head = Head(
+            matrix=self._matrix(by_name["lm_head"]),
+            norm=self._floats(model.model.norm.weight),
+            epsilon=model.model.norm.variance_epsilon,
+        )
+        self.widest_in = max(projection.in_features for projection in projections)
+
+    def pairs(self, adapter: Mapping[str, LoraPair]) -> ctypes.Array[Pair]:
+        """An adapter's weights by module; they are pointed to, and must stay."""
+        table = (Pair * len(self._modules))()
+        for name, pair in adapter.items():
+            table[self._modules[name]] = Pair(pair.a.data_ptr(), pair.b.data_ptr(), pair.rank)
+        return table
+
+    def _layer(self, name: str, module: Any, by_name: Mapping[str, Projection], cache: KvCache) -> Layer:
+        attention = module.self_attn
+        qkv, o, gate_up, down = (self._matrix(by_name[f"{name}.{first}"]) for first in PROJECTIONS)
+        size = int(attention.head_dim)
+        heads, kv_heads = o.inputs // size, (qkv.ends[2] - qkv.ends[1]) // size
+        keys, values = cache.layer(int(attention.layer_idx), kv_heads, size, self.dtype)
+        return Layer(
+            qkv=qkv, o=o, gate_up=gate_up, down=down,
+            input_norm=self._floats(module.input_layernorm.weight),
+            post_norm=self._floats(module.post_attention_layernorm.weight),
+            q_norm=self._floats(attention.q_norm.weight) if hasattr(attention, "q_norm") else None,
+            k_norm=self._floats(attention.k_norm.weight) if hasattr(attention, "k_norm") else None,
+            epsilon=module.input_layernorm.variance_epsilon,
+            scaling=attention.scaling,
+            heads=heads, kv_heads=kv_heads, head_size=size,
+            window=window_of(attention) or 0,
+            keys=keys.data_ptr(), values=values.data_ptr(), cache_rows=keys.shape[1],
+        )  # fmt: skip
+
+    def _matrix(self, projection: Projection) -> Matrix:
+        kept = projection.weights
+        if not isinstance(kept, PlainWeights | Int8Weights):
+            raise TypeError(f"native code reads no {type(kept).__name__}")
+        first_module = len(self._modules)
+        self._modules |= {name: first_module + index for index, name in enumerate(projection.names)}
+        ends = [part.start for part in projection.parts] + [projection.parts[-1].stop]
+        return Matrix(
+            weight=kept.weight.data_ptr(),
+            scales=self._floats(kept.scales) if isinstance(kept, Int8Weights) else None,
+            bias=None if kept.bias is None else self._floats(kept.bias),
+            kind=KINDS[kept.weight.dtype],
+            inputs=projection.in_features,
+            outputs=ends[-1],
+            part_count=len(projection.parts),
+            first_module=first_module,
+            ends=tuple(ends),
+        )
+
+    def _floats(self, tensor: torch.Tensor) -> int:
+        return self._kept_at(tensor.detach().float())
+
+    def _kept_at(self, tensor: torch.Tensor) -> int:
+        self._kept.append(tensor.contiguous())
+        return self._kept[-1].data_ptr()
+
+
+def window_of(attention: Any) -> int | None:
+    """How far a token of this layer looks back, itself included; None for everything."""
+    if hasattr(attention, "sliding_window"):
+        window: int | None = attention.sliding_window
+    else:
+        window = getattr(attention.config, "sliding_window", None)
+    return window
+
+
+def in_one_place(adapter: Mapping[str, LoraPair]) -> dict[str, LoraPair]:
+    """An adapter as native code reads it, in the order of its modules."""
+    parts = in_huge_pages(part for pair in adapter.values() for part in (pair.a, _blocks(pair.b)))
+    return {
+        name: BlockedPair(parts[2 * index], parts[2 * index + 1], outputs=pair.b.shape[1])
+        for index, (name, pair) in enumerate(adapter.items())
+    }
+
+
+def _blocks(b: torch.Tensor) -> torch.Tensor:
+    rank, outputs = b.shape
+    blocks = -(-outputs // COLUMNS)
+    padded = torch.nn.functional.pad(b, (0, blocks * COLUMNS - outputs))
+    return padded.view(rank, blocks, COLUMNS).transpose(0, 1)

@@ -1,0 +1,182 @@
+"""Layers in native code against the model's own modules; and what happens where they cannot be compiled."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from tests.engine.tiny_models import TinyModel, a_request, answer, write_model
+from transformers import AutoModelForCausalLM
+
+from remora.engine.torch.attention import IMPLEMENTATION, register_slot_attention
+from remora.engine.torch.engine import TorchEngine
+from remora.engine.torch.lora import LoraSet
+from remora.engine.torch.lora_bank import LoraPair
+from remora.engine.torch.model import SlotModel
+from remora.engine.torch.native.build import native_library
+from remora.engine.torch.native.choice import NativeChoice
+from remora.engine.torch.native.layers import is_llama_like
+from remora.engine.torch.sampling import TokenSampler
+from remora.engine.torch.scheduler import Chunk
+from remora.engine.torch.sequence import Sequence
+from remora.engine.torch.slots import SlotAllocator
+from remora.errors import InvalidInput
+
+LIBRARY = native_library()
+needs_compiler = pytest.mark.skipif(LIBRARY is None, reason="there is no C++ compiler here")
+CACHE_TOKENS = 512
+TILED = {"hidden_size": 128, "intermediate_size": 320, "vocab_size": 272}  # sizes that AMX can do
+
+
+def a_slot_model(
+    folder: Path, dtype: torch.dtype, quantize: str, library: ctypes.CDLL | None
+) -> tuple[SlotModel, LoraSet]:
+    register_slot_attention()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation=IMPLEMENTATION)
+    lora = LoraSet(model, quantize=quantize, library=library)
+    return SlotModel(model, lora, cache_tokens=CACHE_TOKENS, context_length=CACHE_TOKENS), lora
+
+
+def sequences(model: SlotModel, lengths: list[int]) -> list[Sequence]:
+    slots = SlotAllocator(CACHE_TOKENS)
+    made = []
+    for index, length in enumerate(lengths):
+        request = a_request([(7 * index + token) % 250 for token in range(length)], request_id=str(index))
+        sequence = Sequence(request, deliver=lambda _event: True, sampler=TokenSampler(request.sampling))
+        sequence.slot = slots.reserve(sequence.most_tokens)
+        made.append(sequence)
+    return made
+
+
+def logits_of(model: SlotModel, lengths: list[int]) -> torch.Tensor:
+    """All but the last token of each text in one step, then the last of each."""
+    texts = sequences(model, lengths)
+    with torch.inference_mode():
+        if beginnings := [Chunk(text, 0, len(text.tokens) - 1) for text in texts if len(text.tokens) > 1]:
+            model.forward(beginnings)
+        return model.forward([Chunk(text, len(text.tokens) - 1, 1) for text in texts]).float().clone()
+
+
+@needs_compiler
+@pytest.mark.parametrize("lengths", [[1], [5, 1, 3], [40, 2, 17, 9], [3] * 17])
+@pytest.mark.parametrize(
+    ("architecture", "changes"),
+    [
+        ("qwen2", {}),
+        ("qwen2", TILED),
+        ("llama", {"hidden_size": 72, "intermediate_size": 88, "num_attention_heads": 6, "head_dim": 12}),
+        ("qwen3", TILED | {"head_dim": 64}),
+        ("mistral", {"sliding_window": 4}),
+    ],
+)
+@pytest.mark.parametrize("quantize", ["none", "int8"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_logits_are_as_near_to_float32_as_those_of_the_modules(
+    tmp_path: Path,
+    *,
+    architecture: str,
+    changes: dict[str, int],
+    dtype: torch.dtype,
+    quantize: str,
+    lengths: list[int],
+) -> None:
+    folder = write_model(tmp_path, architecture, **changes)
+    exact = logits_of(a_slot_model(folder, torch.float32, "none", None)[0], lengths)
+
+    def error_share(library: ctypes.CDLL | None) -> float:
+        got = logits_of(a_slot_model(folder, dtype, quantize, library)[0], lengths)
+        return float((got - exact).norm() / exact.norm())
+
+    assert error_share(LIBRARY) < 1.5 * error_share(None) + 1e-5
+
+
+@needs_compiler
+@pytest.mark.parametrize("quantize", ["none", "int8"])
+def test_a_row_that_is_no_number_spoils_no_other_and_stays_none(tmp_path: Path, quantize: str) -> None:
+    folder = write_model(tmp_path, "qwen2", **TILED)
+    clean, _ = a_slot_model(folder, torch.bfloat16, quantize, LIBRARY)
+    expected = logits_of(clean, [4, 6, 5])
+    broken, _ = a_slot_model(folder, torch.bfloat16, quantize, LIBRARY)
+    texts = sequences(broken, [4, 6, 5])
+    with torch.inference_mode():
+        embedding = broken._model.get_input_embeddings().weight
+        embedding[texts[1].tokens[-1]] = float("nan")
+        assert all(texts[1].tokens[-1] not in text.tokens for text in (texts[0], texts[2]))
+        got = broken.forward([Chunk(text, 0, len(text.tokens)) for text in texts]).float()
+    assert not got[1].isfinite().any()
+    assert float((got[[0, 2]] - expected[[0, 2]]).norm() / expected[[0, 2]].norm()) < 0.03
+
+
+@needs_compiler
+def test_an_adapter_that_comes_again_under_its_digest_is_read_anew(llama: TinyModel) -> None:
+    _, lora = a_slot_model(llama.path, torch.float32, "none", LIBRARY)
+    digest = llama.adapters["one"].digest
+    pairs = lora.read(llama.adapters["one"])
+    model = a_slot_model(llama.path, torch.float32, "none", LIBRARY)[0]
+
+    def step(adapter: dict[str, LoraPair] | None) -> torch.Tensor:
+        model.lora.remove(digest)
+        if adapter is not None:
+            model.lora.install(digest, adapter)
+        text = sequences(model, [6])[0]
+        text.request = a_request(text.request.prompt_ids, adapter=llama.adapters["one"] if adapter else None)
+        with torch.inference_mode():
+            return model.forward([Chunk(text, 0, 6)]).float().clone()
+
+    base, adapted = step(None), step(pairs)
+    assert not torch.allclose(base, adapted)
+    nothing = {name: type(pair)(pair.a * 0, pair.b, pair.outputs) for name, pair in pairs.items()}  # type: ignore[attr-defined, call-arg]
+    torch.testing.assert_close(step(nothing), base)
+    torch.testing.assert_close(step(pairs), adapted)
+
+
+async def test_without_a_compiler_the_model_answers_by_its_modules(
+    llama: TinyModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    native_library.cache_clear()
+    try:
+        with caplog.at_level(logging.INFO):
+            engine = TorchEngine.load(llama.path, device="cpu", native="always")
+    finally:
+        native_library.cache_clear()
+    assert "no C++ compiler" in caplog.text
+    assert "native" not in engine.stack.engine
+    assert await answer(engine, a_request(range(9))) == llama.reference(None, list(range(9)), 8)
+    engine.close()
+
+
+@pytest.mark.parametrize("compiler", ["false", "true"])
+def test_a_compiler_that_makes_nothing_is_said_and_done_without(
+    compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("CXX", compiler)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert native_library.__wrapped__() is None
+    assert "layers run without native code" in caplog.text
+    assert list((tmp_path / "remora" / "native").iterdir()) == []  # nothing half-made stays
+
+
+@needs_compiler
+def test_a_machine_compiles_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert native_library.__wrapped__() is not None
+    (made,) = (tmp_path / "remora" / "native").iterdir()
+    before = made.stat()
+    assert native_library.__wrapped__() is not None
+    assert (made.stat().st_ino, made.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert made.parent.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("architecture", ["gemma3_text", "phi3"])
+def test_other_families_have_no_native_code(architecture: str, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(write_model(tmp_path, architecture))
+    assert not is_llama_like(model.config)
+
+
+def test_an_unknown_choice_is_named() -> None:
+    with pytest.raises(InvalidInput, match="'sometimes'"):
+        NativeChoice("sometimes", None, torch.float32, torch.device("cpu"), quantize="none")
