@@ -128,6 +128,16 @@ def test_a_malformed_header_is_rejected(make_adapter: MakeFolder, header: bytes)
         inspect_adapter("tone", folder, None)
 
 
+def test_a_name_of_a_tensor_that_is_too_long_is_not_repeated(make_adapter: MakeFolder) -> None:
+    folder = make_adapter()
+    name = "x" * 1_000_000
+    header = json.dumps({name: {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}}).encode()
+    (folder / "adapter_model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(AdapterRejected, match="a tensor's name has 1000000 characters") as rejected:
+        inspect_adapter("tone", folder, None)
+    assert name not in rejected.value.message
+
+
 def test_pickle_weights_are_never_opened(make_adapter: MakeFolder) -> None:
     folder = make_adapter()
     (folder / WEIGHTS).rename(folder / "adapter_model.bin")

@@ -54,6 +54,25 @@ def test_show_tells_everything_about_a_folder(tone: Path, capsys: pytest.Capture
     assert shown["effect"] is None
 
 
+@pytest.mark.parametrize("command", ["show", "verify"])
+def test_what_a_folder_says_is_shown_as_text_and_commands_no_terminal(
+    tone: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    hostile = "[/nothing] [red]tone-base :warning: \x1b]0;owned\x07\x9b2J\rover"
+    (tone / "README.md").write_text(f"---\nlicense: {hostile}\n---\n", newline="")
+    config = tone / "adapter_config.json"
+    document = json.loads(config.read_text())
+    for field in ("base_model_name_or_path", "r"):  # told in a table, and in a refusal
+        config.write_text(json.dumps({**document, field: hostile}))
+        with pytest.raises(SystemExit) as ended:
+            main(["adapters", command, str(tone), "--project", str(tone)])
+        said = capsys.readouterr()
+        shown = said.out + said.err
+        assert ended.value.code == (0 if field != "r" else 5), shown
+        assert "[/nothing] [red]tone-base :warning: \\x1b]0;owned\\x07\\x9b2J" in shown
+        assert not {"\x1b", "\x07", "\x9b", "\r"} & set(shown)
+
+
 def test_verify_proves_an_effect(tone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, shown = run(capsys, "verify", str(tone))
     assert code == 0

@@ -17,10 +17,11 @@ from io import StringIO
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
 from remora.cli.next_command import next_command
 from remora.cli.step import SHOWN, Event, Step
+from remora.cli.terminal import Terminal
 from remora.errors import InvalidInput, RemoraError
 
 _WIDE = 200
@@ -53,8 +54,8 @@ class Output:
         self.streams = mode is Mode.JSONL
         self.mode = Mode.JSON if self.streams else mode
         self.assume_yes = assume_yes
-        self._out = Console(highlight=False, soft_wrap=True)
-        self._err = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._out = Terminal()
+        self._err = Terminal(stderr=True)
         self._asks = sys.stdin.isatty() and self._err.is_terminal and not assume_yes
 
     def result(
@@ -229,9 +230,9 @@ class Output:
             following = next_command(error.hint)
             self.result("error", {"error": body, "next": following, "exit_code": error.exit_code})
             return
-        self._err.print(f"Error ({error.code}): {error.message}", style="red", markup=False)
+        self._err.print(f"Error ({error.code}): {error.message}", style="red")
         if error.hint:
-            self._err.print(f"  → {error.hint}", markup=False)
+            self._err.print(f"  → {error.hint}")
 
     @property
     def _streams_questions(self) -> bool:
@@ -245,7 +246,7 @@ class Output:
         elif event in SHOWN:
             mark, style = SHOWN[event]
             took_text = "" if seconds is None else f" ({seconds:.1f}s)"
-            self._err.print(f"{mark}{text}{took_text}", style=style or None, markup=False)
+            self._err.print(f"{mark}{text}{took_text}", style=style or None)
 
     def _list(self, choices: Sequence[tuple[str, str]]) -> None:
         for value, label in choices:
@@ -281,7 +282,7 @@ def _json(schema: str, document: Mapping[str, Any], *, indent: int | None = None
 
 def _plain(human: RenderableType) -> str:
     """A text as a terminal without colours would show it."""
-    console = Console(file=StringIO(), color_system=None, highlight=False, soft_wrap=True, width=_WIDE)
+    console = Terminal(file=StringIO(), color_system=None, width=_WIDE)
     with console.capture() as shown:
         console.print(human)
     return shown.get().rstrip()
