@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,45 @@ def test_logits_are_as_near_to_float32_as_those_of_the_modules(
         return float((got - exact).norm() / exact.norm())
 
     assert error_share(LIBRARY) < 1.5 * error_share(None) + 1e-5
+
+
+@needs_compiler
+@pytest.mark.parametrize("rank", [3, 16, 40])
+@pytest.mark.parametrize("changes", [{}, TILED], ids=["", "tiled"])
+@pytest.mark.parametrize("quantize", ["none", "int8"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_adapters_add_what_they_add_to_the_modules(
+    tmp_path: Path, *, changes: dict[str, int], dtype: torch.dtype, quantize: str, rank: int
+) -> None:
+    tiny = TinyModel(write_model(tmp_path / "base", "qwen2", **changes))
+    adapters = [
+        tiny.add_adapter("all", r=rank, lora_alpha=2 * rank, target_modules="all-linear"),
+        tiny.add_adapter("some", r=16, lora_alpha=16, target_modules=["q_proj", "v_proj", "down_proj"]),
+        None,
+    ]
+
+    def logits(dtype: torch.dtype, quantize: str, library: ctypes.CDLL | None) -> torch.Tensor:
+        model, lora = a_slot_model(tiny.path, dtype, quantize, library)
+        for adapter in filter(None, adapters):
+            lora.install(adapter.digest, lora.read(adapter))
+        # A prompt for each, so that many rows have one adapter, and single rows at the end.
+        texts = sequences(model, [37, 5, 3, 21, 4])
+        for text, used in zip(texts, [*adapters, *adapters], strict=False):
+            text.request = replace(text.request, adapter=used.digest if used else None)
+        with torch.inference_mode():
+            chunks = [Chunk(text, 0, len(text.tokens) - 1) for text in texts]
+            model.forward(model.arranged(chunks))
+            last = model.arranged([Chunk(text, len(text.tokens) - 1, 1) for text in texts])
+            return model.forward(last).float()[[last.index(chunk) for chunk in sorted(last, key=_number)]]
+
+    exact = logits(torch.float32, "none", None)
+    native, by_modules = (logits(dtype, quantize, library) for library in (LIBRARY, None))
+    allowed = 1.5 * float((by_modules - exact).norm()) + 1e-5 * float(exact.norm())
+    assert float((native - exact).norm()) < allowed
+
+
+def _number(chunk: Chunk) -> int:
+    return int(chunk.sequence.request.request_id)
 
 
 @needs_compiler

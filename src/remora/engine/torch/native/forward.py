@@ -48,17 +48,23 @@ class NativeForward:
         """Logits (rows that are wanted, vocabulary), float32, valid until the next step."""
         self._follow(adapters)
         step, kept = self._step(batch)
-        prompts = [span for span in batch.spans if span.count > 1]
-        for index, layer in enumerate(self._native.layers):
-            self._library.remora_layer_begin(ctypes.byref(layer), ctypes.byref(step))
-            for span in prompts:
-                self._attend(index, layer, span)
-            self._library.remora_layer_end(ctypes.byref(layer), ctypes.byref(step))
+        self._compute(step, [span for span in batch.spans if span.count > 1])
         logits = self._room("logits", len(batch.last_rows), self._native.head.matrix.outputs)
         if len(logits):
             self._library.remora_head(ctypes.byref(self._native.head), ctypes.byref(step))
         del kept  # until here they were pointed to
         return logits
+
+    def _compute(self, step: Step, prompts: Sequence[Span]) -> None:
+        layers = self._native.layers
+        if not prompts:  # one call: coming back to Python for each layer would wait for its lock each time
+            self._library.remora_layers(layers, ctypes.c_int64(len(layers)), ctypes.byref(step))
+            return
+        for index, layer in enumerate(layers):
+            self._library.remora_layer_begin(ctypes.byref(layer), ctypes.byref(step))
+            for span in prompts:
+                self._attend(index, layer, span)
+            self._library.remora_layer_end(ctypes.byref(layer), ctypes.byref(step))
 
     def _follow(self, adapters: Mapping[Digest, Mapping[str, LoraPair]]) -> None:
         """Point to no adapter that is gone, or that came again."""

@@ -227,6 +227,14 @@ void remora_layer_end(const Layer* layer, const Step* step) {
     }
 }
 
+// All layers of a step whose attention is computed here for every row.
+void remora_layers(const Layer* layers, int64_t count, const Step* step) {
+    for (int64_t i = 0; i < count; i++) {
+        remora_layer_begin(layers + i, step);
+        remora_layer_end(layers + i, step);
+    }
+}
+
 // Logits of the rows in `last`.
 void remora_head(const Head* head, const Step* step) {
 #pragma omp parallel num_threads(step->threads)

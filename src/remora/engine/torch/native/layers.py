@@ -54,10 +54,11 @@ class NativeLayers:
         by_name = {projection.names[0]: projection for projection in projections}
         self._modules: dict[str, int] = {}
         self.dtype: torch.dtype = model.dtype
-        self.layers = [
+        layers = [
             self._layer(f"model.layers.{index}", module, by_name, cache)
             for index, module in enumerate(model.model.layers)
         ]
+        self.layers = (Layer * len(layers))(*layers)
         self.head = Head(
             matrix=self._matrix(by_name["lm_head"]),
             norm=self._floats(model.model.norm.weight),

@@ -89,12 +89,16 @@ static void multiply_rows(const Matrix& m, const float* x, float* y, int64_t row
     }
 }
 
+static const int64_t FEW_ROWS = 4;  // of one adapter; more of them go through tiles where there are some
+
 #ifdef __AMX_BF16__
 #include "tiles.h"
 #else
 static inline bool has_tiles(const Matrix&) { return false; }
 static inline void pack_rows(const Matrix&, const Products&, const float*, int64_t, int64_t, int64_t) {}
 static inline void multiply_tiles(const Matrix&, const Products&, float*, int64_t, int64_t, int64_t) {}
+static inline bool is_tiled(const Matrix&, const Products&, const Use&, const Pair&) { return false; }
+static inline bool lower_tiles(const Matrix&, const Products&, int64_t, int64_t) { return false; }
 #endif
 
 // low[row, part] = scale * A x. Threads share the rows of all A, two by two, each a run of neighbours.
@@ -109,6 +113,10 @@ static void lower(const Matrix& m, const Products& p, const float* x, int64_t th
         const Use& use = p.uses[u];
         for (int64_t part = 0; part < m.part_count; part++) {
             const Pair& pair = use.pairs[m.first_module + part];
+            if (is_tiled(m, p, use, pair)) {
+                turn += (pair.rank + 1) / 2;
+                continue;
+            }
             for (int64_t j = 0; j < pair.rank; j += 2, turn++) {
                 if (turn < from || turn >= to) continue;
                 const int64_t j1 = j + 1 < pair.rank ? j + 1 : j;
@@ -184,6 +192,7 @@ static void multiply(const Matrix& m, const Products& p, const float* x, float* 
     else lower<float>(m, p, x, thread, threads);
     if (tiles) pack_rows(m, p, x, rows, thread, threads);
     if (tiles || p.use_count) wait_for_all();
+    if (tiles && lower_tiles(m, p, thread, threads)) wait_for_all();
     const int64_t from = share(m, thread, threads), to = share(m, thread + 1, threads);
     if (tiles) multiply_tiles(m, p, y, rows, from, to);
     else if (m.kind == BFLOAT16) multiply_rows<bf16>(m, x, y, rows, from, to);

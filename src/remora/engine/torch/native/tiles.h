@@ -202,6 +202,50 @@ static void block_int8(const Matrix& m, const Products& p, int64_t o, bool half,
     }
 }
 
+// Whether A's rows, for many rows of one adapter, are tiles as the matrix's are.
+static inline bool is_tiled(const Matrix& m, const Products& p, const Use& use, const Pair& pair) {
+    return use.count > FEW_ROWS && m.kind == BFLOAT16 && p.pair_kind == BFLOAT16 && has_tiles(m) &&
+           pair.rank % TILE_ROWS == 0;
+}
+
+// low for 16 rows of A and those of 16 packed rows that are of this use.
+static void lower_tile(const Matrix& m, const Products& p, const Use& use, const Pair& pair, int64_t part, int64_t j,
+                       int64_t group) {
+    const uint8_t* a = (const uint8_t*)pair.a + j * m.in * 2;
+    const uint8_t* x = (const uint8_t*)p.packed + group * TILE_ROWS * m.in * 2;
+    alignas(64) float sums[256];
+    _tile_zero(0);
+    for (int64_t block = 0; block < m.in / 32; block++) {
+        _tile_loadd(4, a + block * 64, m.in * 2);
+        _tile_loadd(6, x + block * TILE_BYTES, 64);
+        _tile_dpbf16ps(0, 4, 6);
+    }
+    _tile_stored(0, sums, 64);
+    for (int64_t i = 0; i < TILE_ROWS; i++) {
+        const int64_t row = group * TILE_ROWS + i;
+        if (row >= use.first && row < use.first + use.count)
+            store16(p.low + (row * MOST_PARTS + part) * p.widest + j, column(sums + i) * (float)use.scale);
+    }
+}
+
+// low of all that `lower` leaves out, threads in turns; whether there is any.
+static bool lower_tiles(const Matrix& m, const Products& p, int64_t thread, int64_t threads) {
+    int64_t turn = 0;
+    for (int64_t u = 0; u < p.use_count; u++) {
+        const Use& use = p.uses[u];
+        const int64_t first = use.first / TILE_ROWS, last = (use.first + use.count - 1) / TILE_ROWS;
+        for (int64_t part = 0; part < m.part_count; part++) {
+            const Pair& pair = use.pairs[m.first_module + part];
+            if (!pair.rank || !is_tiled(m, p, use, pair)) continue;
+            const ConfiguredTiles configured;
+            for (int64_t j = 0; j < pair.rank; j += TILE_ROWS)
+                for (int64_t group = first; group <= last; group++)
+                    if (turn++ % threads == thread) lower_tile(m, p, use, pair, part, j, group);
+        }
+    }
+    return turn > 0;
+}
+
 static void multiply_tiles(const Matrix& m, const Products& p, float* y, int64_t rows, int64_t from, int64_t to) {
     const ConfiguredTiles configured;
     for (int64_t o = from; o < to; o += 32)
