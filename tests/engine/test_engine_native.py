@@ -17,6 +17,7 @@ from remora.engine.torch.engine import TorchEngine
 from remora.engine.torch.lora import LoraSet
 from remora.engine.torch.lora_bank import LoraPair
 from remora.engine.torch.model import SlotModel
+from remora.engine.torch.model_check import answers_alone, check_forward
 from remora.engine.torch.native.build import native_library
 from remora.engine.torch.native.choice import NativeChoice
 from remora.engine.torch.native.layers import is_llama_like
@@ -173,6 +174,22 @@ def test_an_adapter_that_comes_again_under_its_digest_is_read_anew(llama: TinyMo
     torch.testing.assert_close(step(pairs), adapted)
 
 
+@needs_compiler
+def test_native_layers_that_differ_are_left_out_and_the_modules_answer(
+    llama: TinyModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    register_slot_attention()
+    model = AutoModelForCausalLM.from_pretrained(llama.path, attn_implementation=IMPLEMENTATION)
+    # A layer that does more than its family's.
+    model.model.layers[0].mlp.register_forward_hook(lambda _module, _args, out: out * 1.5)
+    expected = answers_alone(model)
+    lora = LoraSet(model, library=LIBRARY)
+    check_forward(model, lora, expected, llama.path)
+    assert lora.library is None
+    assert "native layers differ" in caplog.text
+    assert set(lora.read(llama.adapters["one"]))  # and adapters are read for the modules from now on
+
+
 async def test_without_a_compiler_the_model_answers_by_its_modules(
     llama: TinyModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -198,6 +215,17 @@ def test_a_compiler_that_makes_nothing_is_said_and_done_without(
     assert native_library.__wrapped__() is None
     assert "layers run without native code" in caplog.text
     assert list((tmp_path / "remora" / "native").iterdir()) == []  # nothing half-made stays
+
+
+def test_code_from_a_folder_that_others_may_write_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("CXX", "true")
+    (tmp_path / "remora" / "native").mkdir(parents=True)
+    (tmp_path / "remora" / "native").chmod(0o777)
+    assert native_library.__wrapped__() is None
+    assert "not this user's alone" in caplog.text
 
 
 @needs_compiler
