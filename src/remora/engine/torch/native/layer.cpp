@@ -186,12 +186,20 @@ static void activate(const Step& step, int64_t size, int64_t thread) {
     }
 }
 
+// The step for as many threads as there came, which may be fewer than were asked for.
+static Step with_threads(const Step& asked) {
+    Step step = asked;
+    step.threads = thread_count();
+    return step;
+}
+
 extern "C" {
 
 // Up to the attention of rows that have `seen`; the query heads of the others are in `wide`.
-void remora_layer_begin(const Layer* layer, const Step* step) {
-#pragma omp parallel num_threads(step->threads)
+void remora_layer_begin(const Layer* layer, const Step* asked) {
+#pragma omp parallel num_threads(asked->threads)
     {
+        const Step given = with_threads(*asked), *step = &given;
         const int64_t thread = thread_index();
         norm_rows(*step, layer->input_norm, layer->epsilon, thread);
         wait_for_all();
@@ -207,9 +215,10 @@ void remora_layer_begin(const Layer* layer, const Step* step) {
 }
 
 // From what was attended to the layer's output, in `hidden`.
-void remora_layer_end(const Layer* layer, const Step* step) {
-#pragma omp parallel num_threads(step->threads)
+void remora_layer_end(const Layer* layer, const Step* asked) {
+#pragma omp parallel num_threads(asked->threads)
     {
+        const Step given = with_threads(*asked), *step = &given;
         const int64_t thread = thread_index();
         multiply(layer->o, step->products, step->attended, step->wide, step->rows, thread, step->threads);
         wait_for_all();
@@ -236,9 +245,10 @@ void remora_layers(const Layer* layers, int64_t count, const Step* step) {
 }
 
 // Logits of the rows in `last`.
-void remora_head(const Head* head, const Step* step) {
-#pragma omp parallel num_threads(step->threads)
+void remora_head(const Head* head, const Step* asked) {
+#pragma omp parallel num_threads(asked->threads)
     {
+        const Step given = with_threads(*asked), *step = &given;
         const int64_t thread = thread_index();
         for (int64_t i = thread; i < step->last_count; i += step->threads)
             normalize(step->hidden + step->last[i] * step->hidden_size, head->norm, step->hidden_size, head->epsilon,

@@ -30,7 +30,7 @@ def in_huge_pages(tensors: Iterable[torch.Tensor]) -> list[torch.Tensor]:
 
 
 def _reserve(byte_count: int) -> torch.Tensor:
-    area = mmap.mmap(-1, max(byte_count, 1))
+    area = mmap.mmap(-1, max(byte_count, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if byte_count >= HUGE_PAGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
         area.madvise(mmap.MADV_HUGEPAGE)
     return torch.frombuffer(area, dtype=torch.uint8)

@@ -27,6 +27,14 @@ static inline int64_t thread_index() {
 #endif
 }
 
+static inline int64_t thread_count() {
+#ifdef _OPENMP
+    return omp_get_num_threads();
+#else
+    return 1;
+#endif
+}
+
 static inline void wait_for_all() {
 #pragma omp barrier
 }
