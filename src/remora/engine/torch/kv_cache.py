@@ -13,8 +13,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
+
+from remora.engine.torch.pages import reserved
 
 LARGEST_VALUE = 1e15  # far beyond any model's; sums of products with it are finite in float32
 
@@ -70,9 +71,8 @@ class KvCache:
         shape = (part.shape[0], self._row_count, part.shape[2])
         if part.device.type != "cpu":
             return part.new_zeros(shape)
-        # torch would write the zeros; the system's own cost nothing until a row is used.
-        zeros = np.zeros(math.prod(shape) * part.element_size(), dtype=np.uint8)
-        return torch.from_numpy(zeros).view(part.dtype).view(shape)
+        byte_count = math.prod(shape) * part.element_size()
+        return reserved(byte_count)[:byte_count].view(part.dtype).view(shape)
 
 
 def _finite(part: torch.Tensor) -> torch.Tensor:

@@ -17,7 +17,7 @@ from typing import Protocol
 import torch
 from torch.nn.functional import linear
 
-from remora.engine.torch.native.pages import in_huge_pages
+from remora.engine.torch.pages import in_huge_pages
 
 PACKED_FOR_ROWS = 512  # the layout that is best at a prefill's size costs one row nothing
 PROBE_ROWS = 3

@@ -11,8 +11,8 @@ import torch
 
 from remora.engine.torch.kv_cache import KvCache
 from remora.engine.torch.lora_bank import LoraPair
-from remora.engine.torch.native.pages import in_huge_pages
 from remora.engine.torch.native.structs import Head, Kind, Layer, Matrix, Pair
+from remora.engine.torch.pages import in_huge_pages
 from remora.engine.torch.projection import Projection
 from remora.engine.torch.weights import Int8Weights, PlainWeights
 

@@ -1,4 +1,4 @@
-"""Memory for weights that native code streams. Owns how it is asked for."""
+"""Memory straight from the system: for weights that are streamed, and for what may never be used."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 
 HUGE_PAGE_BYTES = 2 * 1024**2
 ALIGNMENT_BYTES = 64
+_PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
 
 
 def in_huge_pages(tensors: Iterable[torch.Tensor]) -> list[torch.Tensor]:
@@ -20,7 +21,7 @@ def in_huge_pages(tensors: Iterable[torch.Tensor]) -> list[torch.Tensor]:
     originals = list(tensors)
     sizes = [tensor.numel() * tensor.element_size() for tensor in originals]
     aligned = [-(-size // ALIGNMENT_BYTES) * ALIGNMENT_BYTES for size in sizes]
-    memory = _reserve(sum(aligned))
+    memory = reserved(sum(aligned), huge=True)
     copies, start = [], 0
     for tensor, size, step in zip(originals, sizes, aligned, strict=True):
         copy = memory[start : start + size].view(tensor.dtype).view(tensor.shape)
@@ -29,8 +30,13 @@ def in_huge_pages(tensors: Iterable[torch.Tensor]) -> list[torch.Tensor]:
     return copies
 
 
-def _reserve(byte_count: int) -> torch.Tensor:
-    area = mmap.mmap(-1, max(byte_count, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if byte_count >= HUGE_PAGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
+def reserved(byte_count: int, *, huge: bool = False) -> torch.Tensor:
+    """So many zero bytes from the system itself: a page costs memory once it is written.
+
+    What an allocator gives out may have been used before, and is then filled with zeros, all of it.
+    """
+    size = max(byte_count, 1)
+    area = mmap.mmap(-1, size, **_PRIVATE)
+    if huge and size >= HUGE_PAGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
         area.madvise(mmap.MADV_HUGEPAGE)
     return torch.frombuffer(area, dtype=torch.uint8)
