@@ -61,7 +61,7 @@ def main() -> None:
     models = make_models(options.folder.resolve(), ADAPTERS + 1, tiny=options.tiny)
     admin_key = secrets.token_urlsafe()
     with _endpoint(models, admin_key) as process:
-        idle_mib = process.memory().resident_mib
+        idle_mib = process.memory_mib()
         found = asyncio.run(_rounds(process.port, admin_key, options.rounds))
         for name, seconds in found.items():
             median, worst = statistics.median(seconds) * 1e3, max(seconds) * 1e3

@@ -5,27 +5,28 @@
 The model is that of `benchmarks.serving`. Each server is a process of its own, as users run it. Its resident
 memory is taken apart into what must be there (the base model's weights as the checkpoint has them, the
 adapters' files, keys and values) and the rest, beside which stands what the imports alone take in a process
-that does nothing. Only the cache of keys and values asks for huge pages, so what lies in these is taken for
-it; that is right where the system gives them to nobody else (`madvise` in transparent_hugepage/enabled).
+that does nothing. Keys and values are counted for the tokens that were asked and answered.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
-from benchmarks.serving.memory import Memory, memory_of
+from benchmarks.serving.memory import resident_mib
 from benchmarks.serving.model import make_models
 from benchmarks.serving.process import Running, started
 from benchmarks.serving.servers import Server, openai_request, openai_tokens, remora_command
 
 REQUESTS, PROMPT_TOKENS, ANSWER_TOKENS = 16, 128, 64
 MIB = 2**20
+BYTES_PER_VALUE = 2  # bfloat16
 IMPORTS = {
     "off": "import remora.engine.torch.engine, remora.server.serving",
     "on": "import remora.engine.torch.engine, remora.server.serving, remora.server.ui.page",
@@ -35,10 +36,11 @@ GOALS_MB = {"on": 600, "off": 420}
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """What has to be in memory, in MiB."""
+    """What has to be in memory, in MiB; keys and values are those of all tokens after the requests."""
 
     weights: float
     adapters: float
+    keys_and_values: float = 0.0
 
 
 def main() -> None:
@@ -52,15 +54,16 @@ def main() -> None:
     options = parser.parse_args()
     models = make_models(options.folder.resolve(), options.adapters, tiny=options.tiny)
     needed = _needed(models, options.adapters)
+    answered = replace(needed, keys_and_values=_keys_and_values(models))
     print("| MiB | chat page | resident | weights | adapters | keys and values | rest | goal |")
     print("|---|---|---|---|---|---|---|---|")
     for page in IMPORTS:
         _print_row("imports alone", page, _imports_alone(page), Needed(0, 0))
         server = _server(page, options.quantize)
         with started(server, models, options.adapters) as process:
-            _print_row("ready", page, process.memory(), needed)
+            _print_row("ready", page, process.memory_mib(), needed)
             asyncio.run(_ask(process, options.adapters))
-            _print_row(f"after {REQUESTS} requests", page, process.memory(), needed)
+            _print_row(f"after {REQUESTS} requests", page, process.memory_mib(), answered)
             print(f"| highest so far | {page} | {process.peak_memory_mib():.0f} | | | | | |")
 
 
@@ -70,6 +73,13 @@ def _needed(models: Path, adapters: int) -> Needed:
         weights=(models / "base" / "model.safetensors").stat().st_size / MIB,
         adapters=sum(file.stat().st_size for file in files) / MIB,
     )
+
+
+def _keys_and_values(models: Path) -> float:
+    config = json.loads((models / "base" / "config.json").read_text())
+    head_size = config["hidden_size"] // config["num_attention_heads"]
+    values = int(2 * config["num_hidden_layers"] * config["num_key_value_heads"] * head_size)
+    return REQUESTS * (PROMPT_TOKENS + ANSWER_TOKENS) * values * BYTES_PER_VALUE / MIB
 
 
 def _server(page: str, quantize: str) -> Server:
@@ -82,13 +92,13 @@ def _server(page: str, quantize: str) -> Server:
     return Server("Remora", precision, command, request, openai_tokens, "/readyz", environment)
 
 
-def _imports_alone(page: str) -> Memory:
+def _imports_alone(page: str) -> float:
     program = f"{IMPORTS[page]}; print(flush=True); input()"
     command = [sys.executable, "-c", program]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         if process.stdout is None or not process.stdout.readline():
             raise RuntimeError("the imports failed")
-        memory = memory_of(process.pid)
+        memory = resident_mib(process.pid)
         process.communicate(b"\n")
     return memory
 
@@ -110,9 +120,9 @@ async def _ask(process: Running, adapters: int) -> None:
             answer.raise_for_status()
 
 
-def _print_row(what: str, page: str, memory: Memory, needed: Needed) -> None:
-    rest = memory.resident_mib - memory.huge_mib - needed.weights - needed.adapters
-    parts = (memory.resident_mib, needed.weights, needed.adapters, memory.huge_mib, rest)
+def _print_row(what: str, page: str, resident: float, needed: Needed) -> None:
+    rest = resident - needed.weights - needed.adapters - needed.keys_and_values
+    parts = (resident, needed.weights, needed.adapters, needed.keys_and_values, rest)
     goal = f"≤ {GOALS_MB[page] * 1e6 / MIB:.0f}" if needed.weights else ""
     print(f"| {what} | {page} | " + " | ".join(f"{part:.0f}" for part in parts) + f" | {goal} |")
 

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 RESET_PEAK = "5"  # proc(5), clear_refs: the peak becomes what is resident now
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What a process itself holds; `huge_mib` of it lies in huge pages."""
-
-    resident_mib: float
-    huge_mib: float
-
-
-def memory_of(pid: int) -> Memory:
-    """Now, of a process that lives."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
-    kib = {name: int(size) for name, size, *_ in map(str.split, lines)}
-    return Memory(kib["Rss:"] / 1024, kib["AnonHugePages:"] / 1024)
+def resident_mib(pid: int) -> float:
+    """What a process that lives holds itself, now."""
+    return _field_mib(pid, "VmRSS")
 
 
 def peak_mib(pid: int) -> float:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
-from benchmarks.serving.memory import Memory, forget_peak, memory_of, peak_mib
+from benchmarks.serving.memory import forget_peak, peak_mib, resident_mib
 from benchmarks.serving.servers import Server
 
 START_SECONDS = 600
@@ -27,9 +27,9 @@ class Running:
         self.port = port
         self._process = process
 
-    def memory(self) -> Memory:
+    def memory_mib(self) -> float:
         """What the process itself holds now."""
-        return memory_of(self._process.pid)
+        return resident_mib(self._process.pid)
 
     def peak_memory_mib(self) -> float:
         """The most that it and its children held since it began, or since that was forgotten."""
