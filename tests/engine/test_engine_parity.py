@@ -74,6 +74,7 @@ async def test_each_request_of_a_mixed_batch_equals_peft_alone(
     assert len({tuple(tokens) for tokens in expected}) == len(PROMPTS)
 
     engine = TorchEngine.load(model.path, device=DEVICE, prefill_tokens_per_step=20, native=native)
+    assert ("native" in engine.stack.engine) == (native == "always")
     for adapter in model.adapters.values():
         applied = engine.load_adapter(adapter)
         assert applied.modules == len(adapter.modules)

@@ -48,11 +48,12 @@ def check_forward(model: Any, lora: LoraSet, expected: torch.Tensor, path: Path)
     """
     exact = model.dtype == torch.float32 and lora.quantize == "none"
     allowed = ALLOWED_ERROR_SHARE if exact else ALLOWED_ERROR_SHARE_ROUNDED
-    if lora.library is not None and not (differs := _difference(model, lora, expected)) <= allowed:
-        logger.warning("native layers differ by %.1f%% for %s: its modules answer", 100 * differs, path)
-        lora.library = None
     try:
         differs = _difference(model, lora, expected)
+        if lora.library is not None and not differs <= allowed:
+            logger.warning("native layers differ by %.1f%% for %s: its modules answer", 100 * differs, path)
+            lora.library = None
+            differs = _difference(model, lora, expected)
     except (UnsupportedAttention, TypeError) as error:
         raise unsupported(path, model.config, str(error)) from error
     if not differs <= allowed:

@@ -15,8 +15,7 @@ _PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MA
 def in_huge_pages(tensors: Iterable[torch.Tensor]) -> list[torch.Tensor]:
     """Copies of CPU tensors, one after the other in memory of their own; in huge pages where there are some.
 
-    A step reads all weights once. With pages of 4 KiB translating addresses costs a fifth of the bandwidth
-    (24 against 29 GB/s on a two-core Xeon with AMX).
+    A step reads all weights once, and with pages of 4 KiB translating addresses is a part of it (docs/60).
     """
     originals = list(tensors)
     sizes = [tensor.numel() * tensor.element_size() for tensor in originals]

@@ -1,10 +1,10 @@
 // A decoder layer of the Llama family in native code: everything but a prompt's attention. Python owns all memory
-// and says what is where (native/memory.py mirrors the structs below, field by field); this file allocates nothing.
+// and says what is where (structs.py mirrors the structs below, field by field); this file allocates nothing.
 //
 // Activations are float32, rounded to the cache's type where they enter a product, so that a row's numbers do not
 // depend on how many rows are computed with it. Weights are read once a step, in the order in which they lie:
-//   up to 4 rows   one pass of fused multiply-adds over each row of the matrix
-//   more           AMX tiles (16 x 32 weights against 16 rows), where the CPU has them
+//   bfloat16, int8   AMX tiles (16 rows of the matrix against 16 rows of x), where CPU and sizes allow
+//   the rest         fused multiply-adds, two rows of the matrix against up to four of x
 // Adapters: low = A x for every row with its own adapter, then B low is added to the columns that a thread made.
 
 #include <math.h>

@@ -113,6 +113,22 @@ struct ConfiguredTiles {
     ~ConfiguredTiles() { _tile_loadconfig(before); }
 };
 
+// Tiles 0 to 3 are sums, of (2 of 16 columns) by (2 of 16 rows) or by (upper, lower).
+static inline void begin_sums() {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+}
+
+template <typename T>
+static inline void end_sums(T (&sums)[4][256]) {
+    _tile_stored(0, sums[0], 64);
+    _tile_stored(1, sums[1], 64);
+    _tile_stored(2, sums[2], 64);
+    _tile_stored(3, sums[3], 64);
+}
+
 // 16 columns of y, from `o` on, for up to 16 rows from sums (16 columns, 16 rows).
 static inline v16 column(const float* sums) {
     const __m512i index = (__m512i)(i16{0, 16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208, 224, 240});
@@ -145,10 +161,7 @@ static void block_bf16(const Matrix& m, const Products& p, int64_t o, bool half,
         const uint8_t* x0 = (const uint8_t*)p.packed + row * m.in * 2;
         const bool two = row + 16 < rows;
         const uint8_t* x1 = two ? x0 + 16 * m.in * 2 : x0;
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
+        begin_sums();
         for (int64_t block = 0; block < blocks; block++) {
             _tile_loadd(4, weight + block * 64, stride);
             _tile_loadd(6, x0 + block * TILE_BYTES, 64);
@@ -161,10 +174,7 @@ static void block_bf16(const Matrix& m, const Products& p, int64_t o, bool half,
                 _tile_dpbf16ps(3, 5, 7);
             }
         }
-        _tile_stored(0, sums[0], 64);
-        _tile_stored(1, sums[1], 64);
-        _tile_stored(2, sums[2], 64);
-        _tile_stored(3, sums[3], 64);
+        end_sums(sums);
         for (int64_t group = 0; group < (two ? 2 : 1); group++)
             for (int64_t part = 0; part < (half ? 1 : 2); part++)
                 put_bf16(m, sums[2 * group + part], y + (row + group * 16) * m.out, o + part * 16,
@@ -179,10 +189,7 @@ static void block_int8(const Matrix& m, const Products& p, int64_t o, bool half,
     alignas(64) int32_t sums[4][256];
     for (int64_t row = 0; row < rows; row += 16) {
         const uint8_t* x = (const uint8_t*)p.packed + row * m.in * 2;
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
+        begin_sums();
         for (int64_t block = 0; block < blocks; block++) {
             _tile_loadd(4, weight + block * 64, stride);
             _tile_loadd(6, x + block * 2 * TILE_BYTES, 64);
@@ -193,10 +200,7 @@ static void block_int8(const Matrix& m, const Products& p, int64_t o, bool half,
             _tile_dpbsud(2, 4, 7);
             _tile_dpbsud(3, 5, 7);
         }
-        _tile_stored(0, sums[0], 64);
-        _tile_stored(1, sums[1], 64);
-        _tile_stored(2, sums[2], 64);
-        _tile_stored(3, sums[3], 64);
+        end_sums(sums);
         for (int64_t part = 0; part < (half ? 1 : 2); part++)
             put_int8(m, sums[part], sums[2 + part], p.steps + row, y + row * m.out, o + part * 16, rows - row);
     }
