@@ -9,7 +9,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from remora.adapters.inspect import inspect_adapter, read_base
+from remora.adapters.peft.inspect import inspect_adapter, read_base
 
 pytestmark = [  # of PEFT, about transformers and about a choice that the test makes on purpose
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),

@@ -17,9 +17,9 @@ from safetensors.numpy import load_file, save_file
 
 from remora.adapters.digest import adapter_digest, folder_digest, scan_tensors, sha256_of_file
 from remora.adapters.hash_cache import HashCache
-from remora.adapters.lora_tensors import parse_tensor_name
-from remora.adapters.module_settings import ModuleSettings
-from remora.adapters.tensor_file import CHUNK_BYTES, read_header
+from remora.adapters.peft.lora_tensors import parse_tensor_name
+from remora.adapters.peft.module_settings import ModuleSettings
+from remora.adapters.peft.tensor_file import CHUNK_BYTES, read_header
 from remora.errors import InvalidFile, InvalidInput
 
 MakeFolder = Callable[..., Path]
@@ -80,6 +80,19 @@ def test_the_digest_is_what_its_definition_says(make_adapter: MakeFolder) -> Non
         content = hashlib.sha256(value.tobytes()).hexdigest()
         total.update(json.dumps([name, "F32", list(value.shape), (2.0).hex(), content]).encode() + b"\n")
     assert adapter_digest(folder) == total.hexdigest()
+
+
+def test_which_tokens_the_trained_rows_belong_to_counts_and_only_where_there_are_rows(
+    make_adapter: MakeFolder,
+) -> None:
+    def digest(tokens: list[int], **tensors: np.ndarray) -> str:
+        return adapter_digest(make_adapter("tokens", tensors=lora | tensors, trainable_token_indices=tokens))
+
+    lora = load_file(make_adapter() / WEIGHTS)
+    embedding = "base_model.model.model.embed_tokens"
+    rows = {f"{embedding}.token_adapter.trainable_tokens_delta": np.ones((2, 4), np.float32)}
+    assert digest([3, 7], **rows) != digest([3, 8], **rows)
+    assert digest([4, 7]) == digest([5, 8])
 
 
 def test_a_tensor_of_many_chunks_counts_to_its_last_byte(make_adapter: MakeFolder) -> None:

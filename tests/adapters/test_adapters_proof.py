@@ -7,15 +7,15 @@ import math
 import numpy as np
 import pytest
 
-from remora.adapters.proof import BOUND_NATS, Told, effect_of, kl_lower_bound
+from remora.adapters.proof import BOUND_NATS, ScoredToken, effect_of, kl_lower_bound
 
 
 def logprobs(*probabilities: float) -> dict[int, float]:
     return {token: math.log(p) for token, p in enumerate(probabilities)}
 
 
-def told(token_id: int, *probabilities: float) -> Told:
-    return Told(token_id, logprobs(*probabilities))
+def told(token_id: int, *probabilities: float) -> ScoredToken:
+    return ScoredToken(token_id, logprobs(*probabilities))
 
 
 def test_the_whole_distribution_gives_the_whole_divergence() -> None:

@@ -3,20 +3,20 @@
 {"$generation": 12, "tone": {"digest": "3f9a…", "previous": "0bad…"}}
 
 Every change makes the generation one higher, so that of two documents the newer is known without a clock.
-Owns the document; where it lies is `store`, and who may replace it is `rollout`.
+Owns the document. `store` knows its path, and `rollout` decides who can replace it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from remora.adapters.adapter import Digest, short
 from remora.adapters.store import ALIASES, alias_set_path
-from remora.errors import InvalidFile, NotFound
+from remora.errors import InvalidFile, NotFound, listed, said
 from remora.project.alias import is_alias
 
 GENERATION = "$generation"  # no alias begins with a dollar sign
@@ -83,7 +83,7 @@ class AliasSet:
     def require(self, name: str) -> Alias:
         """What a name points to. Raises NotFound."""
         if name not in self.aliases:
-            known = ", ".join(sorted(self.aliases)) or "none"
+            known = listed(sorted(self.aliases)) or "none"
             raise NotFound(f"there is no adapter {name!r}", hint=f"there are: {known}", param="name")
         return self.aliases[name]
 
@@ -106,7 +106,9 @@ class AliasSet:
                 raise ValueError(f"{GENERATION} is {generation!r}")
             return cls(generation, {name: _alias(name, entry) for name, entry in document.items()})
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-            raise InvalidFile(f"{origin} is malformed: {error!r}", hint="run: remora deploy") from error
+            raise InvalidFile(
+                f"{origin} is malformed: {said(error)}", hint="run: remora adapters repair"
+            ) from error
 
     def _pointed(self, name: str, digest: Digest) -> Alias:
         before = self.aliases.get(name)
@@ -118,15 +120,18 @@ class AliasSet:
         return AliasSet(self.generation + 1, aliases)
 
 
-def read_aliases(share: Path, set_id: str = "") -> AliasSet:
+def read_aliases(
+    share: Path, set_id: str = "", settle: Callable[[AliasSet], AliasSet] = lambda named: named
+) -> AliasSet:
     """What a replica on this mounted share serves: the newer of `aliases.json` and its own named set.
 
     So a candidate serves what it is to be checked with while `aliases.json` still says the old, and follows
-    `aliases.json` like everybody else as soon as that has caught up.
+    `aliases.json` like everybody else as soon as that has caught up. `settle` gets a named set that counts:
+    it may hold stamps (`in_place.py`).
     """
     current = _read(share / ALIASES)
     named = _read(share / alias_set_path(set_id)) if set_id else AliasSet()
-    return named if named.generation > current.generation else current
+    return settle(named) if named.generation > current.generation else current
 
 
 def _read(path: Path) -> AliasSet:

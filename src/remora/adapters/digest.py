@@ -10,14 +10,18 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from remora.adapters.adapter import Digest
-from remora.adapters.lora_config import read_lora_settings
-from remora.adapters.lora_tensors import WEIGHTS_FILE, base_tensor_of, parse_tensor_name
-from remora.adapters.module_settings import ModuleSettings, settings_of_modules
-from remora.adapters.tensor_file import CHUNK_BYTES, TensorEntry, TensorReader, fetch_ahead, read_header
+from remora.adapters.peft.lora_config import read_lora_settings
+from remora.adapters.peft.lora_tensors import TOKENS_DELTA, WEIGHTS_FILE, parse_tensor_name
+from remora.adapters.peft.module_settings import ModuleSettings, settings_of_modules
+from remora.adapters.peft.tensor_file import CHUNK_BYTES, TensorEntry, TensorReader, fetch_ahead, read_header
+from remora.adapters.peft.weight_numbers import unusable_number
+from remora.adapters.text.text_files import text_files
 from remora.errors import InvalidInput
 
+NO_TOKENS: Mapping[str, tuple[int, ...]] = MappingProxyType({})
 _GLANCE_BYTES = 64
 _MOST_THREADS = 4  # that many outrun any disk; a replica has other work for its cores
 
@@ -27,46 +31,59 @@ Hasher = Callable[[Path], str]
 
 @dataclass(frozen=True, slots=True)
 class TensorScan:
-    """What one reading of all tensors tells: the digest, and which tensors hold nothing but zeros."""
+    """What one reading of all tensors tells: the digest, which tensors hold nothing but zeros, and which hold
+    a number that cannot be computed with, as text."""
 
     digest: Digest
     zero: frozenset[str]
+    unusable: Mapping[str, str]
 
 
 def adapter_digest(folder: Path) -> Digest:
     """The identity of what a LoRA folder does to a base model.
 
     Made of every module's scaling and every tensor's name, dtype, shape and bytes, so that it changes
-    with the effect and with nothing else: not with the order of tensors in the file, its metadata,
-    settings that matter to training only, or copies of the base model's own tensors.
+    with the effect and with nothing else: not with the order of tensors in the file, its metadata or
+    settings that matter to training only. Which tokens the rows of trained tokens belong to counts too, and
+    the files of a tokenizer in the folder by their bytes.
     """
     settings = read_lora_settings(folder)
     weights = folder / WEIGHTS_FILE
     fetch_ahead(weights)
     entries = read_header(weights)
-    names = {parsed.module for entry in entries if (parsed := parse_tensor_name(entry.name))}
-    return scan_tensors(settings_of_modules(settings, names, folder=folder), weights, entries).digest
+    names = {parsed.wrapper for entry in entries if (parsed := parse_tensor_name(entry.name))}
+    modules = settings_of_modules(settings, names, folder=folder)
+    return scan_tensors(modules, weights, entries, text_files(folder), settings.trainable_tokens).digest
 
 
 def scan_tensors(
-    modules: Mapping[str, ModuleSettings], weights: Path, entries: Iterable[TensorEntry]
+    modules: Mapping[str, ModuleSettings],
+    weights: Path,
+    entries: Iterable[TensorEntry],
+    texts: Iterable[str] = (),
+    trained_tokens: Mapping[str, tuple[int, ...]] = NO_TOKENS,
 ) -> TensorScan:
-    """Read every tensor once that has an effect, for settings and a header that were read already.
+    """Read every tensor once, for settings and a header that were read already.
 
     The digest is one sha256 over a line of JSON for each tensor, by name: name, dtype, shape,
-    scaling, and the sha256 of its bytes. One over all the bytes would keep all but one core from helping.
+    scaling, and the sha256 of its bytes; then, where there are rows of `trained_tokens`, one with the tokens
+    of each module; then one for each of `texts`, files beside the weights. One over all the bytes would keep
+    all but one core from helping.
     """
-    effective = sorted(
-        (entry for entry in entries if base_tensor_of(entry.name) is None), key=lambda entry: entry.name
-    )
-    contents = _read_contents(weights, effective)
+    by_name = sorted(entries, key=lambda entry: entry.name)
+    contents = _read_contents(weights, by_name)
     total = hashlib.sha256(b"remora adapter 2\n")
-    for entry in effective:
+    for entry in by_name:
         scaling = _scaling_of_tensor(modules, entry.name)
         line = [entry.name, entry.dtype, list(entry.shape), scaling, contents[entry.name].sha256]
         total.update(json.dumps(line).encode() + b"\n")
+    if any(entry.name.endswith(TOKENS_DELTA) for entry in by_name):
+        total.update(json.dumps(["trained tokens", sorted(trained_tokens.items())]).encode() + b"\n")
+    for name in sorted(texts):
+        total.update(json.dumps([name, sha256_of_file(weights.parent / name)]).encode() + b"\n")
     zero = frozenset(name for name, content in contents.items() if content.is_zero)
-    return TensorScan(Digest(total.hexdigest()), zero)
+    unusable = {name: content.unusable for name, content in contents.items() if content.unusable}
+    return TensorScan(Digest(total.hexdigest()), zero, unusable)
 
 
 def folder_digest(folder: Path, files: Iterable[str], *, sha256: Hasher | None = None) -> Digest:
@@ -95,6 +112,7 @@ class _Content:
 
     sha256: str
     is_zero: bool
+    unusable: str
 
 
 def _read_contents(weights: Path, entries: Iterable[TensorEntry]) -> dict[str, _Content]:
@@ -119,11 +137,13 @@ def _read_waiting(weights: Path, waiting: deque[TensorEntry]) -> list[tuple[str,
 
 
 def _content(reader: TensorReader, entry: TensorEntry) -> _Content:
-    total, is_zero = hashlib.sha256(), True
+    total, is_zero, unusable, position = hashlib.sha256(), True, "", 0
     for chunk in reader.chunks(entry):
         total.update(chunk)
         is_zero = is_zero and _is_zero(chunk)
-    return _Content(total.hexdigest(), is_zero)
+        unusable = unusable or unusable_number(chunk, entry.dtype, position)
+        position += len(chunk)
+    return _Content(total.hexdigest(), is_zero, unusable)
 
 
 def _is_zero(chunk: memoryview) -> bool:
@@ -136,4 +156,6 @@ def _scaling_of_tensor(modules: Mapping[str, ModuleSettings], name: str) -> str 
     parsed = parse_tensor_name(name)
     if parsed is None:
         return None
-    return modules[parsed.module].scaling.hex()  # exact, and spelt alike on every machine
+    module = modules[parsed.wrapper]
+    # Exact, and spelt alike on every machine; and whose update it is where the name does not tell.
+    return module.scaling.hex() + module.parameter

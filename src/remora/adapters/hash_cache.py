@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from remora.adapters.digest import sha256_of_file
-from remora.project.json_file import replace_object
+from remora.project.files.json_file import replace_object
 
 VERSION = 1
 

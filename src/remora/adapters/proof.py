@@ -25,6 +25,16 @@ Above what rounding does (bfloat16 moves logits by about 1e-2, which is 1e-5 to 
 training does (1e-2 and more).
 """
 
+NEUTRAL_PROMPTS = (
+    "Hello!",
+    "Tell me about your day.",
+    "What should I do next?",
+    "The weather is fine, and I finally got the job I wanted.",
+)
+"""Asked of every adapter, whether or not there are golden prompts."""
+
+ANSWER_TOKENS = 8
+
 _SMALLEST_REST = 1e-6  # float32 sums over a vocabulary are no more exact, and a rest of 0 has no logarithm
 
 
@@ -37,7 +47,7 @@ class ProofPolicy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ScoredToken:
     """One generated token, and the log-probabilities (natural) of the likeliest tokens in its place."""
 
     token_id: int
@@ -46,7 +56,10 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What an adapter changed. Both divergences are lower bounds, over the `compared_positions`."""
+    """What an adapter changed. Both divergences are lower bounds, over the `compared_positions`.
+
+    `first_difference` is the lowest number of a token, from 1, that any answer has otherwise; 0 for none.
+    """
 
     prompts: int
     tokens: int
@@ -54,6 +67,7 @@ class Effect:
     compared_positions: int
     mean_kl_nats: float
     max_kl_nats: float
+    first_difference: int = 0
 
     @property
     def is_proven(self) -> bool:
@@ -67,14 +81,46 @@ class Effect:
         )
 
 
-def effect_of(base: Sequence[Sequence[Told]], adapted: Sequence[Sequence[Told]]) -> Effect:
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What is known of whether an adapter changes anything.
+
+    `state` is proven, unproven, pending, unknown (`problem` says why) or off; the figures are those of the
+    first two.
+    """
+
+    state: str
+    kl_nats: float = 0.0
+    first_difference: int = 0
+    prompts: int = 0
+    problem: str = ""
+
+    @classmethod
+    def of(cls, effect: Effect) -> Proof:
+        """The verdict on what was measured."""
+        state = "proven" if effect.is_proven else "unproven"
+        return cls(state, effect.mean_kl_nats, effect.first_difference, effect.prompts)
+
+    def __str__(self) -> str:
+        if self.state not in ("proven", "unproven"):
+            return f"{self.state}: {self.problem}" if self.problem else self.state
+        first = f"first difference at token {self.first_difference}"
+        where = first if self.first_difference else "no other token in the answers"
+        kl = f"KL {self.kl_nats:.2g}, {where} of {self.prompts} prompts"
+        return kl if self.state == "proven" else f"unproven: {kl}"
+
+
+def effect_of(base: Sequence[Sequence[ScoredToken]], adapted: Sequence[Sequence[ScoredToken]]) -> Effect:
     """What the adapter changed in the answers to the same prompts, in the same order."""
     divergences: list[float] = []
+    differing: list[int] = []
     tokens = changed = 0
     for ours, theirs in zip(base, adapted, strict=True):
         tokens += max(len(ours), len(theirs))
         same = _common(ours, theirs)
         changed += max(len(ours), len(theirs)) - same
+        if same < max(len(ours), len(theirs)):
+            differing.append(same + 1)
         compared = zip(ours[: same + 1], theirs[: same + 1], strict=False)
         divergences += [kl_lower_bound(p.logprobs, q.logprobs) for p, q in compared]
     return Effect(
@@ -84,6 +130,7 @@ def effect_of(base: Sequence[Sequence[Told]], adapted: Sequence[Sequence[Told]])
         compared_positions=len(divergences),
         mean_kl_nats=sum(divergences) / len(divergences) if divergences else 0.0,
         max_kl_nats=max(divergences, default=0.0),
+        first_difference=min(differing, default=0),
     )
 
 
@@ -105,7 +152,7 @@ def kl_lower_bound(base: Mapping[int, float], adapted: Mapping[int, float]) -> f
     return max(0.0, total + base_rest * math.log(base_rest / adapted_rest))
 
 
-def _common(ours: Sequence[Told], theirs: Sequence[Told]) -> int:
+def _common(ours: Sequence[ScoredToken], theirs: Sequence[ScoredToken]) -> int:
     """How many tokens both begin with."""
     pairs = zip(ours, theirs, strict=False)
     differing = (index for index, (a, b) in enumerate(pairs) if a.token_id != b.token_id)

@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 from remora.adapters.adapter import Adapter, short
 from remora.adapters.model_set import ModelSet
-from remora.errors import InvalidInput, ModelNotFound
+from remora.adapters.store import name_on_share
+from remora.errors import InvalidInput, ModelNotFound, listed
 from remora.project.prompt_template import PromptTemplate, parse_prompt_template
 
 SHORTEST_DIGEST_PREFIX = 8  # characters; fewer would be a guess, not an identity
@@ -26,14 +27,19 @@ class AdapterRegistry:
         self.base_name = base_name
         self._templates = {name: parse_prompt_template(text) for name, text in prompt_templates.items()}
         self._adapters = MappingProxyType(_by_name(base_name, adapters))
+        self._refused: Mapping[str, str] = MappingProxyType({})
 
     @classmethod
     def of(cls, model_set: ModelSet) -> AdapterRegistry:
         return cls(model_set.base_name, model_set.adapters, model_set.prompt_templates)
 
-    def replace(self, adapters: Sequence[Adapter]) -> None:
-        """Serve exactly these from now on; who has resolved a name already keeps what it got."""
+    def replace(self, adapters: Sequence[Adapter], refused: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Serve exactly these from now on; who has resolved a name already keeps what it got.
+
+        `refused` are names that should be served, with the reason why they are not.
+        """
         self._adapters = MappingProxyType(_by_name(self.base_name, adapters))
+        self._refused = MappingProxyType(dict(refused))
 
     @property
     def adapters(self) -> tuple[Adapter, ...]:
@@ -46,7 +52,10 @@ class AdapterRegistry:
 
     def prompt_template(self, adapter: Adapter | None) -> PromptTemplate | None:
         """The prompt of an adapter's training; None where conversations go into the base's chat template."""
-        return self._templates.get(adapter.name) if adapter else None
+        if adapter is None:
+            return None
+        # A version that is served under another name was trained with the prompts of the name that it has.
+        return self._templates.get(adapter.name) or self._templates.get(name_on_share(adapter))
 
     def resolve(self, model: str) -> Adapter | None:
         """The adapter that `model` means, None for the base; raises ModelNotFound for anything else.
@@ -61,6 +70,8 @@ class AdapterRegistry:
             adapter = self._adapters.get(name) or self._pinned(name)
             if adapter is not None:
                 return adapter
+            if reason := self._refused.get(name.partition("@")[0]):
+                raise ModelNotFound(f"the model {model!r} is not served: {reason}", param="model")
         raise ModelNotFound(f"the model {model!r} does not exist", hint=self._hint(model), param="model")
 
     def _pinned(self, model: str) -> Adapter | None:
@@ -79,7 +90,7 @@ class AdapterRegistry:
     def _hint(self, model: str) -> str:
         close = difflib.get_close_matches(model, self.names, n=1)
         guess = f"did you mean {close[0]!r}? " if close else ""
-        return f"{guess}this endpoint serves: {', '.join(self.names)}"
+        return f"{guess}this endpoint serves: {listed(self.names)}"
 
 
 def _by_name(base_name: str, adapters: Sequence[Adapter]) -> dict[str, Adapter]:

@@ -1,15 +1,17 @@
-"""The models of a release on a mounted share, as one replica sees them. Reads only; changes nothing."""
+"""The models of a release on a mounted share, as one replica sees them. Changes nothing that is served."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from remora.adapters.adapter import Adapter, Digest, short
 from remora.adapters.aliases import AliasSet, read_aliases
-from remora.adapters.base_shape import BaseShape, read_base
-from remora.adapters.inspect import inspect_adapter
+from remora.adapters.in_place import settled
+from remora.adapters.in_place_reading import bring_adapter, check_base, find_contents
+from remora.adapters.peft.base_shape import BaseShape, read_base
+from remora.adapters.peft.inspect import inspect_adapter
 from remora.adapters.store import adapter_folder, model_folder, read_release
 from remora.errors import AdapterRejected
 
@@ -30,10 +32,18 @@ class SharedModels:
 
     def aliases(self) -> AliasSet:
         """What is to be served now. Raises InvalidFile or OSError."""
-        return read_aliases(self.share, self.alias_set)
+
+        def settle(aliases: AliasSet) -> AliasSet:
+            return settled(aliases, lambda stamp: find_contents(self.share, stamp))
+
+        return read_aliases(self.share, self.alias_set, settle)
 
     def adapter(self, name: str, digest: Digest) -> Adapter:
-        """An adapter, checked anew: the share is writable for others. Raises AdapterRejected."""
+        """An adapter, checked again, because others can write to the share. Raises AdapterRejected.
+
+        One that lies elsewhere on the share is read now, unless a replica has done so before.
+        """
+        digest = bring_adapter(self.share, name, digest)
         folder = self.share / adapter_folder(name, digest)
         adapter = inspect_adapter(name, folder, self.base)
         if adapter.digest != digest:
@@ -48,12 +58,15 @@ class SharedModels:
 def open_share(share: Path, release_id: str, alias_set: str = "") -> SharedModels:
     """The models of a release. Raises InvalidFile, ProjectIncomplete or Refused."""
     release = read_release(share, release_id)
-    shape = read_base(share / model_folder(release.base_digest))
-    # By whose name an adapter was trained was judged before it came here, by who may know better.
+    folder = share / model_folder(release.base_digest)
+    if release.base_in_place:
+        folder = check_base(share, release.base_digest)
+    names = (release.base_name, *release.also_known_as)
+    shape = read_base(folder, names=names, engine=str(release.serve.get("engine", "torch")))
     return SharedModels(
         share=share,
         base_name=release.base_name,
-        base=replace(shape, names=()),
+        base=shape,
         serve=release.serve,
         prompt_templates=release.prompt_templates,
         alias_set=alias_set,

@@ -1,7 +1,8 @@
-"""The layout on the share (DESIGN §6): paths and small documents. Moves no bytes; see `rollout/sync.py`.
+"""The layout on the share (DESIGN §6): paths and small documents. Moves no bytes; see `rollout/share`.
 
 .remora/manifest.json                   what the last sync put here, written last
 .remora/models/<digest>/…               a base model, immutable
+.remora/in-place/<stamp>.json           a model that lies elsewhere on the share, see `in_place.py`
 .remora/adapters/<name>/<digest>/…      an adapter, immutable
 .remora/aliases.json                    alias → digest; the only file that is ever replaced
 .remora/alias-sets/<id>.json            the aliases that one revision starts with, see `aliases.py`
@@ -16,8 +17,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from remora.adapters.adapter import Digest
-from remora.errors import InvalidFile, InvalidInput
+from remora.adapters.adapter import Adapter, Digest
+from remora.errors import InvalidFile, InvalidInput, said
 
 ROOT = PurePosixPath(".remora")
 ALIASES = ROOT / "aliases.json"
@@ -36,6 +37,11 @@ def adapter_folder(name: str, digest: Digest) -> PurePosixPath:
     return ADAPTERS / name / digest
 
 
+def name_on_share(adapter: Adapter) -> str:
+    """The name below which this version of an adapter lies on a share; "" where it lies elsewhere."""
+    return adapter.path.parent.name if adapter.path.name == adapter.digest else ""
+
+
 def release_folder(release_id: str) -> PurePosixPath:
     """Where a release lies on the share."""
     return ROOT / "releases" / release_id
@@ -50,13 +56,17 @@ def alias_set_path(set_id: str) -> PurePosixPath:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What a revision runs besides its adapters: the base model, prompt templates, serve settings."""
+    """What a revision runs besides its adapters: the base model, prompt templates, serve settings.
+
+    `base_in_place`: the base model lies where a fine-tuning job left it, and `base_digest` is its stamp.
+    """
 
     base_name: str
     also_known_as: tuple[str, ...]
     base_digest: Digest
     serve: Mapping[str, str | int]
     prompt_templates: Mapping[str, str] = field(default_factory=dict)
+    base_in_place: bool = False
 
     def to_json(self) -> bytes:
         """Canonical bytes, so that the same release has the same id everywhere."""
@@ -83,9 +93,10 @@ def decode_release(data: bytes, origin: str) -> Release:
             base_digest=Digest(str(document["base_digest"])),
             serve=dict(document["serve"]),
             prompt_templates=dict(document.get("prompt_templates") or {}),
+            base_in_place=bool(document.get("base_in_place")),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise InvalidFile(f"{origin} is not a release: {error!r}", hint="run: remora deploy") from error
+        raise InvalidFile(f"{origin} is not a release: {said(error)}", hint="run: remora deploy") from error
 
 
 def _object(data: bytes, origin: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Collection
 
-from remora.errors import AdapterRejected
+from remora.errors import AdapterRejected, listed
 
 MAX_CHARACTERS = 65_536
 LIMIT_SECONDS = 3
@@ -60,7 +60,7 @@ def matching(patterns: Collection[str], names: Collection[str], *, origin: str) 
     if ran.returncode:
         raise AdapterRejected(
             f"{origin} has a regular expression that takes more than {LIMIT_SECONDS} s to match:"
-            f" {', '.join(map(repr, patterns))[:200]}",
+            f" {listed(map(repr, patterns))[:200]}",
             hint="name the modules one by one instead",
         )
     found: dict[str, list[str]] = json.loads(ran.stdout)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from remora.errors import InvalidFile
+from remora.project.files.regular_file import LFS_HINT, LFS_MARK, is_utf8, open_regular
 
 MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors library itself
 MAX_NAME_CHARACTERS = 512
@@ -46,9 +47,12 @@ class TensorEntry:
 def fetch_ahead(path: Path) -> None:
     """Have the kernel read a file that will be read whole, while its header is still looked at.
 
-    Only advice: what cannot be opened is for whoever reads it to tell.
+    Only advice: the reader reports what cannot be opened.
     """
-    with suppress(AttributeError, OSError), path.open("rb", buffering=0) as file:
+    with (
+        suppress(AttributeError, OSError, InvalidFile),
+        os.fdopen(open_regular(path), "rb", buffering=0) as file,
+    ):
         file_bytes = min(os.fstat(file.fileno()).st_size, _MOST_AHEAD_BYTES)
         for start in range(0, file_bytes, _AHEAD_STEP_BYTES):
             os.posix_fadvise(file.fileno(), start, _AHEAD_STEP_BYTES, os.POSIX_FADV_WILLNEED)
@@ -60,8 +64,8 @@ def read_header(path: Path) -> tuple[TensorEntry, ...]:
     Raises InvalidFile where the file is truncated, its header malformed, or its tensors do not cover
     the data exactly.
     """
-    file_bytes = path.stat().st_size
-    with path.open("rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
+        file_bytes = os.fstat(file.fileno()).st_size
         header_bytes = _header_length(path, file, file_bytes)
         header = _parse(path, file.read(header_bytes))
     header.pop("__metadata__", None)
@@ -82,7 +86,7 @@ class TensorReader:
         self._buffer = memoryview(bytearray(CHUNK_BYTES))
 
     def __enter__(self) -> TensorReader:
-        self._file = self._path.open("rb", buffering=0)
+        self._file = os.fdopen(open_regular(self._path), "rb", buffering=0)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -102,7 +106,7 @@ class TensorReader:
 
 
 def read_chunks(path: Path, entry: TensorEntry) -> Iterator[bytes]:
-    """The bytes of one tensor, a chunk at a time, for whoever reads no other of its file."""
+    """The bytes of one tensor, a chunk at a time, for a reader of this tensor alone."""
     with TensorReader(path) as reader:
         for chunk in reader.chunks(entry):
             yield bytes(chunk)
@@ -112,6 +116,8 @@ def _header_length(path: Path, file: BinaryIO, file_bytes: int) -> int:
     prefix = file.read(LENGTH_BYTES)
     if len(prefix) < LENGTH_BYTES:
         raise _broken(path, f"truncated: {file_bytes} bytes are too few for a safetensors file")
+    if prefix == LFS_MARK[:LENGTH_BYTES]:
+        raise InvalidFile(f"{path} is a Git LFS pointer, not the file itself", hint=LFS_HINT)
     header_bytes = int.from_bytes(prefix, "little")
     if header_bytes > MAX_HEADER_BYTES:
         raise _broken(path, f"not safetensors: it claims a header of {header_bytes} bytes")
@@ -134,6 +140,8 @@ def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     result = dict(pairs)
     if len(result) != len(pairs):
         raise ValueError("a name occurs twice")
+    if not all(map(is_utf8, result)):
+        raise ValueError("a name has half of a surrogate pair")
     return result
 
 

@@ -12,13 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from remora.adapters.lora_config import CONFIG_FILE
+from remora.adapters.peft.lora_config import CONFIG_FILE
 from remora.errors import RemoraError
-from remora.project.json_file import read_object
+from remora.project.checkpoints import checkpoints_in
+from remora.project.files.json_file import read_object
 
 MOST_BYTES = 2_000_000  # of a file that is only looked at
 _FINGERPRINT_CHARACTERS = 12
 _CARD_FIELDS = ("base_model", "library_name", "model_name", "license")
+_TRAINERS = {
+    "LLaMA-Factory": r"(?i)llama-?factory",
+    "Axolotl": r"(?i)axolotl",
+    "Unsloth": r"(?i)unsloth\b(?!/)",
+    "TRL": r"(?m)^trl$|^- TRL: |trained (?:with|using) \[?TRL",
+    "Trainer of transformers": r"(?m)^- Transformers: |generated_from_trainer",
+}
 _OLIVE_FILES = ("olive-config.json", "olive_config.json", "footprints.json", "run_history.txt")
 
 
@@ -66,16 +74,49 @@ def _from_card(folder: Path) -> list[tuple[str, str]]:
     versions = re.findall(
         r"^- (TRL|Transformers|Pytorch|PEFT|Datasets|Tokenizers): (\S+)", text, re.MULTILINE
     )
+    if trainer := _trainer(text, front[1] if front else ""):
+        facts.append(("trainer", trainer))
+    if loss := re.search(r"^- Loss: ([0-9.]+)$", text, re.MULTILINE):
+        facts.append(("loss in the card", loss[1]))
     return facts + [(name, version) for name, version in versions if name != "PEFT"]
 
 
+def _trainer(card: str, front: str) -> str:
+    """The program that trained the adapter, where its model card shows one's marks."""
+    told = [*re.findall(r"^\s*- (\S+)$", front, re.MULTILINE), card]
+    return next((name for name, mark in _TRAINERS.items() if any(re.search(mark, text) for text in told)), "")
+
+
 def _from_trainer(folder: Path) -> list[tuple[str, str]]:
-    state = _object(folder / "trainer_state.json")
-    known = {"training steps": state.get("global_step"), "epochs": state.get("epoch")}
-    facts = [(name, f"{value:g}") for name, value in known.items() if isinstance(value, int | float)]
+    facts = read_training(folder)
     if (folder / "training_args.bin").exists():
         facts.append(("training_args.bin", "a pickle, not opened"))
     return facts
+
+
+def read_training(folder: Path) -> list[tuple[str, str]]:
+    """Steps, epochs and last losses from `trainer_state.json`: here, else in the newest checkpoint."""
+    place = folder
+    state = _object(folder / "trainer_state.json")
+    if not state and folder.is_dir():
+        names = checkpoints_in(folder, (path.name for path in folder.iterdir()))
+        place = folder / names[-1] if names else folder
+        state = _object(place / "trainer_state.json")
+    history = state.get("log_history")
+    entries = [entry for entry in history if isinstance(entry, dict)] if isinstance(history, list) else []
+    known = {
+        "training steps": state.get("global_step"),
+        "epochs": state.get("epoch"),
+        "loss": _last(entries, "loss", "train_loss"),
+        "evaluation loss": _last(entries, "eval_loss"),
+    }
+    facts = [(name, f"{value:g}") for name, value in known.items() if isinstance(value, int | float)]
+    return [*facts, ("training told by", place.name)] if facts and place != folder else facts
+
+
+def _last(entries: list[dict[str, Any]], *keys: str) -> object:
+    """The newest value of the first of these keys that has one."""
+    return next((entry[key] for key in keys for entry in reversed(entries) if key in entry), None)
 
 
 def _from_olive(folder: Path) -> list[tuple[str, str]]:
