@@ -20,8 +20,8 @@ from remora.engine.base import EngineStats, GenerationRequest, TokenEvent, Token
 from remora.engine.echo import EchoEngine
 from remora.errors import EngineFailed
 from remora.project.api_keys import ApiKey
-from remora.server.admission import Admission
-from remora.server.app import admission_of, create_app
+from remora.server.access.admission import Admission
+from remora.server.app import admission_of, create_app, key_ring
 from remora.server.serving import DrainingServer, bind
 from remora.server.settings import ServerSettings
 
@@ -32,7 +32,7 @@ ADMIN_KEYS = (ApiKey("admin", ADMIN_KEY),)
 BASE = "tone-base"
 TONE_DIGEST = Digest("3f9a12cd" * 8)
 PIRATE_DIGEST = Digest("0badcafe" * 8)
-DEADLINE_SECONDS = 60.0  # Gradio alone takes seconds to start, and many where all cores are busy
+DEADLINE_SECONDS = 400.0  # Gradio alone takes seconds to start, and many where all cores are busy
 POLL_SECONDS = 0.005
 
 
@@ -167,7 +167,7 @@ class RunningEndpoint:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.engine = self._make_engine()
-        self.admission = admission_of(self._settings)
+        self.admission = admission_of(self._settings, key_ring(self._settings))
         for each in self._adapters:
             self.engine.load_adapter(each)
         # Here and not before: Gradio wants a running loop.

@@ -11,7 +11,7 @@ from tests.api.endpoint_builder import ADAPTERS, ADMIN_KEYS, BASE, KEY, KEYS, ec
 from tests.api.shared_folder import make_lora
 from tests.cli.trained_folder import make_base
 
-from remora.adapters.base_shape import read_base
+from remora.adapters.peft.base_shape import read_base
 from remora.adapters.registry import AdapterRegistry
 from remora.server.app import create_app
 from remora.server.settings import ServerSettings
@@ -65,13 +65,26 @@ async def test_only_the_admin_may(admin: httpx.AsyncClient, route: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["../secret", "/etc", "good/../../secret", "link", "half/../link", "linked-file", "a\0b"]
+    "path",
+    [
+        "../secret",
+        "/etc",
+        "good/../../secret",
+        "link",
+        "half/../link",
+        "linked-file",
+        "linked-template",
+        "a\0b",
+    ],
 )
 async def test_no_path_leads_outside(admin: httpx.AsyncClient, root: Path, path: str) -> None:
     (root / "link").symlink_to(root.parent / "secret")
     (root / "linked-file").mkdir()
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         (root / "linked-file" / name).symlink_to(root.parent / "secret" / name)
+    (root / "linked-template").mkdir()
+    (root.parent / "secret.jinja").write_text("{{ messages[0].content }}")
+    (root / "linked-template" / "chat_template.jinja").symlink_to(root.parent / "secret.jinja")
     answer = await admin.post(LOAD, json={"lora_name": "mine", "lora_path": path})
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["param"] == "lora_path"

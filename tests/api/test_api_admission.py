@@ -18,9 +18,10 @@ from tests.api.endpoint_builder import BASE, DEADLINE_SECONDS, KEY, KEYS, Runnin
 from remora.engine.echo import EchoEngine
 from remora.errors import Draining, Overloaded
 from remora.project.api_keys import ApiKey
-from remora.server.admission import Admission
-from remora.server.http_protocol import MOST_HEADER_BYTES
+from remora.server.access.admission import Admission
+from remora.server.app import admission_of, key_ring
 from remora.server.settings import ServerSettings
+from remora.server.wire.http_protocol import MOST_HEADER_BYTES
 
 PATH = "/v1/chat/completions"
 BODY: dict[str, Any] = {"model": BASE, "messages": [{"role": "user", "content": "hello"}]}
@@ -85,6 +86,24 @@ async def test_one_key_cannot_take_all_places(engine: EchoEngine) -> None:
         assert [(await answer).status_code for answer in running] == [200, 200, 200]
 
 
+def test_by_default_one_of_several_keys_leaves_half_of_the_places_to_the_others() -> None:
+    keys = 1
+    admission = Admission(4, key_count=lambda: keys)
+    assert admission.max_open_per_key == 4
+    keys = 2
+    admission.enter("a")
+    admission.enter("a")
+    with pytest.raises(Overloaded, match="'a' has 2 requests open"):
+        admission.enter("a")
+    admission.enter("b")
+    settings = ServerSettings(
+        api_keys=SMALL.api_keys, admin_keys=(ApiKey("admin", "x"),), max_open_requests=8
+    )
+    assert admission_of(settings, key_ring(settings)).max_open_per_key == 4
+    alone = replace(settings, api_keys=KEYS)
+    assert admission_of(alone, key_ring(alone)).max_open_per_key == 8
+
+
 def test_the_count_of_a_key_that_is_gone_is_forgotten() -> None:
     admission = Admission(max_open=2, max_open_per_key=1)
     admission.enter("a")
@@ -124,10 +143,10 @@ async def test_an_answer_that_takes_too_long_ends_with_504_and_stops_the_engine(
 @pytest.mark.parametrize(
     ("limits", "message", "param"),
     [
-        ({"max_prompt_tokens": 8}, "has 11 tokens, but this endpoint takes 8", "messages"),
+        ({"max_prompt_tokens": 8}, "maximum context length is 8 tokens", "messages"),
         (
             {"max_total_tokens": 20},
-            "has 11 tokens and the answer may have 10, but this endpoint takes 20",
+            "you requested 21 tokens (11 in the messages, 10 in the completion)",
             None,
         ),
     ],
@@ -170,7 +189,7 @@ def test_headers_without_an_end_do_not_fill_the_memory() -> None:
 
 
 def test_a_request_that_never_begins_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("remora.server.http_protocol.HEADER_SECONDS", 0.05)
+    monkeypatch.setattr("remora.server.wire.http_protocol.HEADER_SECONDS", 0.05)
     with serving(SMALL) as (endpoint, _), raw(endpoint) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nhost:")
         assert read_all(connection).startswith(b"HTTP/1.1 408 ")

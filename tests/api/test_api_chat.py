@@ -75,24 +75,25 @@ async def test_an_unknown_model_is_named_with_those_that_exist(client: httpx.Asy
         ({"max_tokens": 5, "max_completion_tokens": 6}, "max_tokens", "invalid_value"),
         ({"temperature": -0.1}, "temperature", "invalid_value"),
         ({"temperature": 2.1}, "temperature", "invalid_value"),
-        ({"top_p": 0}, "top_p", "invalid_value"),
+        ({"top_p": -0.1}, "top_p", "invalid_value"),
         ({"top_k": -2}, "top_k", "invalid_value"),
         ({"seed": 2**63}, "seed", "invalid_value"),
-        ({"stop": ["a", "b", "c", "d", "e"]}, "stop", "invalid_value"),
+        ({"stop": ["a"] * 65}, "stop", "invalid_value"),
         ({"stop": ""}, "stop[0]", "invalid_value"),
         ({"messages": []}, "messages", "invalid_value"),
         ({"messages": [{"role": "function", "content": "x"}]}, "messages[0].role", "invalid_value"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "messages", "invalid_value"),
-        ({"messages": [{"role": "user", "content": None}]}, "messages[0].content", "invalid_value"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id", "invalid_value"),
         (
-            {"messages": [{"role": "user", "content": "\ud800"}]},
-            "messages[0].content[0].text",
-            "invalid_value",
+            {"messages": [{"role": "user", "content": "x", "audio": {}}]},
+            "messages[0].audio",
+            "unsupported_parameter",
         ),
+        ({"messages": [{"role": "user", "content": None}]}, "messages[0].content", "invalid_value"),
+        ({"messages": [{"role": "user", "content": "\ud800"}]}, "messages[0].content", "invalid_value"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
-            "messages[0].content[0].type",
-            "invalid_value",
+            "messages[0].content[0]",
+            "unsupported_parameter",
         ),
         ({"n": 17}, "n", "invalid_value"),
         ({"top_logprobs": 1}, "top_logprobs", "invalid_value"),
@@ -105,8 +106,31 @@ async def test_an_unknown_model_is_named_with_those_that_exist(client: httpx.Asy
         ({"tools": [{"type": "function"}]}, "tools[0].function", "invalid_value"),
         ({"tools": [{"type": "web_search"}]}, "tools[0].type", "invalid_value"),
         ({"tool_choice": "required"}, "tool_choice", "invalid_value"),
-        ({"store": True}, "store", "unsupported_parameter"),
-        ({"min_p": 0.1}, "min_p", "unsupported_parameter"),
+        ({"verbosity": "high"}, "verbosity", "unsupported_parameter"),
+        ({"mirostat": 2}, "mirostat", "unsupported_parameter"),
+        ({"best_of": 2}, "best_of", "unsupported_parameter"),
+        ({"min_p": 1.1}, "min_p", "invalid_value"),
+        ({"repetition_penalty": 0}, "repetition_penalty", "invalid_value"),
+        ({"min_tokens": 6, "max_tokens": 5}, "min_tokens", "invalid_value"),
+        ({"min_tokens": 4096}, "min_tokens", "invalid_value"),
+        ({"stop_token_ids": [2**30]}, "stop_token_ids", "invalid_value"),
+        ({"truncate_prompt_tokens": 0}, "truncate_prompt_tokens", "invalid_value"),
+        ({"prompt_logprobs": 1, "stream": True}, "prompt_logprobs", "invalid_value"),
+        ({"guided_regex": "a", "guided_choice": ["b"]}, "guided_regex", "invalid_value"),
+        ({"guided_regex": "a", "response_format": {"type": "json_object"}}, "guided_regex", "invalid_value"),
+        ({"guided_regex": "a", "min_tokens": 3}, "min_tokens", "invalid_value"),
+        ({"guided_regex": "a", "ignore_eos": True}, "ignore_eos", "invalid_value"),
+        ({"guided_regex": "(a"}, "guided_regex", "invalid_value"),
+        ({"guided_grammar": "start: nowhere"}, "guided_grammar", "invalid_value"),
+        ({"guided_json": "{"}, "guided_json", "invalid_value"),
+        ({"guided_regex": "(a{1000}){1000}"}, "guided_regex", "invalid_value"),
+        ({"guided_regex": "[^\\s\\S]"}, "guided_regex", "invalid_value"),
+        ({"guided_grammar": "start: start"}, "guided_grammar", "invalid_value"),
+        ({"guided_json": {"type": "string", "pattern": "(a{999}){999}"}}, "guided_json", "invalid_value"),
+        ({"guided_json": {"type": "string", "enum": []}}, "guided_json", "invalid_value"),
+        ({"structured_outputs": {}}, "structured_outputs", "invalid_value"),
+        ({"structured_outputs": {"regex": "a", "choice": ["a"]}}, "structured_outputs", "invalid_value"),
+        ({"structured_outputs": {"regex": "a", "x": 1}}, "structured_outputs.x", "unsupported_parameter"),
         ({"stream_options": {"include_usage": True, "x": 1}}, "stream_options.x", "unsupported_parameter"),
     ],
 )
@@ -189,24 +213,41 @@ async def test_a_prompt_that_does_not_fit_says_both_numbers(client: httpx.AsyncC
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (400, "context_length_exceeded", "messages")
     assert "4096" in error["message"]
-    assert "4096 tokens, but this model's context holds 4096" in error["message"]
+    assert error["message"] == (
+        "This model's maximum context length is 4096 tokens. However, your messages resulted in 4096 tokens. "
+        "Please reduce the length of the messages."
+    )
 
 
 async def test_max_tokens_that_do_not_fit_say_what_would(client: httpx.AsyncClient) -> None:
     error = (await client.post(PATH, json=body(max_tokens=4090))).json()["error"]
     assert (error["code"], error["param"]) == ("context_length_exceeded", "max_tokens")
-    assert "at most 4085 tokens" in error["message"]
+    assert error["message"] == (
+        "This model's maximum context length is 4096 tokens. However, you requested 4101 tokens (11 in the "
+        "messages, 4090 in the completion). Please reduce the length of the messages or completion."
+    )
 
 
-async def test_without_max_tokens_an_answer_gets_what_fits_up_to_the_default() -> None:
-    engine = echo_engine(context_length=30)
-    app = build_app(engine, ServerSettings(chat_page=False, default_max_tokens=4))
+async def test_without_max_tokens_an_answer_gets_what_fits() -> None:
+    app = build_app(echo_engine(context_length=2000), ServerSettings(chat_page=False))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
+        long = [{"role": "user", "content": "x" * 900}]
+        whole = (await http.post(PATH, json=body(messages=long))).json()
+        assert whole["choices"][0]["message"]["content"] == "x" * 900
+        longer = [{"role": "user", "content": "x" * 1500}]
+        tight = (await http.post(PATH, json=body(messages=longer))).json()
+        assert tight["usage"]["total_tokens"] == 2000
+        assert tight["choices"][0]["finish_reason"] == "length"
+
+
+async def test_an_endpoint_may_bound_every_answer() -> None:
+    app = build_app(echo_engine(), ServerSettings(chat_page=False, max_answer_tokens=4))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
         limited = (await http.post(PATH, json=body())).json()
         assert limited["usage"]["completion_tokens"] == 4
-        long = [{"role": "user", "content": "x" * 21}]
-        tight = (await http.post(PATH, json=body(messages=long))).json()
-        assert tight["usage"]["total_tokens"] == 30
+        error = (await http.post(PATH, json=body(max_tokens=5))).json()["error"]
+        assert error["param"] == "max_tokens"
+        assert "at most 4 completion tokens" in error["message"]
 
 
 async def test_an_absurdly_long_prompt_is_refused_before_it_is_tokenized(client: httpx.AsyncClient) -> None:

@@ -15,9 +15,14 @@ from tests.api.endpoint_builder import ADMIN_KEY, ADMIN_KEYS, KEY, KEYS, build_a
 from remora.engine.echo import EchoEngine
 from remora.errors import AdminKeyRequired, InvalidFile, InvalidInput
 from remora.project.api_keys import ApiKey, parse_api_keys
-from remora.server.auth import admin_only
-from remora.server.key_ring import CHECK_SECONDS, KeyRing
-from remora.server.keys import admin_key_from_environment, keep_key, keys_from_environment, keys_from_file
+from remora.server.access.auth import admin_only
+from remora.server.access.key_ring import CHECK_SECONDS, KeyRing
+from remora.server.access.keys import (
+    admin_key_from_environment,
+    keep_key,
+    keys_from_environment,
+    keys_from_file,
+)
 from remora.server.settings import ServerSettings
 
 

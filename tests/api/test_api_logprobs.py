@@ -9,7 +9,7 @@ from tests.api.events import chunks_of
 
 from remora.engine.base import TokenEvent
 from remora.engine.echo import CHOSEN_LOGPROB, EchoTokenizer
-from remora.server.logprobs import chat_logprobs, completion_logprobs
+from remora.server.generation.logprobs import chat_logprobs, completion_logprobs
 
 CHAT = "/v1/chat/completions"
 WORDS = [{"role": "user", "content": "né"}]

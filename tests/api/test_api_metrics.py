@@ -20,9 +20,9 @@ from remora.adapters.registry import AdapterRegistry
 from remora.engine.base import EngineStats
 from remora.engine.echo import EchoEngine
 from remora.server.app import create_app
-from remora.server.metrics import MOST_MODELS
-from remora.server.plain_histogram import PlainHistogram
 from remora.server.settings import ServerSettings
+from remora.server.telemetry.metrics import MOST_MODELS
+from remora.server.telemetry.plain_histogram import PlainHistogram
 
 PATH = "/v1/chat/completions"
 DASHBOARD = Path(__file__).parents[2] / "deploy" / "grafana" / "remora.json"
@@ -112,7 +112,7 @@ async def test_what_is_refused_at_the_door_is_counted_too(engine: EchoEngine) ->
         await client.get("/made/up/by/a/client")
         seen = await scrape(client)
     assert seen[key("remora_requests_total", route=PATH, method="POST", status="429")] == 1
-    assert seen[key("remora_requests_total", route="page", method="GET", status="401")] == 1
+    assert seen[key("remora_requests_total", route="page", method="GET", status="404")] == 1
     assert seen[key("remora_open_requests_limit")] == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.engine.tiny_models import write_tokenizer
 from tests.project.stock_layout import LAYOUTS, StockLayout
 
 from remora.adapters.registry import AdapterRegistry
-from remora.engine.chat_template import HfTokenizer
+from remora.engine.text.chat_template import HfTokenizer
 from remora.server.app import create_app
 from remora.server.settings import ServerSettings
 
@@ -40,6 +41,15 @@ async def test_its_requests_are_asked_as_in_training(model: str) -> None:
     answer = await ask(engine, model=model, messages=TURNS)
     assert answer.status_code == 200
     assert engine.prompts == ["### Text: I got the job!\n### The tone is:\n"]
+
+
+def test_a_version_on_the_share_under_another_name_has_the_template_of_its_own(tmp_path: Path) -> None:
+    (tone,) = (each for each in ADAPTERS if each.name == "tone")
+    there = replace(tone, name="tone-compared-1", path=tmp_path / "adapters" / "tone" / tone.digest)
+    elsewhere = replace(tone, name="mood", path=tmp_path / "tone" / "checkpoint-1")
+    registry = AdapterRegistry(BASE, [there, elsewhere], {"tone": TEMPLATE})
+    assert registry.prompt_template(there) is not None
+    assert registry.prompt_template(elsewhere) is None
 
 
 @pytest.mark.parametrize("model", [BASE, "pirate"])

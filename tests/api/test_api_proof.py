@@ -17,10 +17,11 @@ from remora.adapters.registry import AdapterRegistry
 from remora.engine.base import GenerationRequest, TokenStream
 from remora.engine.echo import EchoEngine
 from remora.server.app import create_app
-from remora.server.proving import Prover
-from remora.server.reconcile import Reconciler
-from remora.server.roster import Roster
+from remora.server.roster.proving import Prover
+from remora.server.roster.reconcile import Reconciler
+from remora.server.roster.roster import Roster
 from remora.server.settings import ServerSettings
+from remora.server.supervision import Supervisor
 
 
 class ForgetfulEngine(EchoEngine):
@@ -48,7 +49,7 @@ async def served(share: SharedFolder, engine: EchoEngine, policy: ProofPolicy) -
     said: list[str] = []
     models = AdapterRegistry("tone-base", ())
     roster = Roster(engine, models, said.append, Prover(engine, policy, said.append))
-    await Reconciler(roster, share.models(), said.append).reconcile()
+    await Reconciler(roster, share.models()).reconcile()
     return roster, said
 
 
@@ -64,7 +65,7 @@ async def test_the_endpoint_tells_of_each_adapter_whether_it_is_applied(
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
         cards = (await http.get("/v1/models")).json()["data"]
         assert cards[1]["adapter"]["proof"] == {"state": "pending"}
-        proving = asyncio.create_task(roster.prover.run(roster.models))
+        proving = asyncio.create_task(Supervisor([roster.prover.task(roster.models)]).run())
         async with asyncio.timeout(DEADLINE_SECONDS):
             while roster.prover.told(roster.models.adapters[0].digest)["state"] == "pending":  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
@@ -89,6 +90,6 @@ async def test_an_adapter_without_effect_is_refused_where_the_policy_says_so(sha
 async def test_switched_off_nothing_is_measured(share: SharedFolder) -> None:
     engine = ForgetfulEngine()
     roster, _ = await served(share, engine, ProofPolicy.OFF)
-    await roster.prover.run(roster.models)
+    await roster.prover.measure_new(roster.models)
     assert roster.prover.told(roster.models.adapters[0].digest) == {"state": "off"}
     assert engine.stats().steps == 0

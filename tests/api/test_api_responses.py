@@ -12,8 +12,8 @@ from tests.api.events import chunks_of
 
 from remora.errors import NotFound
 from remora.project.api_keys import ApiKey
-from remora.server import response_store
-from remora.server.response_store import ResponseStore
+from remora.server.api import response_store
+from remora.server.api.response_store import ResponseStore
 from remora.server.settings import ServerSettings
 
 PATH = "/v1/responses"
@@ -74,7 +74,7 @@ async def test_items_are_a_conversation(client: httpx.AsyncClient) -> None:
     ]
     response = await respond(client, items, instructions="kindly")
     assert text_of(response) == "three"
-    rendered = "system: kindly\nsystem: be brief\nuser: one\nassistant: two\nassistant: \ntool: warm\n"
+    rendered = "system: kindly\n\nbe brief\nuser: one\nassistant: two\ntool: warm\n"
     assert response["usage"]["input_tokens"] == len(rendered + "user: three")
 
 
@@ -240,7 +240,11 @@ async def test_an_engine_that_dies_fails_the_response(stream: bool) -> None:
     [
         ({"input": ""}, "input"),
         ({"input": []}, "input"),
-        ({"input": [{"type": "item_reference", "id": "x"}]}, "input"),
+        ({"input": [{"type": "item_reference"}]}, "input"),
+        (
+            {"input": [{"type": "reasoning", "summary": [], "encrypted_content": "x"}]},
+            "input[0].encrypted_content",
+        ),
         ({"input": [{"role": "user"}]}, "input"),
         ({"input": [{"role": "user", "content": "x", "call_id": "y"}]}, "input"),
         ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, "input"),
@@ -248,15 +252,18 @@ async def test_an_engine_that_dies_fails_the_response(stream: bool) -> None:
         ({"background": True}, "background"),
         ({"conversation": "conv_1"}, "conversation"),
         ({"prompt": {"id": "x"}}, "prompt"),
-        ({"reasoning": {"effort": "low"}}, "reasoning"),
+        ({"reasoning": {"effort": "low"}}, "reasoning.effort"),
+        ({"reasoning": {"summary": "detailed"}}, "reasoning.summary"),
         ({"truncation": "auto"}, "truncation"),
         ({"service_tier": "flex"}, "service_tier"),
         ({"max_output_tokens": 5000}, "max_output_tokens"),
         ({"max_output_tokens": 0}, "max_output_tokens"),
         ({"input": "x" * 5000}, "input"),
         ({"text": {"format": {"type": "json_schema"}}}, "text.format"),
-        ({"text": {"verbosity": "low"}}, "verbosity"),
-        ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
+        ({"text": {"verbosity": "low"}}, "text.verbosity"),
+        ({"tools": [{"type": "web_search"}]}, "tools"),
+        ({"tools": [{"type": "file_search"}]}, "tools[0].type"),
+        ({"tools": [{"type": "namespace", "name": "n"}]}, "tools"),
         ({"n": 2}, "n"),
     ],
 )
@@ -274,7 +281,7 @@ def test_old_and_many_and_large_responses_are_forgotten() -> None:
     store = ResponseStore(lambda: times[0])
 
     def put(number: int, text: str = "x") -> None:
-        store.put("me", {"id": f"resp_{number}"}, [{"role": "user", "content": text}])
+        store.put("me", {"id": f"resp_{number}"}, [], [{"role": "user", "content": text}])
 
     put(1)
     times[0] = response_store.KEPT_SECONDS + 1

@@ -17,10 +17,12 @@ from remora.adapters.shared import SharedModels
 from remora.adapters.store import ALIASES, adapter_folder, alias_set_path
 from remora.engine.base import FinishReason
 from remora.engine.echo import EchoEngine
-from remora.errors import InvalidFile
-from remora.server.answering import Answerer, Question
-from remora.server.reconcile import Reconciler
-from remora.server.roster import Roster
+from remora.errors import InvalidFile, ModelNotFound
+from remora.server.generation.answering import Answerer
+from remora.server.generation.question import Question
+from remora.server.roster.reconcile import Reconciler
+from remora.server.roster.roster import Roster
+from remora.server.supervision import Supervisor
 
 
 class Replica:
@@ -31,8 +33,9 @@ class Replica:
         self.models = AdapterRegistry("tone-base", ())
         self.said: list[str] = []
         self.roster = Roster(self.engine, self.models, self.said.append)
-        self.answerer = Answerer(self.engine, self.models, default_max_tokens=64)
-        self.reconciler = Reconciler(self.roster, share, self.said.append, interval_seconds)
+        self.answerer = Answerer(self.engine, self.models)
+        self.reconciler = Reconciler(self.roster, share)
+        self.supervisor = Supervisor([self.reconciler.task(interval_seconds)])
 
     @property
     def digests(self) -> dict[str, Digest]:
@@ -55,7 +58,7 @@ async def test_a_replica_follows_the_aliases(share: SharedFolder) -> None:
     replica = Replica(share.models())
     await replica.reconciler.reconcile()
     assert replica.digests == {"tone": old}
-    running = asyncio.create_task(replica.reconciler.run())
+    running = asyncio.create_task(replica.supervisor.run())
     share.say(share.aliases.with_alias("tone", new).with_alias("pirate", other))
     await replica.until(lambda: replica.digests == {"tone": new, "pirate": other})
     assert replica.roster.generation == 3
@@ -78,9 +81,9 @@ async def test_a_request_in_flight_ends_with_the_adapter_it_began_with(share: Sh
     await replica.reconciler.reconcile()
     after = replica.answerer.ask(Question(model="tone", text="hello", max_tokens=32))
     replica.engine.release()
-    assert (await text)[0] == f"{old[:12]}:hello"
+    assert "".join(piece.text for piece in await text) == f"{old[:12]}:hello"
     assert before.finish_reason is FinishReason.STOP
-    assert (await after.whole())[0] == f"{new[:12]}:hello"
+    assert "".join(piece.text for piece in await after.whole()) == f"{new[:12]}:hello"
 
 
 async def test_what_cannot_be_loaded_leaves_the_old_one(share: SharedFolder) -> None:
@@ -121,6 +124,8 @@ async def test_a_damaged_folder_is_not_served(share: SharedFolder) -> None:
     await replica.reconciler.reconcile()
     assert replica.digests == {}
     assert "was damaged" in replica.roster.problems["tone"].reason
+    with pytest.raises(ModelNotFound, match=r"'tone' is not served: .* was damaged"):
+        replica.models.resolve("tone")
 
 
 async def test_a_candidate_serves_its_own_set_until_the_aliases_are_newer(share: SharedFolder) -> None:
@@ -138,20 +143,24 @@ async def test_a_candidate_serves_its_own_set_until_the_aliases_are_newer(share:
     assert candidate.digests == {"tone": old}
 
 
-async def test_aliases_that_cannot_be_read_change_nothing(share: SharedFolder) -> None:
+async def test_aliases_that_cannot_be_read_change_nothing(
+    share: SharedFolder, caplog: pytest.LogCaptureFixture
+) -> None:
     old, new = share.put("tone", 1), share.put("tone", 2)
     share.say(AliasSet().with_alias("tone", old))
     replica = Replica(share.models())
     await replica.reconciler.reconcile()
-    running = asyncio.create_task(replica.reconciler.run())
+    running = asyncio.create_task(replica.supervisor.run())
     (share.root / ALIASES).write_text("{")
-    await replica.until(lambda: any("cannot be followed" in line for line in replica.said))
+    await replica.until(lambda: "following the share's aliases failed" in caplog.text)
     assert replica.digests == {"tone": old}
     with pytest.raises(InvalidFile):
         await replica.reconciler.reconcile()
     share.say(share.aliases.with_alias("tone", new))
     await replica.until(lambda: replica.digests == {"tone": new})
-    assert sum("cannot be followed" in line for line in replica.said) == 1
+    assert caplog.text.count("following the share's aliases failed") == 1
+    await replica.until(lambda: "following the share's aliases works again" in caplog.text)
+    replica.supervisor.check_ready()
     running.cancel()
 
 

@@ -10,18 +10,23 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from openai import OpenAI
+from tests.api.endpoint_builder import DEADLINE_SECONDS, KEY
+from tests.api.shared_folder import BASE_DIGEST, RELEASE, SharedFolder
 from tests.engine.tiny_models import TinyModel, write_model
 
+from remora.adapters.aliases import AliasSet
+from remora.adapters.store import RELEASE_FILE, Release, release_folder
 from remora.cli.main import main
 from remora.errors import InvalidInput, PortInUse
-from remora.server.auth import is_loopback
+from remora.server.access.auth import is_loopback
 from remora.server.serving import bind
 
 EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 - never bound: it is refused
@@ -38,8 +43,11 @@ def project(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def serving(project: Path, home: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A running `remora serve`, and where it says it listens."""
+def serving(
+    project: Path, home: Path, *arguments: str, said: list[str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A running `remora serve`, and where it says it listens; `said` gets what it says before that."""
+    said = [] if said is None else said
     clean = {name: value for name, value in os.environ.items() if not name.startswith("REMORA_")}
     environment = {**clean, "REMORA_HOME": str(home), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
@@ -52,7 +60,6 @@ def serving(project: Path, home: Path, *arguments: str) -> Iterator[tuple[subpro
     with process:
         try:
             assert process.stderr is not None
-            said = []
             for line in process.stderr:
                 said.append(line)
                 if found := re.search(r"ready on (http://\S+)", line):
@@ -91,6 +98,18 @@ def test_a_folder_is_served_until_a_signal_and_then_ends_well(
     assert key not in rest
 
 
+def test_the_log_says_which_sampling_of_a_generation_config_is_not_applied(
+    project: Path, tmp_path: Path
+) -> None:
+    (project / "base" / "generation_config.json").write_text('{"repetition_penalty": 1.2}')
+    (project / "adapters" / "one" / "generation_config.json").write_text('{"temperature": 0.3}')
+    said: list[str] = []
+    with serving(project, tmp_path / "home", said=said):
+        log = "".join(said)
+    assert "note: the generation config of base asks for repetition_penalty 1.2" in log
+    assert "note: the generation config of one asks for temperature 0.3" in log
+
+
 def exit_code(*arguments: str) -> int:
     with pytest.raises(SystemExit) as ended:
         main(["serve", *arguments])
@@ -111,7 +130,7 @@ def test_a_port_in_use_is_refused_before_the_model_is_looked_for(
 
 def test_connections_wait_as_soon_as_the_port_is_taken() -> None:
     """A model takes minutes to load, and a port that is closed for so long is a dead container's."""
-    with bind("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname(), timeout=5):
+    with bind("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname(), timeout=300):
         pass
 
 
@@ -150,3 +169,47 @@ def test_binding_says_what_is_wrong() -> None:
 )
 def test_loopback_names(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
+
+
+def test_a_log_that_takes_nothing_keeps_nobody_from_being_served(tmp_path: Path) -> None:
+    """As where it is a file on a full disk: what is told is lost, and adapters are followed all the same."""
+    share = SharedFolder(tmp_path / "mount")
+    release = Release("tone-base", (), BASE_DIGEST, serve={"engine": "echo", "page": "off"})
+    (share.root / release_folder(RELEASE) / RELEASE_FILE).write_bytes(release.to_json())
+    share.say(AliasSet())
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "remora.server", str(share.root), "--release", RELEASE]
+    with (
+        Path("/dev/full").open("wb") as full,
+        subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            env={**os.environ, "REMORA_API_KEY": KEY},
+            stderr=full,
+        ) as process,
+        httpx.Client(
+            base_url=f"http://127.0.0.1:{port}",
+            headers={"authorization": f"Bearer {KEY}"},
+        ) as client,
+    ):
+        try:
+            until(lambda: is_ready(process, client))
+            share.say(share.aliases.with_alias("tone", share.put("tone", 1)))
+            until(lambda: client.get("/v1/models/tone").status_code == 200)
+        finally:
+            process.terminate()
+
+
+def is_ready(process: subprocess.Popen[bytes], client: httpx.Client) -> bool:
+    assert process.poll() is None
+    try:
+        return client.get("/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

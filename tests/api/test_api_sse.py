@@ -8,8 +8,9 @@ import json
 import pytest
 from starlette.types import Message
 
-from remora.server.outbox import MOST_BYTES, Outbox
-from remora.server.sse import TextEvents, encode
+from remora.server.wire.encoding import encode
+from remora.server.wire.outbox import MOST_BYTES, Outbox
+from remora.server.wire.sse import TextEvents
 
 
 class Socket:
@@ -61,7 +62,7 @@ async def test_what_comes_soon_after_is_gathered_and_the_end_waits_for_nothing()
     outbox.put(b"fourth")
     await turns()
     outbox.close()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         await sending
     assert socket.writes[2:] == [b"fourth"]
 
@@ -69,7 +70,7 @@ async def test_what_comes_soon_after_is_gathered_and_the_end_waits_for_nothing()
 async def test_what_was_gathered_goes_out_when_its_time_has_come() -> None:
     socket, outbox = Socket(), Outbox(b": waiting\n\n", 60, gather_seconds=0.001)
     sending = asyncio.create_task(outbox.send_all(socket.send))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         for number in range(3):
             outbox.put(b"%d" % number)
             while b"".join(socket.writes) != b"012"[: number + 1]:  # noqa: ASYNC110 - it has no event
@@ -87,7 +88,7 @@ async def turns() -> None:
 async def test_while_nothing_comes_there_is_a_sign_of_life() -> None:
     socket, outbox = Socket(), Outbox(b": waiting\n\n", 0.001)
     sending = asyncio.create_task(outbox.send_all(socket.send))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while len(socket.writes) < 3:  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.001)
     outbox.close()
@@ -124,5 +125,5 @@ async def test_closing_lets_go_of_who_waits_for_room() -> None:
     waiting = asyncio.create_task(outbox.room())
     await asyncio.sleep(0)
     outbox.close()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         await waiting

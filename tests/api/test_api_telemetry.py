@@ -19,10 +19,10 @@ from tests.api.endpoint_builder import ADAPTERS, BASE, KEY, KEYS, TONE_DIGEST, e
 
 from remora.adapters.registry import AdapterRegistry
 from remora.server.app import create_app
-from remora.server.log_lines import json_log, log_request
-from remora.server.recording import RecordSink
 from remora.server.settings import ServerSettings
-from remora.server.tracing import tracing
+from remora.server.telemetry.log_lines import json_log, log_request
+from remora.server.telemetry.request_log import RecordSink
+from remora.server.telemetry.tracing import tracing
 
 PATH = "/v1/chat/completions"
 SECRET_PROMPT = "the-secret-prompt"

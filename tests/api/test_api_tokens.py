@@ -35,7 +35,12 @@ async def test_a_conversation_becomes_the_tokens_that_the_model_sees(client: htt
         ("/tokenize", {}, 400, "prompt"),
         ("/tokenize", {"prompt": "x", "messages": [{"role": "user", "content": "x"}]}, 400, "prompt"),
         ("/tokenize", {"prompt": "x", "tools": [TOOL]}, 400, "tools"),
-        ("/tokenize", {"prompt": "x", "add_special_tokens": False}, 400, "add_special_tokens"),
+        (
+            "/tokenize",
+            {"messages": [{"role": "user", "content": "x"}], "add_special_tokens": True},
+            400,
+            "add_special_tokens",
+        ),
         ("/tokenize", {"prompt": "x", "model": "nobody"}, 404, "model"),
         ("/detokenize", {"tokens": [-1]}, 400, "tokens[0]"),
         ("/detokenize", {"tokens": [1], "model": "nobody"}, 404, "model"),

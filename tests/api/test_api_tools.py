@@ -15,9 +15,9 @@ from tests.api.endpoint_builder import BASE, build_app, echo_engine
 from tests.api.events import chunks_of
 
 from remora.engine.base import ToolFormat
-from remora.engine.echo import EchoTokenizer
+from remora.engine.echo import EchoEngine, EchoTokenizer
+from remora.server.generation.tool_calls import CallArguments, CallBegin, CallEnd, CallReader, Content, Piece
 from remora.server.settings import ServerSettings
-from remora.server.tool_calls import CallArguments, CallBegin, CallEnd, CallReader, Content, Piece
 
 CHAT = "/v1/chat/completions"
 WEATHER = {
@@ -212,7 +212,6 @@ async def test_a_deep_schema_is_refused(client: httpx.AsyncClient) -> None:
     [
         ({"tools": [WEATHER, WEATHER]}, "tools"),
         ({"tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice"),
-        ({"tools": [WEATHER], "response_format": {"type": "json_object"}}, "response_format"),
         (
             {"tools": [TIME], "tool_choice": "required", "response_format": {"type": "json_object"}},
             "response_format",
@@ -224,6 +223,53 @@ async def test_what_does_not_go_together_is_refused(
 ) -> None:
     answer = await client.post(CHAT, json=body("x", **fields))
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+
+
+@pytest.mark.parametrize("form", [ToolFormat.HERMES, ToolFormat.LLAMA, None])
+async def test_with_tools_and_a_format_the_answer_is_a_call_or_has_the_format(
+    form: ToolFormat | None,
+) -> None:
+    tokenizer = EchoTokenizer()
+    tokenizer.tool_format = form
+    call = '{"name": "get_weather", "parameters": {"city": "Bern"}}'
+    if form is not ToolFormat.LLAMA:
+        call = f"<tool_call>\n{call.replace('parameters', 'arguments')}\n</tool_call>"
+    fields = {"tools": [WEATHER], "response_format": formatted(SCHEMA)}
+    for text, says in (('{"n": 17}', '{"n": 17}'), ("neither", '{"n": 0}')):
+        message = (await asked_of(tokenizer, body(text, **fields))).json()["choices"][0]["message"]
+        assert (message["content"], "tool_calls" in message) == (says, False)
+    engine = echo_engine()
+    engine.tokenizer, engine.script = tokenizer, {"call": call}
+    choice = (await asked(engine, body("call", **fields))).json()["choices"][0]
+    assert (called(choice["message"]), choice["finish_reason"]) == (
+        [("get_weather", {"city": "Bern"})],
+        "tool_calls",
+    )
+    broken = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "strang"}}}
+    refused = await asked_of(tokenizer, body("x", tools=[WEATHER], response_format=broken))
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "response_format")
+
+
+async def test_only_allowed_tools_are_told_and_called(client: httpx.AsyncClient) -> None:
+    def only(mode: str, name: str) -> dict[str, Any]:
+        tools = [{"type": "function", "function": {"name": name}}]
+        return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
+
+    fields = body("x", tools=[WEATHER, TIME], tool_choice=only("required", "get_time"))
+    forced = await client.post(CHAT, json=fields)
+    assert called(forced.json()["choices"][0]["message"]) == [("get_time", {})]
+    free = await client.post(
+        CHAT, json=body("x", tools=[WEATHER, TIME], tool_choice=only("auto", "get_time"))
+    )
+    assert free.json()["choices"][0]["message"]["content"] == "x"
+    refused = await client.post(CHAT, json=body("x", tools=[TIME], tool_choice=only("auto", "f")))
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "tool_choice")
+
+
+async def test_what_no_grammar_can_keep_to_is_named(client: httpx.AsyncClient) -> None:
+    schema = {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}
+    refused = await client.post(CHAT, json=body("x", response_format=formatted(schema)))
+    assert "the schema uses 'uniqueItems'" in refused.json()["error"]["message"]
 
 
 def strict(tool: dict[str, Any]) -> dict[str, Any]:
@@ -240,12 +286,6 @@ async def test_strict_functions_are_guarded_where_the_model_may_call(client: htt
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "tools")
 
 
-class ToollessTokenizer(EchoTokenizer):
-    """As a model whose chat template knows no tools."""
-
-    tool_format = None
-
-
 class LlamaTokenizer(EchoTokenizer):
     tool_format = ToolFormat.LLAMA
 
@@ -257,19 +297,13 @@ class MistralTokenizer(EchoTokenizer):
 async def asked_of(tokenizer: EchoTokenizer, fields: dict[str, Any]) -> httpx.Response:
     engine = echo_engine()
     engine.tokenizer = tokenizer
+    return await asked(engine, fields)
+
+
+async def asked(engine: EchoEngine, fields: dict[str, Any]) -> httpx.Response:
     app = build_app(engine, ServerSettings(chat_page=False))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
         return await http.post(CHAT, json=fields)
-
-
-async def test_a_template_without_tools_refuses_them_unless_a_call_is_required() -> None:
-    refused = await asked_of(ToollessTokenizer(), body("x", tools=[WEATHER]))
-    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "tools")
-    assert refused.json()["error"]["code"] == "unsupported_parameter"
-    forced = await asked_of(ToollessTokenizer(), body("x", tools=[WEATHER], tool_choice="required"))
-    assert called(forced.json()["choices"][0]["message"])[0][0] == "get_weather"
-    unused = await asked_of(ToollessTokenizer(), body("x", tools=[WEATHER], tool_choice="none"))
-    assert unused.json()["choices"][0]["message"]["content"] == "x"
 
 
 async def test_llamas_way_of_calling_is_understood() -> None:
@@ -279,7 +313,12 @@ async def test_llamas_way_of_calling_is_understood() -> None:
     assert called(choice["message"]) == [("get_weather", {"city": "Bern"})]
     assert choice["finish_reason"] == "tool_calls"
     strict_one = await asked_of(LlamaTokenizer(), body(call, tools=[strict(WEATHER)]))
-    assert (strict_one.status_code, strict_one.json()["error"]["param"]) == (400, "tools")
+    assert called(strict_one.json()["choices"][0]["message"]) == [("get_weather", {"city": "Bern"})]
+    broken = call.replace("city", "town")
+    kept = await asked_of(LlamaTokenizer(), body(broken, tools=[strict(WEATHER)]))
+    assert broken not in (kept.json()["choices"][0]["message"]["content"] or "")
+    text = await asked_of(LlamaTokenizer(), body("just text", tools=[strict(WEATHER)]))
+    assert text.json()["choices"][0]["message"]["content"] == "just text"
 
 
 async def test_mistrals_list_of_calls_is_understood_and_its_template_takes_their_ids() -> None:
@@ -297,6 +336,10 @@ async def test_mistrals_list_of_calls_is_understood_and_its_template_takes_their
         assert (choice["finish_reason"], choice["message"]["content"]) == ("tool_calls", None)
     forced = await asked_of(MistralTokenizer(), body("x", tools=[WEATHER], tool_choice="required"))
     assert len(forced.json()["choices"][0]["message"]["tool_calls"][0]["id"]) == 9
+    for fields in ({"tools": [strict(WEATHER)]}, {"tools": [WEATHER], "response_format": formatted(SCHEMA)}):
+        refused = await asked_of(MistralTokenizer(), body("x", **fields))
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "unsupported_parameter")
+        assert 'tools = "generic"' in refused.json()["error"]["message"]
     text = await asked_of(MistralTokenizer(), body("[1] is no call", tools=[WEATHER]))
     assert text.json()["choices"][0]["message"]["content"] == "[1] is no call"
 

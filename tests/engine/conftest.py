@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from tests.engine.tiny_models import DEVICE, NATIVE, GatedModel, TinyModel, write_model
 
-from remora.engine.chat_template import HfTokenizer
+from remora.engine.text.chat_template import HfTokenizer
 from remora.engine.torch.engine import TorchEngine
 
 MANY_STEPS = 100_000

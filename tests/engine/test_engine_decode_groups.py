@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import scaled_dot_product_attention
 
-from remora.engine.torch.decode_groups import SHORT_TOKENS, DecodeGroup, DecodingRow, group_decodes
-from remora.engine.torch.kv_cache import LARGEST_VALUE, KvCache
+from remora.engine.torch.cache.kv_cache import LARGEST_VALUE, KvCache
+from remora.engine.torch.scheduling.decode_groups import SHORT_TOKENS, DecodeGroup, DecodingRow, group_decodes
 
 HEADS, HEAD_SIZE = 2, 4
 

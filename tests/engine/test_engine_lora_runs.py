@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remora.engine.torch.lora_bank import LoraBank, LoraPair
-from remora.engine.torch.lora_runs import LONG_ROWS, Place, PlacedRows, Run, plan_runs
+from remora.engine.torch.lora.bank import LoraBank, LoraPair
+from remora.engine.torch.lora.runs import LONG_ROWS, Place, PlacedRows, Run, plan_runs
 
 CPU = torch.device("cpu")
 INPUTS, PARTS, WIDTH = 6, (slice(0, 4), slice(4, 7)), 8

@@ -17,8 +17,8 @@ from tests.engine.tiny_models import (
     until,
 )
 
-from remora.engine.chat_template import HfTokenizer
-from remora.engine.text import generate_text
+from remora.engine.text.chat_template import HfTokenizer
+from remora.engine.text.pieces import generate_text
 from remora.engine.torch.engine import TorchEngine
 from remora.errors import Overloaded
 

@@ -12,32 +12,33 @@ import torch
 from tests.engine.tiny_models import TinyModel, a_request, answer, write_model
 from transformers import AutoModelForCausalLM
 
-from remora.engine.torch.attention import IMPLEMENTATION, register_slot_attention
+from remora.engine.torch.cache.slots import SlotAllocator
 from remora.engine.torch.engine import TorchEngine
-from remora.engine.torch.lora import LoraSet
-from remora.engine.torch.lora_bank import LoraPair
-from remora.engine.torch.model import SlotModel
-from remora.engine.torch.model_check import answers_alone, check_forward
+from remora.engine.torch.layers.own_attention import exchange_attention
+from remora.engine.torch.model.adapter_reading import AdapterWeights
+from remora.engine.torch.model.lora_manager import LoraSet
+from remora.engine.torch.model.model import SlotModel
+from remora.engine.torch.model.model_check import answers_alone, check_forward
 from remora.engine.torch.native.build import native_library
 from remora.engine.torch.native.choice import NativeChoice
 from remora.engine.torch.native.layers import is_llama_like
 from remora.engine.torch.sampling import TokenSampler
-from remora.engine.torch.scheduler import Chunk
-from remora.engine.torch.sequence import Sequence
-from remora.engine.torch.slots import SlotAllocator
+from remora.engine.torch.scheduling.scheduler import Chunk
+from remora.engine.torch.scheduling.sequence import Sequence
 from remora.errors import InvalidInput
 
 LIBRARY = native_library()
 needs_compiler = pytest.mark.skipif(LIBRARY is None, reason="there is no C++ compiler here")
 CACHE_TOKENS = 512
+PARTLY_ROTATED = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
 TILED = {"hidden_size": 128, "intermediate_size": 320, "vocab_size": 272}  # sizes that AMX can do
 
 
 def a_slot_model(
     folder: Path, dtype: torch.dtype, quantize: str, library: ctypes.CDLL | None
 ) -> tuple[SlotModel, LoraSet]:
-    register_slot_attention()
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation=IMPLEMENTATION)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager")
+    exchange_attention(model)
     lora = LoraSet(model, quantize=quantize, library=library)
     return SlotModel(model, lora, cache_tokens=CACHE_TOKENS, context_length=CACHE_TOKENS), lora
 
@@ -72,6 +73,7 @@ def logits_of(model: SlotModel, lengths: list[int]) -> torch.Tensor:
         ("llama", {"hidden_size": 72, "intermediate_size": 88, "num_attention_heads": 6, "head_dim": 12}),
         ("qwen3", TILED | {"head_dim": 64}),
         ("mistral", {"sliding_window": 4}),
+        ("phi3", {"rope_parameters": PARTLY_ROTATED, "original_max_position_embeddings": 256}),
     ],
 )
 @pytest.mark.parametrize("quantize", ["none", "int8"])
@@ -155,10 +157,10 @@ def test_a_row_that_is_no_number_spoils_no_other_and_stays_none(tmp_path: Path, 
 def test_an_adapter_that_comes_again_under_its_digest_is_read_anew(llama: TinyModel) -> None:
     _, lora = a_slot_model(llama.path, torch.float32, "none", LIBRARY)
     digest = llama.adapters["one"].digest
-    pairs = lora.read(llama.adapters["one"])
+    weights = lora.read(llama.adapters["one"])
     model = a_slot_model(llama.path, torch.float32, "none", LIBRARY)[0]
 
-    def step(adapter: dict[str, LoraPair] | None) -> torch.Tensor:
+    def step(adapter: AdapterWeights | None) -> torch.Tensor:
         model.lora.remove(digest)
         if adapter is not None:
             model.lora.install(digest, adapter)
@@ -167,27 +169,27 @@ def test_an_adapter_that_comes_again_under_its_digest_is_read_anew(llama: TinyMo
         with torch.inference_mode():
             return model.forward([Chunk(text, 0, 6)]).float().clone()
 
-    base, adapted = step(None), step(pairs)
+    base, adapted = step(None), step(weights)
     assert not torch.allclose(base, adapted)
-    nothing = {name: type(pair)(pair.a * 0, pair.b, pair.outputs) for name, pair in pairs.items()}  # type: ignore[attr-defined, call-arg]
-    torch.testing.assert_close(step(nothing), base)
-    torch.testing.assert_close(step(pairs), adapted)
+    nothing = {name: replace(pair, a=pair.a * 0) for name, pair in weights.pairs.items()}
+    torch.testing.assert_close(step(replace(weights, pairs=nothing)), base)
+    torch.testing.assert_close(step(weights), adapted)
 
 
 @needs_compiler
 def test_native_layers_that_differ_are_left_out_and_the_modules_answer(
     llama: TinyModel, caplog: pytest.LogCaptureFixture
 ) -> None:
-    register_slot_attention()
-    model = AutoModelForCausalLM.from_pretrained(llama.path, attn_implementation=IMPLEMENTATION)
+    model = AutoModelForCausalLM.from_pretrained(llama.path, attn_implementation="eager")
     # A layer that does more than its family's.
     model.model.layers[0].mlp.register_forward_hook(lambda _module, _args, out: out * 1.5)
-    expected = answers_alone(model)
+    expected = answers_alone(model, llama.path)
+    exchange_attention(model)
     lora = LoraSet(model, library=LIBRARY)
     check_forward(model, lora, expected, llama.path)
     assert lora.library is None
     assert "native layers differ" in caplog.text
-    assert set(lora.read(llama.adapters["one"]))  # and adapters are read for the modules from now on
+    assert lora.read(llama.adapters["one"]).pairs  # and adapters are read for the modules from now on
 
 
 async def test_without_a_compiler_the_model_answers_by_its_modules(
@@ -239,7 +241,7 @@ def test_a_machine_compiles_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert made.parent.stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.parametrize("architecture", ["gemma3_text", "phi3"])
+@pytest.mark.parametrize("architecture", ["gemma3_text", "olmo2"])
 def test_other_families_have_no_native_code(architecture: str, tmp_path: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(write_model(tmp_path, architecture))
     assert not is_llama_like(model.config)
@@ -247,4 +249,4 @@ def test_other_families_have_no_native_code(architecture: str, tmp_path: Path) -
 
 def test_an_unknown_choice_is_named() -> None:
     with pytest.raises(InvalidInput, match="'sometimes'"):
-        NativeChoice("sometimes", None, torch.float32, torch.device("cpu"), quantize="none")
+        NativeChoice("sometimes", None, torch.device("cpu"), quantize="none")

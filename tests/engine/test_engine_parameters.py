@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 from tests.engine.tiny_models import TinyModel, a_request, answer, read
+from transformers import RepetitionPenaltyLogitsProcessor
 
 from remora.engine.base import FinishReason, TokenEvent
-from remora.engine.grammar import call_grammar, hermes_grammar, json_grammar
-from remora.engine.text import generate_text
+from remora.engine.text.grammar import Arguments, call_grammar, hermes_grammar, json_grammar
+from remora.engine.text.pieces import generate_text
 from remora.engine.torch.engine import TorchEngine
 from remora.errors import InvalidInput
 
@@ -93,6 +94,34 @@ async def test_penalties_are_taken_from_what_was_said(
     assert got != llama.reference(None, PROMPT, 24)
 
 
+@pytest.mark.parametrize("penalty", [1.8, 0.7])
+async def test_repetition_is_penalised_as_transformers_does_it(
+    engine: TorchEngine, llama: TinyModel, penalty: float
+) -> None:
+    got = await answer(engine, a_request(PROMPT, max_tokens=24, repetition_penalty=penalty))
+    process, model, expected = RepetitionPenaltyLogitsProcessor(penalty), llama.peft_model(None), list[int]()
+    for _ in got:
+        logits = logits_of(model, expected)[-1:]
+        expected.append(int(process(torch.tensor([[*PROMPT, *expected]]), logits).argmax()))
+    assert got == expected
+    assert got != llama.reference(None, PROMPT, 24)
+
+
+async def test_no_stop_token_comes_before_the_least_number_of_tokens(
+    engine: TorchEngine, llama: TinyModel
+) -> None:
+    first, second = llama.reference(None, PROMPT, 2)
+    ends = frozenset({first})
+    assert await answer(engine, a_request(PROMPT, stop_token_ids=ends)) == [first]
+    held_back = await answer(engine, a_request(PROMPT, stop_token_ids=ends, min_tokens=3))
+    assert first not in held_back[:3]
+    forced = a_request(PROMPT, stop_token_ids=ends, min_tokens=3, logit_bias={first: 100})
+    assert (await answer(engine, forced))[3:] == [first]
+    with pytest.raises(InvalidInput, match="token 260") as unknown:
+        engine.submit(a_request(stop_token_ids=frozenset({second, 260})))
+    assert unknown.value.param == "stop_token_ids"
+
+
 async def test_a_bias_forbids_and_forces(engine: TorchEngine, llama: TinyModel) -> None:
     first = llama.reference(None, PROMPT, 1)[0]
     assert first not in await answer(engine, a_request(PROMPT, logit_bias={first: -100}))
@@ -150,11 +179,16 @@ async def test_a_schema_is_kept_to_by_a_model_that_talks_nonsense(
         assert pieces[-1].finish_reason == FinishReason.STOP
 
 
-FUNCTIONS = {"who": A_PERSON, "nothing": {"type": "object", "additionalProperties": False}}
+FUNCTIONS: dict[str, dict[str, object]] = {
+    "who": A_PERSON,
+    "nothing": {"type": "object", "additionalProperties": False},
+}
+
+CALLS = {name: Arguments(schema, exact=True) for name, schema in FUNCTIONS.items()}
 
 
 async def test_a_call_is_forced(engine: TorchEngine) -> None:
-    constraint = engine.tokenizer.constrain(call_grammar(FUNCTIONS))
+    constraint = engine.tokenizer.constrain(call_grammar(CALLS))
     for seed in range(3):
         request = a_request(PROMPT, constraint=constraint.copy(), temperature=1.0, seed=seed, max_tokens=120)
         text = "".join([event.text async for event in generate_text(engine, request)])
@@ -164,7 +198,7 @@ async def test_a_call_is_forced(engine: TorchEngine) -> None:
 
 
 async def test_calls_in_text_keep_to_their_schema(engine: TorchEngine) -> None:
-    constraint = engine.tokenizer.constrain(hermes_grammar(FUNCTIONS))
+    constraint = engine.tokenizer.constrain(hermes_grammar(CALLS))
     for token in engine.tokenizer.encode("anything < at all <tool_call>"):
         assert not constraint.advance(token)
     request = a_request(

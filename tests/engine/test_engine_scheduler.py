@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from remora.adapters.adapter import Digest
 from remora.engine.base import GenerationRequest, SamplingParams
+from remora.engine.torch.cache.slots import Slot, SlotAllocator
 from remora.engine.torch.sampling import TokenSampler
-from remora.engine.torch.scheduler import Scheduler
-from remora.engine.torch.sequence import Sequence
-from remora.engine.torch.slots import Slot, SlotAllocator
+from remora.engine.torch.scheduling.scheduler import Scheduler
+from remora.engine.torch.scheduling.sequence import Sequence
 
 Step = list[tuple[str, int]]
 
@@ -278,3 +278,46 @@ def test_what_is_kept_makes_room_oldest_first_and_goes_with_its_adapter() -> Non
         found[adapter] = copies_and_counts(scheduler)[1][adapter] == 1
     assert found == {"a0": False, "b0": True, "c0": False}
     assert scheduler.reserved_row_count == 0
+
+
+def test_a_blocked_line_compares_no_tokens_and_drops_no_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduler = a_scheduler(rows=200, running=8, prefill=100, growth=10, keeps_prefixes=True)
+    scheduler.add(a_sequence("kept", 20, max_tokens=1))
+    run_step(scheduler)
+    scheduler.add(a_sequence("long", range(100, 200), max_tokens=60))
+    run_step(scheduler)
+    scheduler.add(a_sequence("blocked", range(300, 390), max_tokens=5))
+    compared = []
+    monkeypatch.setattr(
+        "remora.engine.torch.scheduling.prefix_cache._shared",
+        lambda *_: compared.append("two lists of tokens"),
+    )
+    assert [run_step(scheduler) for _ in range(3)] == [[("long", 1)]] * 3
+    assert not compared
+    assert scheduler._prefixes.row_count == 20
+    monkeypatch.undo()
+    assert "blocked" in {name for step in steps_of(scheduler) for name, _ in step}
+
+
+class Certain(Scheduler):
+    """Looks for rows only where there are some."""
+
+    def _find_rows(self, sequence: Sequence) -> Slot | None:
+        slot = super()._find_rows(sequence)
+        assert slot is not None
+        return slot
+
+
+@given(
+    sizes=st.lists(st.tuples(st.integers(1, 40), st.integers(1, 30)), min_size=1, max_size=20),
+    rows=st.integers(70, 150),
+    growth=st.integers(1, 20),
+)
+def test_whether_there_are_rows_is_known_before_they_are_looked_for(
+    sizes: list[tuple[int, int]], rows: int, growth: int
+) -> None:
+    scheduler = Certain(rows, max_running_requests=6, prefill_tokens_per_step=16, growth_rows=growth)
+    for index, (prompt, answer) in enumerate(sizes):
+        scheduler.add(a_sequence(str(index), range(index, index + prompt), max_tokens=answer))
+    steps = steps_of(scheduler)
+    assert {name for step in steps for name, _ in step} == {str(index) for index in range(len(sizes))}

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remora.adapters.adapter import Digest
-from remora.engine.torch.seats import WASTEFUL_STEPS, Seats
+from remora.engine.torch.lora.seats import WASTEFUL_STEPS, Seats
 
 
 def named(names: str) -> set[Digest]:

@@ -13,10 +13,10 @@ from tokenizers import Tokenizer as FastTokenizer
 from tokenizers import decoders, models, pre_tokenizers
 
 from remora.engine.base import FinishReason, GenerationRequest, SamplingParams, TokenEvent
-from remora.engine.detokenizer import LONGEST_WAIT_TOKENS, Detokenizer
-from remora.engine.echo import EchoEngine
-from remora.engine.stop_strings import StopStrings
-from remora.engine.text import TextEvent, generate_text
+from remora.engine.echo import END_OF_TEXT, EchoEngine
+from remora.engine.text.detokenizer import LONGEST_WAIT_TOKENS, Detokenizer
+from remora.engine.text.pieces import TextEvent, TextRules, generate_text
+from remora.engine.text.stop_strings import StopStrings
 from remora.errors import ContextLengthExceeded, EngineFailed, InvalidInput
 
 
@@ -51,7 +51,7 @@ def cut_bytes(text: str, cuts: Sequence[int]) -> list[bytes]:
 
 
 def deltas(decoder: Decoder, ids: Sequence[int]) -> list[str]:
-    detokenizer = Detokenizer(decoder)
+    detokenizer = Detokenizer(decoder.decode)
     return [*(detokenizer.feed(token_id) for token_id in ids), detokenizer.flush()]
 
 
@@ -188,7 +188,7 @@ def a_request(prompt: str = "", max_tokens: int = 99) -> GenerationRequest:
 
 
 async def texts(engine: EchoEngine, stop: Sequence[str] = (), prompt: str = "") -> list[TextEvent]:
-    return [event async for event in generate_text(engine, a_request(prompt), stop)]
+    return [event async for event in generate_text(engine, a_request(prompt), TextRules(stop))]
 
 
 @given(st.text("ab \n", min_size=1, max_size=12), st.lists(st.text("ab", min_size=1, max_size=3), max_size=2))
@@ -205,18 +205,24 @@ async def test_pieces_add_up_and_only_the_last_ends(answer: str, stops: list[str
 
 async def test_tokens_after_a_stop_string_are_not_awaited() -> None:
     engine = ScriptedEngine(tokens("one STOP two"))
-    assert (await texts(engine, ["STOP"]))[-1] == TextEvent("", FinishReason.STOP, len("one STOP"))
+    last = (await texts(engine, ["STOP"]))[-1]
+    assert (last.text, last.finish_reason, last.token_count) == ("", FinishReason.STOP, len("one STOP"))
 
 
 async def test_a_stop_token_counts_but_is_no_text() -> None:
     engine = EchoEngine()
     events = await texts(engine, prompt="user: hi")
-    assert events == [TextEvent("h", None, 1), TextEvent("i", None, 2), TextEvent("", FinishReason.STOP, 3)]
+    end = TokenEvent(END_OF_TEXT, FinishReason.STOP)
+    assert events == [
+        TextEvent("h", None, 1, token_ids=(ord("h"),)),
+        TextEvent("i", None, 2, token_ids=(ord("i"),)),
+        TextEvent("", FinishReason.STOP, 3, token_ids=(END_OF_TEXT,), end=end),
+    ]
 
 
 async def test_what_was_held_back_comes_with_the_end() -> None:
     assert (await texts(ScriptedEngine(tokens("abS")), ["STOP"]))[-1] == TextEvent(
-        "S", FinishReason.LENGTH, 3
+        "S", FinishReason.LENGTH, 3, token_ids=(ord("S"),)
     )
 
 
@@ -236,6 +242,6 @@ async def test_a_stream_that_ends_without_a_reason_is_an_error() -> None:
 
 async def test_refusals_come_at_once() -> None:
     with pytest.raises(InvalidInput, match="stop string is empty"):
-        generate_text(EchoEngine(), a_request(), ["x", ""])
+        generate_text(EchoEngine(), a_request(), TextRules(["x", ""]))
     with pytest.raises(ContextLengthExceeded):
         generate_text(EchoEngine(context_length=10), a_request("longer than that"))

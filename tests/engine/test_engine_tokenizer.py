@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.engine.tiny_models import CHAT_TEMPLATE, write_tokenizer
 from tokenizers import Tokenizer, models
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from remora.adapters.text.chat_templates import check_templates
 from remora.engine.base import ToolFormat
-from remora.engine.chat_template import HfTokenizer
-from remora.engine.token_bytes import sentencepiece_bytes
-from remora.errors import InvalidFile, InvalidInput
+from remora.engine.text.chat_template import HfTokenizer
+from remora.engine.text.token_bytes import sentencepiece_bytes
+from remora.errors import InvalidFile, InvalidInput, Refused
 
 END, USER, ASSISTANT, SYSTEM = 256, 257, 258, 259
 
@@ -68,6 +70,116 @@ def test_stop_ids_are_those_of_tokenizer_and_generation(
     assert HfTokenizer(folder).stop_token_ids == expected
 
 
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ('{"eos_token_id": 258}', {END, ASSISTANT}),
+        ('{"eos_token_id": [258, 259]}', {END, ASSISTANT, SYSTEM}),
+        ('{"text_config": {"eos_token_id": 258}}', {END, ASSISTANT}),
+    ],
+)
+def test_without_a_generation_config_the_config_says_what_ends(
+    folder: Path, config: str, expected: set[int]
+) -> None:
+    (folder / "config.json").write_text(config[:-1] + ', "model_type": "llama"}')
+    assert HfTokenizer(folder).stop_token_ids == expected
+    (folder / "generation_config.json").write_text('{"eos_token_id": 257}')
+    assert HfTokenizer(folder).stop_token_ids == {END, USER}
+
+
+PARTS_TEMPLATE = (
+    "{% for m in messages %}<|{{ m.role }}|>{% for part in m.content %}{% if part.type == 'text' %}"
+    "{{ part.text }}{% endif %}{% endfor %}<|end|>{% endfor %}"
+)
+
+
+def test_a_template_that_takes_parts_is_given_parts(tmp_path: Path) -> None:
+    """As text, what the user says would vanish: a text's characters have no type."""
+    tokenizer = HfTokenizer(write_tokenizer(tmp_path, chat_template=PARTS_TEMPLATE))
+    turns = [{"role": role, "content": role} for role in ("system", "user", "assistant")]
+    ids = tokenizer.render_chat(turns)
+    expected = [SYSTEM, *tokenizer.encode("system"), END, USER, *tokenizer.encode("user"), END]
+    assert ids == [*expected, ASSISTANT, *tokenizer.encode("assistant"), END]
+
+
+def test_each_role_is_given_the_form_that_it_takes(tmp_path: Path) -> None:
+    template = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ m.content | upper | lower }}{% else %}"
+        "{% for part in m.content %}{{ part.text }}{% endfor %}{% endif %}{% endfor %}"
+    )
+    tokenizer = HfTokenizer(write_tokenizer(tmp_path, chat_template=template))
+    turns = [{"role": "system", "content": "be kind"}, {"role": "user", "content": "hi"}]
+    assert tokenizer.decode(tokenizer.render_chat(turns)) == "be kindhi"
+
+
+LOOP = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+
+
+def test_a_template_that_runs_for_ever_is_stopped_and_the_next_conversation_is_rendered(folder: Path) -> None:
+    template = (
+        "{% for m in messages %}{{ m.content }}{% if m.content == 'loop' %}"
+        + LOOP
+        + "{% endif %}{% endfor %}"
+    )
+    tokenizer = HfTokenizer(write_tokenizer(folder, chat_template=template))
+    with pytest.raises(InvalidInput, match="takes more than 3 seconds"):
+        tokenizer.render_chat([{"role": "user", "content": "loop"}])
+    assert tokenizer.decode(tokenizer.render_chat([{"role": "user", "content": "hi"}])) == "hi"
+
+
+@pytest.mark.parametrize(
+    ("template", "named"),
+    [
+        (f"a\n{LOOP}", "takes more than 3 seconds"),
+        ("a\n{% if messages %}\n{% endfor %}", r"line 3 is: \{% endfor %\}"),
+        ("{{ messages[1].content }}", r"refuses a user's message.*line 1 is: \{\{ messages\[1\]"),
+        ("{{ 1 // 0 }}", "ZeroDivisionError"),
+        ("{{ 'x' * 9999999999 }}", "more memory than a template may"),
+        ("hello", "leaves out what the user says"),
+        ({"rag": "x", "tool_use": "y"}, "no default: there are only rag, tool_use"),
+    ],
+)
+def test_a_template_that_can_answer_nobody_is_refused_with_its_line(
+    tmp_path: Path, template: str | dict[str, str], named: str
+) -> None:
+    write_tokenizer(tmp_path, chat_template=template)
+    with pytest.raises(Refused, match=rf"(?s){tmp_path}.*{named}") as caught:
+        HfTokenizer(tmp_path)
+    assert "chat_template.jinja" in caught.value.hint
+    with pytest.raises(Refused, match=f"(?s){named}"):
+        check_templates(tmp_path, Refused, what="here")
+
+
+REAL = (
+    "{{ bos_token }}{% for m in messages %}{% generation %}[{{ m.content | trim }}]{% endgeneration %}\n"
+    "{% endfor %}"
+)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        CHAT_TEMPLATE,
+        REAL,
+        "{%- set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}\n  {% if loop.last %}"
+        "{{ ns.n }}{{ m | tojson }}{{ strftime_now('%Y') }}{% break %}{% endif %}{% endfor %}"
+        "{{ messages | length }}",
+        "{{ messages[-1].content.split('k')[-1] ~ messages[0].content ~ dict(a=1) }}",
+        "{% for m in messages %}{{ m.tool_calls is defined }}{{ m.content }}{% endfor %}",
+    ],
+)
+def test_templates_render_as_in_transformers(tmp_path: Path, template: str) -> None:
+    write_tokenizer(tmp_path, chat_template=template)
+    turns: list[dict[str, Any]] = [
+        {"role": "user", "content": " ask <é> \U0001f600 "},
+        {"role": "assistant", "content": "k", "tool_calls": None},
+        {"role": "user", "content": "ok"},
+    ]
+    theirs = AutoTokenizer.from_pretrained(tmp_path)
+    expected = theirs.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
+    assert HfTokenizer(tmp_path).render_chat(turns) == list(expected)
+
+
 def test_files_that_are_no_tokenizer_are_named(folder: Path) -> None:
     (folder / "generation_config.json").write_text("[1]")
     with pytest.raises(InvalidFile, match=r"generation_config\.json"):
@@ -117,7 +229,7 @@ def test_tools_go_into_a_template_that_knows_them(tmp_path: Path) -> None:
         (f"{TOOL_TEMPLATE}<|python_tag|>", ToolFormat.LLAMA),
         (f"{TOOL_TEMPLATE}[TOOL_CALLS]", ToolFormat.MISTRAL),
         (f"{TOOL_TEMPLATE}[TOOL_CALLS]name[ARGS]", ToolFormat.UNKNOWN),
-        ("{{ messages[0].no_tools_here }}", None),
+        ("{{ messages[0].content }}{{ messages[0].no_tools_here }}", None),
         (None, None),
     ],
 )

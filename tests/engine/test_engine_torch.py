@@ -13,21 +13,21 @@ import torch
 from tests.engine.tiny_models import DEVICE, NATIVE, GatedModel, TinyModel, a_request, answer, read, until
 
 from remora.engine.base import FinishReason, GenerationRequest, TokenEvent, TokenStream
-from remora.engine.chat_template import HfTokenizer
 from remora.engine.echo import EchoTokenizer
-from remora.engine.text import generate_text
+from remora.engine.text.chat_template import HfTokenizer
+from remora.engine.text.pieces import TextRules, generate_text
 from remora.engine.torch.engine import TorchEngine
-from remora.engine.torch.scheduler import Chunk
+from remora.engine.torch.scheduling.scheduler import Chunk
 from remora.errors import ContextLengthExceeded, EngineFailed, InvalidInput, Overloaded
 
 
 async def next_of(stream: TokenStream) -> TokenEvent:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         return await anext(aiter(stream))
 
 
 async def rest_of(stream: AsyncIterator[TokenEvent]) -> list[TokenEvent]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         return [event async for event in stream]
 
 
@@ -48,7 +48,9 @@ async def test_a_stop_token_is_delivered_and_is_the_last(engine: TorchEngine, ll
 async def test_text_of_a_real_model_ends_before_a_stop_string(engine: TorchEngine, llama: TinyModel) -> None:
     whole = engine.tokenizer.decode(llama.reference(None, [3, 1, 4], 40))
     stop = whole[10:13]
-    pieces = [event async for event in generate_text(engine, a_request([3, 1, 4], max_tokens=40), [stop])]
+    pieces = [
+        event async for event in generate_text(engine, a_request([3, 1, 4], max_tokens=40), TextRules([stop]))
+    ]
     assert "".join(piece.text for piece in pieces) == whole[: whole.index(stop)]
     assert pieces[-1].finish_reason == FinishReason.STOP
     assert pieces[-1].token_count < 40

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn.functional import linear
 
-from remora.engine.torch.projection import LoraStep, ProjectionPart, replace_linears
-from remora.engine.torch.weights import (
+from remora.engine.torch.layers.projection import LoraStep, ProjectionPart, replace_linears
+from remora.engine.torch.layers.weights import (
     Int8Weights,
     PackedWeights,
     PlainWeights,

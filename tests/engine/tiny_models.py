@@ -19,13 +19,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from remora.adapters.adapter import Adapter, LoraModule
-from remora.adapters.inspect import inspect_adapter
+from remora.adapters.peft.inspect import inspect_adapter
 from remora.engine.base import Constraint, Engine, GenerationRequest, SamplingParams, TokenEvent
-from remora.engine.torch.attention import IMPLEMENTATION, register_slot_attention
-from remora.engine.torch.lora import LoraSet
-from remora.engine.torch.model import SlotModel
+from remora.engine.torch.layers.own_attention import exchange_attention
+from remora.engine.torch.model.lora_manager import LoraSet
+from remora.engine.torch.model.model import SlotModel
 from remora.engine.torch.native.choice import NativeChoice
-from remora.engine.torch.scheduler import Chunk
+from remora.engine.torch.scheduling.scheduler import Chunk
 
 torch.set_num_threads(1)
 
@@ -73,7 +73,7 @@ def write_model(folder: Path, architecture: str, **overrides: Any) -> Path:
     return folder
 
 
-def write_tokenizer(folder: Path, *, chat_template: str | None = None) -> Path:
+def write_tokenizer(folder: Path, *, chat_template: str | dict[str, str] | None = None) -> Path:
     """256 byte tokens, then the special ones."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE({byte: index for index, byte in enumerate(alphabet)}, []))
@@ -165,6 +165,7 @@ def _modules_of(peft_model: Any) -> tuple[LoraModule, ...]:
             scaling=module.scaling["default"],
             in_features=module.in_features,
             out_features=module.out_features,
+            tensors=(f"{key}.lora_A.weight", f"{key}.lora_B.weight"),
         )
         for key, module in peft_model.named_modules()
         if isinstance(module, LoraLayer)
@@ -175,10 +176,10 @@ class GatedModel(SlotModel):
     """Does a step only when it is let, and remembers which requests were in each."""
 
     def __init__(self, path: Path, *, cache_tokens: int = 4096, native: str = NATIVE) -> None:
-        register_slot_attention()
-        model = AutoModelForCausalLM.from_pretrained(path, attn_implementation=IMPLEMENTATION).to(DEVICE)
-        with NativeChoice(native, model.config, model.dtype, model.device, quantize="none") as choice:
-            lora = LoraSet(model, library=choice.library())
+        model = AutoModelForCausalLM.from_pretrained(path, attn_implementation="eager").to(DEVICE)
+        exchange_attention(model)
+        with NativeChoice(native, model.config, model.device, quantize="none") as choice:
+            lora = LoraSet(model, library=choice.library(model.dtype))
         super().__init__(model, lora, cache_tokens=cache_tokens, context_length=256)
         self.steps: list[list[str]] = []
         self._permits = threading.Semaphore(0)
@@ -188,7 +189,7 @@ class GatedModel(SlotModel):
 
     def forward(self, chunks: Sequence[Chunk]) -> torch.Tensor:
         self.steps.append([chunk.sequence.request.request_id for chunk in chunks])
-        assert self._permits.acquire(timeout=20)
+        assert self._permits.acquire(timeout=300)
         return super().forward(chunks)
 
 
@@ -233,6 +234,6 @@ async def answer(engine: Engine, request: GenerationRequest) -> list[int]:
 
 async def until(condition: Callable[[], bool], *, poll_seconds: float = 0.001) -> None:
     """Let the engine's thread go on until it is so."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not condition():  # noqa: ASYNC110 - the other side is a thread
             await asyncio.sleep(poll_seconds)

@@ -28,7 +28,7 @@ from remora.server.settings import ServerSettings
 
 pytestmark = [
     pytest.mark.skipif(VARIABLE not in os.environ, reason=f"{VARIABLE} names no vllm: run make test-vllm"),
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1200),
 ]
 
 ANSWER_TOKENS = 16

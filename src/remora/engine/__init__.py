@@ -1,1 +1,5 @@
-"""Engines turn token ids into token ids. They never learn what HTTP is."""
+"""Engines turn token ids into token ids.
+
+Owns the contract (`base.py`) and the engines that keep it. Never knows HTTP.
+Start with `base.py`, then `torch/engine.py`.
+"""

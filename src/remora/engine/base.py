@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from remora.adapters.adapter import Adapter, AppliedAdapter, Digest
+from remora.errors import InvalidInput
 
 
 class FinishReason(StrEnum):
@@ -35,28 +37,39 @@ class ToolFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
-    """How the next token is chosen. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 switch those off.
+    """How the next token is chosen. `temperature` 0 is greedy, and one below 1e-30
+    counts as that; `top_k` 0, `top_p` 1 and `min_p` 0 switch those off, and `top_p` 0 leaves one token.
 
-    Order of operations: the constraint's mask, `logit_bias` and the penalties, then temperature, top_k, top_p
-    and one draw from the request's own random generator (seeded by `seed`, or from the system when None), so
-    a request's answer does not depend on what else is in the batch.
+    Order of operations: the constraint's mask, `logit_bias` and the penalties, then temperature, min_p,
+    top_k, top_p and one draw from the request's own random generator (seeded by `seed`, or from the system
+    when None), so a request's answer does not depend on what else is in the batch.
 
     The penalties are OpenAI's: a token that the answer (not the prompt) already has c times loses
     c · frequency_penalty + presence_penalty from its logit. `logit_bias` is added to the logits of its ids.
+    Before them, `repetition_penalty` divides the positive logits of tokens that prompt or answer have, and
+    multiplies the negative ones, as in transformers. `min_p` drops what is less likely than that part of the
+    likeliest. No stop token is chosen before there are `min_tokens`.
 
     `top_logprobs` None gives no log-probabilities; n ≥ 0 gives that of the chosen token and of the n
     likeliest. They are the model's own, before all of the above: natural logarithms of the softmax, float32.
+    `prompt_logprobs` asks the same of each token of the prompt but the first, which nothing comes before; the
+    first event brings them. With it `max_tokens` may be 0: then the stream has one event, whose token is no
+    part of an answer.
     """
 
     max_tokens: int
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
+    min_p: float = 0.0
     seed: int | None = None
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    min_tokens: int = 0
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     top_logprobs: int | None = None
+    prompt_logprobs: int | None = None
 
 
 class Constraint(Protocol):
@@ -98,12 +111,26 @@ class GenerationRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenScore:
+    """How likely a token of the prompt was after those before it; rank 1 is the likeliest of all.
+
+    `top` are the likeliest, each an id and its log-probability.
+    """
+
+    token_id: int
+    logprob: float
+    rank: int
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class TokenEvent:
     """One generated token. The last event of a stream has a `finish_reason`.
 
-    A token of `stop_token_ids` is delivered with FinishReason.STOP; whoever makes text leaves it out.
+    A token of `stop_token_ids` is delivered with FinishReason.STOP, and is not part of the text.
     `logprob` and `top_logprobs` (id and log-probability, likeliest first) as the sampling parameters ask.
-    The first event says how many tokens of the prompt an earlier request had computed already.
+    The first event says how many tokens of the prompt an earlier request had computed already, and has the
+    scores of the prompt's tokens, from the second on, where they were asked for.
     """
 
     token_id: int
@@ -111,6 +138,14 @@ class TokenEvent:
     logprob: float | None = None
     top_logprobs: tuple[tuple[int, float], ...] = ()
     reused_prompt_tokens: int = 0
+    prompt_scores: tuple[TokenScore, ...] = ()
+
+
+def check_ids(name: str, token_ids: Iterable[int], token_count: int) -> None:
+    """Raises InvalidInput, naming the field, where a request names an id that its model does not have."""
+    unknown = next((token_id for token_id in token_ids if not 0 <= token_id < token_count), None)
+    if unknown is not None:
+        raise InvalidInput(f"{name} names token {unknown}, but the model has only {token_count}", param=name)
 
 
 class TokenStream(Protocol):
@@ -158,18 +193,30 @@ class Stack:
     device: str
 
 
+@dataclass(frozen=True, slots=True)
+class ThoughtMarks:
+    """What a model writes before and after its thoughts, which come before its answer."""
+
+    open: str
+    close: str
+
+
 class Tokenizer(Protocol):
-    """Text to ids and back, as the base model's own tokenizer does it."""
+    """Text to ids and back, as a model's own tokenizer does it."""
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """What a client needs to work with it itself: its class, special tokens and `chat_template`."""
 
     @property
     def stop_token_ids(self) -> frozenset[int]:
         """Ids that end an answer (end of sequence, end of turn)."""
 
-    def encode(self, text: str) -> list[int]:
-        """Ids of plain text, with the tokenizer's own special tokens (as for a completion prompt)."""
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
+        """Ids of plain text, with the tokenizer's own special tokens (as for a completion prompt) or not."""
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text of ids, special tokens left out; an unfinished UTF-8 sequence ends in U+FFFD."""
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        """Text of ids, special tokens left out or not; an unfinished UTF-8 sequence ends in U+FFFD."""
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes that this one token stands for; of a special token, those of its name."""
@@ -184,13 +231,29 @@ class Tokenizer(Protocol):
     def tool_format(self) -> ToolFormat | None:
         """How the model's chat template teaches it to call tools; None where it knows none."""
 
+    @property
+    def thought_marks(self) -> ThoughtMarks | None:
+        """The marks around thoughts that the chat template knows; None where it knows none."""
+
+    @property
+    def template_names(self) -> frozenset[str]:
+        """The names in the chat template: a variable that is not among them changes nothing."""
+
     def render_chat(
-        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] = (),
+        variables: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        continued: bool = False,
     ) -> list[int]:
         """Ids of a conversation in the model's chat template, ready for the assistant's turn.
 
-        Messages have role and content, and may have tool_calls (their arguments an object) or a tool_call_id.
-        Tools are OpenAI's function tools, for a template that has a `tool_format`.
+        `continued` leaves the last turn, which is the assistant's, open behind its text.
+
+        Messages have role and content, and may have a name, reasoning_content, tool_calls (their arguments an
+        object) or a tool_call_id. Tools are OpenAI's function tools, for a template that has a `tool_format`.
+        `variables` are more of what the template reads, such as `enable_thinking`.
         Raises InvalidInput where the template refuses the conversation.
         """
 
@@ -201,6 +264,13 @@ class Engine(Protocol):
     @property
     def tokenizer(self) -> Tokenizer:
         """The base model's tokenizer."""
+
+    def tokenizer_of(self, adapter: Digest | None) -> Tokenizer:
+        """The tokenizer that an adapter was trained with: its own, else the base model's; None is the base.
+
+        Prompts, answers and grammars of requests with this adapter are in its tokens.
+        Raises ModelNotFound where the adapter is not loaded.
+        """
 
     @property
     def context_length(self) -> int:
@@ -213,7 +283,8 @@ class Engine(Protocol):
     def load_adapter(self, adapter: Adapter) -> AppliedAdapter:
         """Apply an adapter and say what was applied; loading a digest twice is a no-op.
 
-        Raises AdapterRejected where a tensor fits no module of the base model; then nothing changed.
+        Raises AdapterRejected where a tensor fits no module of the base model, and LoadFailed where something
+        else goes wrong, such as memory that is short; then nothing changed.
         """
 
     def unload_adapter(self, digest: Digest) -> None:
@@ -223,7 +294,8 @@ class Engine(Protocol):
         """Queue a request and return its stream at once.
 
         Raises ContextLengthExceeded, ModelNotFound (an adapter that is not loaded), EngineFailed, or
-        InvalidInput where `logit_bias` names an id that the model does not have.
+        InvalidInput where `logit_bias` names an id that the model does not have, and UnsupportedParameter
+        for what this engine cannot do.
         Call from a running event loop; the stream belongs to that loop.
         """
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from llguidance import LLTokenizer
@@ -22,14 +23,18 @@ from remora.engine.base import (
     FinishReason,
     GenerationRequest,
     Stack,
+    ThoughtMarks,
     TokenEvent,
+    TokenScore,
     TokenStream,
     ToolFormat,
+    check_ids,
 )
-from remora.engine.grammar import GrammarConstraint, compile_grammar
+from remora.engine.text.grammar import GrammarConstraint, compile_grammar
 from remora.errors import ContextLengthExceeded, EngineFailed, ModelNotFound
 
 END_OF_TEXT = 0x110000  # the first id that is no character
+END_TEXT = "<|end|>"
 SURROGATES = range(0xD800, 0xE000)  # halves of characters, which no text can have
 BYTE_END = LLTokenizer("byte").eos_token
 CHOSEN_LOGPROB = -0.25
@@ -41,14 +46,18 @@ ENDS_STRING_FIRST = b'"x'
 class EchoTokenizer:
     """One token a character: the id is the code point."""
 
+    info: Mapping[str, Any] = MappingProxyType({"tokenizer_class": "EchoTokenizer", "eos_token": END_TEXT})
     stop_token_ids = frozenset({END_OF_TEXT})
     tool_format: ToolFormat | None = ToolFormat.HERMES
+    thought_marks: ThoughtMarks | None = None
+    template_names: frozenset[str] = frozenset()
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
+        del add_special_tokens  # there are none but the end
         return [ord(character) for character in text]
 
-    def decode(self, ids: Sequence[int]) -> str:
-        return "".join(map(_character, ids))
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        return "".join(_character(token_id, "" if skip_special_tokens else END_TEXT) for token_id in ids)
 
     def token_bytes(self, token_id: int) -> bytes:
         return self.decode([token_id]).encode(errors="replace")
@@ -58,16 +67,21 @@ class EchoTokenizer:
         return compile_grammar(LLTokenizer("byte"), grammar)
 
     def render_chat(
-        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] = (),
+        variables: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        continued: bool = False,
     ) -> list[int]:
-        """Tools are not told to a model that is none."""
-        del tools
+        """Tools and variables are not told to a model that is none; every turn ends behind its text."""
+        del tools, variables, continued
         return self.encode("\n".join(f"{message['role']}: {message['content']}" for message in messages))
 
 
-def _character(token_id: int) -> str:
+def _character(token_id: int, end: str) -> str:
     if token_id >= END_OF_TEXT:
-        return ""
+        return end
     return "\ufffd" if token_id in SURROGATES else chr(token_id)
 
 
@@ -84,7 +98,7 @@ class EchoEngine:
         self.tokenizer = EchoTokenizer()
         self.context_length = context_length
         self.stack = Stack("echo", "none", "none")
-        self._script = dict(script or {})
+        self.script = dict(script or {})
         self._token_seconds = 1 / tokens_per_second if tokens_per_second else 0.0
         self._adapters: dict[Digest, Adapter] = {}
         self._free = asyncio.Event()
@@ -100,6 +114,12 @@ class EchoEngine:
         """Let the streams go on."""
         self._free.set()
 
+    def tokenizer_of(self, adapter: Digest | None) -> EchoTokenizer:
+        """One for all: without a model there is nothing to be trained with."""
+        if adapter is not None and adapter not in self._adapters:
+            raise ModelNotFound(f"no adapter with digest {adapter} is loaded")
+        return self.tokenizer
+
     def load_adapter(self, adapter: Adapter) -> AppliedAdapter:
         self._adapters[adapter.digest] = adapter
         return AppliedAdapter(adapter.digest, modules=len(adapter.modules), parameters=0)
@@ -114,6 +134,7 @@ class EchoEngine:
             raise ModelNotFound(f"no adapter with digest {request.adapter} is loaded")
         if len(request.prompt_ids) + request.sampling.max_tokens > self.context_length:
             raise ContextLengthExceeded(f"{len(request.prompt_ids)} prompt tokens do not fit")
+        check_ids("stop_token_ids", request.stop_token_ids - {END_OF_TEXT}, END_OF_TEXT)
         return self._generate(request)
 
     def stats(self) -> EngineStats:
@@ -132,17 +153,21 @@ class EchoEngine:
 
     def _answer(self, request: GenerationRequest) -> list[int]:
         last = self.tokenizer.decode(request.prompt_ids).rsplit("\n", 1)[-1].removeprefix("user: ")
-        text = self._script.get(last, last)
+        text = self.script.get(last, last)
         if request.adapter is not None:
             scale = "" if request.adapter_scale == 1 else f"*{request.adapter_scale:g}"
             text = f"{short(request.adapter)}{scale}:{text}"
         if isinstance(request.constraint, GrammarConstraint):
             text = _keeping(request.constraint, text, request.sampling.max_tokens)
-        return [*self.tokenizer.encode(text), END_OF_TEXT]
+        ids = self.tokenizer.encode(text)
+        # Kept from ending it goes on with spaces, as long as it must.
+        limit = request.sampling.max_tokens
+        least = limit if END_OF_TEXT not in request.stop_token_ids else request.sampling.min_tokens
+        return [*ids, *[ord(" ")] * (least - len(ids)), END_OF_TEXT]
 
     async def _generate(self, request: GenerationRequest) -> AsyncGenerator[TokenEvent]:
         self._running += 1
-        done = False
+        done, minimum = False, request.sampling.min_tokens
         started_at = time.monotonic()
         try:
             for count, token_id in enumerate(self._answer(request), start=1):
@@ -150,12 +175,12 @@ class EchoEngine:
                 await self._pace(started_at + count * self._token_seconds)
                 self._steps += 1
                 reason = None
-                if token_id in request.stop_token_ids:
+                if token_id in request.stop_token_ids and count > minimum:
                     reason = FinishReason.STOP
                 elif count >= request.sampling.max_tokens:
                     reason = FinishReason.LENGTH
                 done = reason is not None
-                yield _event(request, token_id, reason)
+                yield _event(request, token_id, reason, first=count == 1)
                 if done:
                     return
         finally:
@@ -169,13 +194,26 @@ class EchoEngine:
             await asyncio.sleep(early_seconds)
 
 
-def _event(request: GenerationRequest, token_id: int, reason: FinishReason | None) -> TokenEvent:
-    wanted = request.sampling.top_logprobs
+def _event(
+    request: GenerationRequest, token_id: int, reason: FinishReason | None, *, first: bool
+) -> TokenEvent:
+    wanted, scored = request.sampling.top_logprobs, request.sampling.prompt_logprobs
+    scores: tuple[TokenScore, ...] = ()
+    if first and scored is not None:
+        scores = tuple(
+            TokenScore(scored_id, CHOSEN_LOGPROB, 1, _likeliest(scored_id, scored))
+            for scored_id in request.prompt_ids[1:]
+        )
     if wanted is None:
-        return TokenEvent(token_id, reason)
-    others = [(token_id + index) % END_OF_TEXT for index in range(1, wanted)]
+        return TokenEvent(token_id, reason, prompt_scores=scores)
+    return TokenEvent(token_id, reason, CHOSEN_LOGPROB, _likeliest(token_id, wanted), prompt_scores=scores)
+
+
+def _likeliest(token_id: int, count: int) -> tuple[tuple[int, float], ...]:
+    """The token itself, and those after it."""
+    others = [(token_id + index) % END_OF_TEXT for index in range(1, count)]
     top = [(token_id, CHOSEN_LOGPROB), *((other, -2.0 - rank) for rank, other in enumerate(others))]
-    return TokenEvent(token_id, reason, CHOSEN_LOGPROB, tuple(top[:wanted]))
+    return tuple(top[:count])
 
 
 def _keeping(constraint: GrammarConstraint, text: str, most_bytes: int) -> str:

@@ -1,6 +1,6 @@
-"""Which adapters are loaded and how many requests use each. Owns when one may go; holds no weights.
+"""Which adapters are loaded, with their tokenizers, and how many requests use each. Holds no weights.
 
-Not thread-safe by itself: the engine calls it under its lock.
+Owns when one may go. Not thread-safe by itself: the engine calls it under its lock.
 """
 
 from __future__ import annotations
@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from remora.adapters.adapter import AppliedAdapter, Digest, short
+from remora.engine.base import Tokenizer
 from remora.errors import ModelNotFound
 
 
 @dataclass(slots=True)
 class _Loaded:
     applied: AppliedAdapter
+    tokenizer: Tokenizer
     user_count: int = 0
     retired: bool = False  # takes no new requests; goes with its last one
 
@@ -29,8 +31,15 @@ class LoadedAdapters:
         """Those that take requests."""
         return tuple(digest for digest, loaded in self._by_digest.items() if not loaded.retired)
 
-    def add(self, applied: AppliedAdapter) -> None:
-        self._by_digest[applied.digest] = _Loaded(applied)
+    def add(self, applied: AppliedAdapter, tokenizer: Tokenizer) -> None:
+        self._by_digest[applied.digest] = _Loaded(applied, tokenizer)
+
+    def tokenizer(self, digest: Digest) -> Tokenizer:
+        """That of an adapter, also of one whose last requests run. Raises ModelNotFound."""
+        loaded = self._by_digest.get(digest)
+        if loaded is None:
+            raise _unknown(digest)
+        return loaded.tokenizer
 
     def revive(self, digest: Digest) -> AppliedAdapter | None:
         """What was applied, where the adapter is still here; a retired one takes requests again."""
@@ -46,7 +55,7 @@ class LoadedAdapters:
             return
         loaded = self._by_digest.get(digest)
         if loaded is None or loaded.retired:
-            raise ModelNotFound(f"no adapter with digest {short(digest)} is loaded", param="model")
+            raise _unknown(digest)
         loaded.user_count += 1
 
     def release(self, digest: Digest | None) -> None:
@@ -67,3 +76,7 @@ class LoadedAdapters:
         for digest in unused:
             del self._by_digest[digest]
         return unused
+
+
+def _unknown(digest: Digest) -> ModelNotFound:
+    return ModelNotFound(f"no adapter with digest {short(digest)} is loaded", param="model")

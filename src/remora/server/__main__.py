@@ -17,13 +17,13 @@ from remora.adapters.shared import open_share
 from remora.adapters.store import ADAPTERS
 from remora.engine.base import Engine
 from remora.errors import InvalidInput, RemoraError
-from remora.server.engines import EngineSettings, load_engine
-from remora.server.keys import (
+from remora.server.access.keys import (
     FILE_VARIABLE,
     VARIABLE,
     admin_key_from_environment,
     keys_from_environment,
 )
+from remora.server.engines import EngineSettings, load_engine
 from remora.server.serving import bind, serve
 from remora.server.settings import ServerSettings
 

@@ -3,53 +3,62 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from remora.adapters.base_shape import BaseShape
+from remora.adapters.peft.base_shape import BaseShape
 from remora.adapters.registry import AdapterRegistry
 from remora.engine.base import Engine
-from remora.server.adapters import adapter_routes
-from remora.server.admission import Admission
-from remora.server.admitted import Admitted
-from remora.server.answer_watch import AnswerWatch, OpenAnswers
-from remora.server.answering import Answerer, TokenLimits
-from remora.server.auth import METRICS_PATH, OPEN_PATHS, KeyRequired, LoopbackOnly
-from remora.server.chat import chat_routes
-from remora.server.completions import completion_routes
-from remora.server.constraints import Constraints
-from remora.server.key_ring import KeyRing
-from remora.server.limits import BodyLimit, HeaderLimit
-from remora.server.login import login_routes
-from remora.server.metrics import EndpointMetrics, metrics_routes
-from remora.server.models import model_routes
-from remora.server.ops import ops_routes
-from remora.server.page_guard import PageGuard
-from remora.server.page_headers import HEADERS
-from remora.server.problems import install_problem_handlers, unknown_route
-from remora.server.recording import TIME_HEADER, Recorded, RecordSink
-from remora.server.report import ADAPTER_HEADER, DIGEST_HEADER, FIRST_TOKEN_HEADER
-from remora.server.response_store import ResponseStore
-from remora.server.responses import response_routes
-from remora.server.roster import Roster
-from remora.server.sessions import Sessions
+from remora.server.access.admission import Admission
+from remora.server.access.admitted import PAGE_CHAT_PATH, Admitted
+from remora.server.access.auth import METRICS_PATH, OPEN_PATHS, KeyRequired, LoopbackOnly
+from remora.server.access.azure_paths import AzurePaths, DeploymentModel
+from remora.server.access.key_ring import KeyRing
+from remora.server.access.leniency import WARNING_HEADER, Lenient
+from remora.server.access.limits import BodyLimit, HeaderLimit
+from remora.server.access.login import login_routes
+from remora.server.access.page_guard import PageGuard
+from remora.server.access.page_headers import HEADERS
+from remora.server.access.sessions import Sessions
+from remora.server.api.adapter_routes import adapter_routes
+from remora.server.api.chat import chat_routes
+from remora.server.api.completions import completion_routes
+from remora.server.api.health import ops_routes
+from remora.server.api.info import info_routes
+from remora.server.api.messages import message_routes
+from remora.server.api.models import model_routes
+from remora.server.api.not_offered import refused_services
+from remora.server.api.ollama import ollama_routes
+from remora.server.api.ollama_models import ollama_model_routes
+from remora.server.api.report import ADAPTER_HEADER, DIGEST_HEADER, FIRST_TOKEN_HEADER, TOOLS_HEADER
+from remora.server.api.response_store import ResponseStore
+from remora.server.api.responses import response_routes
+from remora.server.api.tokens import token_routes
+from remora.server.generation.answer_length import TokenLimits
+from remora.server.generation.answering import Answerer
+from remora.server.generation.constraints import Constraints
+from remora.server.roster.roster import Roster
 from remora.server.settings import ServerSettings
-from remora.server.tokens import token_routes
+from remora.server.supervision import Supervisor
+from remora.server.telemetry.answer_watch import AnswerWatch, OpenAnswers
+from remora.server.telemetry.metrics import EndpointMetrics, metrics_routes
+from remora.server.telemetry.request_log import TIME_HEADER, Recorded, RecordSink
+from remora.server.wire.problems import install_problem_handlers, unknown_route
 
 EXPOSED_HEADERS = (
     "x-request-id",
     ADAPTER_HEADER,
     DIGEST_HEADER,
+    TOOLS_HEADER,
     FIRST_TOKEN_HEADER,
     TIME_HEADER,
+    WARNING_HEADER,
     "retry-after",
     "retry-after-ms",
 )
-
-Watch = Callable[[], Awaitable[None]]
 
 
 def create_app(
@@ -61,43 +70,51 @@ def create_app(
     admission: Admission | None = None,
     roster: Roster | None = None,
     base: BaseShape | None = None,
-    watches: Sequence[Watch] = (),
+    supervisor: Supervisor | None = None,
     sinks: Sequence[RecordSink] = (),
 ) -> FastAPI:
     """One endpoint over one engine. The adapters of `models` must be loaded already.
 
-    `keys` and `admission` are given by whoever reloads or drains them, `roster` by whoever changes the
-    adapters; else they are made here. `base` is what adapters loaded by hand must fit; `watches` run as long
-    as the endpoint; `sinks` are told of every request.
+    The code that reloads keys, drains admission or changes adapters passes `keys`, `admission` or `roster`;
+    otherwise they are made here. `base` is what adapters loaded by hand must fit; the tasks of
+    `supervisor` run as long as the endpoint; `sinks` are told of every request.
     """
-    lifespan = _running(watches)
+    supervisor = supervisor or Supervisor()
+    lifespan = _running(supervisor)
     app = FastAPI(title="Remora", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
-    limits = TokenLimits(settings.max_prompt_tokens, settings.max_total_tokens)
-    constraints = Constraints(engine.tokenizer)
+    limits = TokenLimits(settings.max_prompt_tokens, settings.max_total_tokens, settings.max_answer_tokens)
+    constraints = Constraints()
     keys = keys or key_ring(settings)
-    admission, answers_open = admission or admission_of(settings), OpenAnswers()
-    metrics = EndpointMetrics(engine, admission, models.base_name, answers_open)
+    admission, answers_open = admission or admission_of(settings, keys), OpenAnswers()
+    metrics = EndpointMetrics(engine, admission, models.base_name, answers_open, supervisor)
     watch = AnswerWatch(metrics, answers_open)
-    answerer = Answerer(engine, models, settings.default_max_tokens, watch, limits)
+    answerer = Answerer(
+        engine, models, watch, limits, most_answers=settings.max_open_requests, tools=settings.tools
+    )
     roster = roster or Roster(engine, models)
     sessions = Sessions(keys, settings.session_seconds)
 
     install_problem_handlers(app)
     app.include_router(chat_routes(answerer, constraints, settings))
-    app.include_router(completion_routes(answerer, settings))
+    app.include_router(completion_routes(answerer, constraints, settings))
     app.include_router(response_routes(answerer, constraints, ResponseStore(), settings))
+    app.include_router(message_routes(answerer, constraints, settings))
+    if settings.ollama:
+        app.include_router(ollama_routes(answerer, constraints))
+        app.include_router(ollama_model_routes(models, base, answerer))
     app.include_router(token_routes(answerer))
-    app.include_router(model_routes(roster))
+    app.include_router(refused_services())
+    app.include_router(model_routes(roster, base, answerer))
+    app.include_router(info_routes(models))
     app.include_router(adapter_routes(roster, keys, settings.adapter_roots, base))
-    app.include_router(ops_routes(engine, admission))
+    app.include_router(ops_routes(engine, admission, supervisor))
     app.include_router(metrics_routes(metrics))
     app.include_router(unknown_route())
     if settings.asks_for_key:
         app.include_router(login_routes(keys, sessions))
     if settings.chat_page:
-        from remora.server.ui.page import mount_chat_page
-
-        mount_chat_page(app, answerer, admission)
+        app.include_router(chat_routes(answerer, constraints, settings, PAGE_CHAT_PATH))
+        _add_pages(app, answerer, admission)
 
     _guard(
         app, settings, keys=keys, sessions=sessions, admission=admission, sinks=[metrics.note_request, *sinks]
@@ -105,13 +122,26 @@ def create_app(
     return app
 
 
+def _add_pages(app: FastAPI, answerer: Answerer, admission: Admission) -> None:
+    from remora.server.ui.page import mount_chat_page
+    from remora.server.ui.side_by_side import side_by_side_routes
+
+    app.include_router(side_by_side_routes(answerer.models))
+    mount_chat_page(app, answerer, admission)
+
+
 def key_ring(settings: ServerSettings) -> KeyRing:
     """The keys of these settings. Raises InvalidFile where the file of keys is no good."""
     return KeyRing((*settings.admin_keys, *settings.api_keys), settings.api_key_file)
 
 
-def admission_of(settings: ServerSettings) -> Admission:
-    return Admission(settings.max_open_requests, settings.max_requests_per_key)
+def admission_of(settings: ServerSettings, keys: KeyRing) -> Admission:
+    """The door of these settings; an admin's key is no caller's, so it takes no share of the places."""
+
+    def key_count() -> int:
+        return sum(not key.is_admin for key in keys.keys)
+
+    return Admission(settings.max_open_requests, settings.max_requests_per_key, key_count)
 
 
 def _guard(
@@ -125,10 +155,18 @@ def _guard(
 ) -> None:
     """What a request passes before it reaches a route."""
     # The last one added is the outermost.
-    app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes, body_seconds=settings.body_seconds)
+    app.add_middleware(DeploymentModel)
+    if not settings.strict:
+        app.add_middleware(Lenient)
+    open_paths = OPEN_PATHS if settings.metrics_need_key else OPEN_PATHS | {METRICS_PATH}
+    app.add_middleware(
+        BodyLimit,
+        max_body_bytes=settings.max_body_bytes,
+        body_seconds=settings.body_seconds,
+        small_paths=open_paths,
+    )
     app.add_middleware(Admitted, admission=admission, timeout_seconds=settings.request_timeout_seconds)
     if settings.asks_for_key:
-        open_paths = OPEN_PATHS if settings.metrics_need_key else OPEN_PATHS | {METRICS_PATH}
         app.add_middleware(KeyRequired, keys=keys, sessions=sessions, open_paths=open_paths)
     else:
         app.add_middleware(LoopbackOnly, keys=keys)
@@ -147,20 +185,20 @@ def _guard(
             expose_headers=EXPOSED_HEADERS,
         )
     app.add_middleware(HeaderLimit, max_header_bytes=settings.max_header_bytes)
+    app.add_middleware(AzurePaths)
     app.add_middleware(Recorded, headers=HEADERS, sinks=sinks)
 
 
-def _running(watches: Sequence[Watch]) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """A lifespan in which these run; they end when the endpoint does."""
+def _running(supervisor: Supervisor) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """A lifespan in which its tasks run; they end when the endpoint does."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        tasks = [asyncio.ensure_future(watch()) for watch in watches]
+        running = asyncio.create_task(supervisor.run())
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            running.cancel()
+            await asyncio.wait({running})
 
     return lifespan

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+from remora.adapters.adapter import Adapter
 from remora.engine.base import Engine
-from remora.errors import InvalidInput
+from remora.errors import InvalidInput, listed
+
+if TYPE_CHECKING:
+    from remora.engine.text.adapter_text import AdapterTokenizers
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +45,28 @@ def load_engine(base_path: Path, settings: EngineSettings) -> Engine:
     """The engine with the base model loaded, its adapters not yet. Raises InvalidInput for an unknown one."""
     name = settings.engine
     if name not in _LOADERS:
-        hint = f"there are: {', '.join(_LOADERS)}"
+        hint = f"there are: {listed(_LOADERS)}"
         raise InvalidInput(f"there is no engine {name!r}", hint=hint, param="serve.engine")
     return _LOADERS[name](base_path, settings)
+
+
+def try_torch(base_path: Path) -> None:
+    """Refuse a base model as `load_engine` would, for what kind of model it is; reads no weights."""
+    from remora.engine.torch.model.trial import check_without_weights
+
+    check_without_weights(base_path)
+
+
+def try_tokenizer(base_path: Path, adapter: Adapter, token_count: int) -> None:
+    """Raise AdapterRejected where no engine could use the adapter's own tokenizer with this many tokens."""
+    _tokenizers(base_path).of(adapter, token_count)
+
+
+@functools.lru_cache(maxsize=1)
+def _tokenizers(base_path: Path) -> AdapterTokenizers:
+    from remora.engine.text.adapter_text import AdapterTokenizers
+
+    return AdapterTokenizers(base_path)
 
 
 def _torch(base_path: Path, settings: EngineSettings) -> Engine:

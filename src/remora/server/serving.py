@@ -9,29 +9,31 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from remora.adapters.adapter import short
-from remora.adapters.model_set import ModelSet
+from remora.adapters.model_set import ModelSet, remark_notes, sampling_notes
 from remora.adapters.registry import AdapterRegistry
 from remora.adapters.shared import SharedModels
 from remora.engine.base import Engine
+from remora.engine.loading import PROGRESS
 from remora.errors import InvalidInput, PortInUse
-from remora.server.admission import Admission
+from remora.server.access.admission import Admission
+from remora.server.access.key_ring import KeyRing
 from remora.server.app import admission_of, create_app, key_ring
-from remora.server.http_protocol import BoundedHttpProtocol
-from remora.server.key_ring import KeyRing
-from remora.server.log_lines import json_log, log_request
-from remora.server.proving import Prover
-from remora.server.reconcile import Reconciler
-from remora.server.recording import RecordSink
-from remora.server.roster import Roster
+from remora.server.roster.proving import Prover
+from remora.server.roster.reconcile import Reconciler
+from remora.server.roster.roster import Roster
 from remora.server.settings import ServerSettings
-from remora.server.tracing import tracing
+from remora.server.supervision import Supervisor
+from remora.server.telemetry.log_lines import json_log, log_request
+from remora.server.telemetry.request_log import RecordSink
+from remora.server.telemetry.tracing import tracing
+from remora.server.wire.http_protocol import BoundedHttpProtocol
 
 BACKLOG = 2048
 IDLE_CONNECTION_SECONDS = 75  # longer than a proxy keeps one, so that it is never us who close it first
@@ -73,10 +75,14 @@ def serve(
 
     The adapters are those of `models`, and those that `share` names now and whenever its aliases change.
     """
+    report = _as_far_as_it_can(report)
     keys = key_ring(settings)
     registry = AdapterRegistry.of(models)
     report(f"loading {models.base_name} from {models.base_path}")
-    engine = load(models)
+    with loading_told(report):
+        engine = load(models)
+    for line in (*remark_notes(models.adapters), *sampling_notes(models)):
+        report(f"note: {line}")
     try:
         for adapter in registry.adapters:
             applied = engine.load_adapter(adapter)
@@ -84,12 +90,12 @@ def serve(
         prover = Prover(engine, settings.proof, report)
         for adapter in registry.adapters:
             asyncio.run(prover.admit(adapter))
-        admission, roster = admission_of(settings), Roster(engine, registry, report, prover)
-        watches = [lambda: prover.run(registry)]
+        admission, roster = admission_of(settings, keys), Roster(engine, registry, report, prover)
+        tasks = [prover.task(registry)]
         if share is not None:
-            reconciler = Reconciler(roster, share, report)
+            reconciler = Reconciler(roster, share)
             asyncio.run(reconciler.reconcile())
-            watches.append(reconciler.run)
+            tasks.append(reconciler.task())
         with _sinks(settings) as sinks, _reload_on_hangup(keys):
             app = create_app(
                 engine,
@@ -99,12 +105,37 @@ def serve(
                 admission=admission,
                 roster=roster,
                 base=models.base,
-                watches=watches,
+                supervisor=Supervisor(tasks),
                 sinks=sinks,
             )
             run(app, listener, admission, settings.graceful_shutdown_seconds, report)
     finally:
         engine.close()
+
+
+def _as_far_as_it_can(report: Report) -> Report:
+    """A log that takes nothing, such as a file on a full disk, may not end what serves."""
+
+    def told(line: str) -> None:
+        with suppress(OSError):
+            report(line)
+
+    return told
+
+
+@contextmanager
+def loading_told(report: Report) -> Iterator[None]:
+    """Within the block every line about the progress of loading is reported."""
+    handler = logging.Handler()
+    handler.emit = lambda record: report(record.getMessage())  # type: ignore[method-assign]
+    before = PROGRESS.level
+    PROGRESS.addHandler(handler)
+    PROGRESS.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        PROGRESS.removeHandler(handler)
+        PROGRESS.setLevel(before)
 
 
 @contextmanager

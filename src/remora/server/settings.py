@@ -9,6 +9,7 @@ from typing import Any
 
 from remora.adapters.proof import ProofPolicy
 from remora.project.api_keys import ApiKey
+from remora.server.generation.tool_form import Tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,19 +18,23 @@ class ServerSettings:
     `serve`). The file is followed while we serve; `admin_keys` alone ask nobody else for a key. An admin
     may load adapters by hand from `adapter_roots`.
 
-    0 switches off `max_requests_per_key`, and makes the model's context the limit of a prompt's and of all
-    tokens. Without `allowed_hosts` the page answers to any name that leads here.
+    `max_requests_per_key` 0 is half of the places where there are several keys. For tokens 0 makes the
+    model's context the limit. Where not `strict`, what is not supported is ignored, and the answer says so.
+    `ollama` adds the routes of Ollama.
+    Without `allowed_hosts` the page answers to any name that leads here.
     """
 
     api_keys: tuple[ApiKey, ...] = ()
     api_key_file: Path | None = None
     admin_keys: tuple[ApiKey, ...] = ()
     chat_page: bool = True
-    default_max_tokens: int = 512
     max_open_requests: int = 80
     max_requests_per_key: int = 0
     max_prompt_tokens: int = 0
     max_total_tokens: int = 0
+    max_answer_tokens: int = 0
+    strict: bool = True
+    ollama: bool = False
     request_timeout_seconds: float = 600.0
     max_body_bytes: int = 4 * 1024 * 1024
     body_seconds: float = 30.0
@@ -42,6 +47,7 @@ class ServerSettings:
     cors_origins: tuple[str, ...] = ()
     metrics_need_key: bool = True
     log_requests: bool = True
+    tools: Tools = Tools.TEMPLATE
     proof: ProofPolicy = ProofPolicy.OFF
 
     @property
@@ -57,16 +63,26 @@ class ServerSettings:
             changes["max_open_requests"] = int(running) + int(queued)
         if "proof" in serve:
             changes["proof"] = ProofPolicy(str(serve["proof"]))
+        if "tools" in serve:
+            changes["tools"] = Tools(str(serve["tools"]))
         if "metrics" in serve:
             changes["metrics_need_key"] = serve["metrics"] != "open"
         if "log" in serve:
             changes["log_requests"] = serve["log"] != "off"
+        changes |= {name: bool(serve[name]) for name in _SWITCHES if name in serve}
         if "page" in serve:
             changes["chat_page"] = serve["page"] != "off"
         return replace(self, **changes)
 
 
-_NUMBERS = ("max_requests_per_key", "max_prompt_tokens", "max_total_tokens", "request_timeout_seconds")
+_NUMBERS = (
+    "max_requests_per_key",
+    "max_prompt_tokens",
+    "max_total_tokens",
+    "max_answer_tokens",
+    "request_timeout_seconds",
+)
+_SWITCHES = ("strict", "ollama")
 _LISTS = ("allowed_hosts", "cors_origins")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence, Set
 
 import torch
 
@@ -14,7 +15,17 @@ _BITS = torch.arange(8, dtype=torch.uint8)
 class LogitAdjustment:
     """The changes for one request, which depend on what was chosen so far."""
 
-    def __init__(self, params: SamplingParams, constraint: Constraint | None) -> None:
+    def __init__(
+        self,
+        params: SamplingParams,
+        constraint: Constraint | None,
+        prompt_ids: Sequence[int],
+        stop_token_ids: Set[int],
+    ) -> None:
+        self._repetition_penalty = params.repetition_penalty
+        self._seen_ids = set(prompt_ids) if params.repetition_penalty != 1 else set[int]()
+        self._tokens_before_stop = params.min_tokens
+        self._stop_ids = torch.tensor(sorted(stop_token_ids), dtype=torch.long)
         self._frequency_penalty = params.frequency_penalty
         self._presence_penalty = params.presence_penalty
         self._bias_ids = torch.tensor(list(params.logit_bias), dtype=torch.long)
@@ -23,10 +34,23 @@ class LogitAdjustment:
         self._counts: Counter[int] = Counter()
 
     @classmethod
-    def of(cls, params: SamplingParams, constraint: Constraint | None) -> LogitAdjustment | None:
+    def of(
+        cls,
+        params: SamplingParams,
+        constraint: Constraint | None,
+        prompt_ids: Sequence[int] = (),
+        stop_token_ids: Set[int] = frozenset(),
+    ) -> LogitAdjustment | None:
         """None where the logits stay as they are."""
-        penalties = params.frequency_penalty or params.presence_penalty
-        return cls(params, constraint) if penalties or params.logit_bias or constraint is not None else None
+        changes = (
+            params.frequency_penalty,
+            params.presence_penalty,
+            params.repetition_penalty != 1,
+            params.logit_bias,
+            params.min_tokens,
+            constraint is not None,
+        )
+        return cls(params, constraint, prompt_ids, stop_token_ids) if any(changes) else None
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
         """A changed copy of one row of logits.
@@ -35,10 +59,16 @@ class LogitAdjustment:
         """
         logits = logits.clone()
         logits[self._bias_ids] += self._bias
+        if self._seen_ids:
+            ids = torch.tensor(list(self._seen_ids))
+            seen, penalty = logits[ids], self._repetition_penalty
+            logits[ids] = torch.where(seen > 0, seen / penalty, seen * penalty)
         if self._counts:
             ids = torch.tensor(list(self._counts))
             counts = torch.tensor(list(self._counts.values()), dtype=torch.float32)
             logits[ids] -= counts * self._frequency_penalty + self._presence_penalty
+        if self._tokens_before_stop > 0:
+            logits[self._stop_ids[self._stop_ids < logits.numel()]] = -torch.inf
         if self._constraint is not None:
             logits[~_allowed(self._constraint.mask(), logits.numel())] = -torch.inf
         return logits
@@ -47,6 +77,9 @@ class LogitAdjustment:
         """Take in what was chosen; True where the constraint is fulfilled and nothing may follow."""
         if self._frequency_penalty or self._presence_penalty:
             self._counts[token_id] += 1
+        if self._repetition_penalty != 1:
+            self._seen_ids.add(token_id)
+        self._tokens_before_stop -= 1
         return self._constraint is not None and self._constraint.advance(token_id)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -26,17 +27,20 @@ from remora.engine.base import (
     TokenEvent,
     Tokenizer,
     TokenStream,
+    check_ids,
 )
-from remora.engine.chat_template import HfTokenizer
 from remora.engine.loaded import LoadedAdapters
-from remora.engine.torch.checkpoint import load_model
-from remora.engine.torch.model import SlotModel
+from remora.engine.loading import loading
+from remora.engine.text.adapter_text import AdapterTokenizer, AdapterTokenizers
+from remora.engine.torch.model.checkpoint import load_model
+from remora.engine.torch.model.model import SlotModel
 from remora.engine.torch.own_thread import in_own_thread
+from remora.engine.torch.prompt_scores import take_scores
 from remora.engine.torch.sampling import Choice, TokenSampler, choose_tokens
-from remora.engine.torch.scheduler import Scheduler
-from remora.engine.torch.sequence import Sequence
+from remora.engine.torch.scheduling.scheduler import Scheduler
+from remora.engine.torch.scheduling.sequence import Sequence
 from remora.engine.torch.stream import Event, Mailbox, MailboxStream
-from remora.errors import ContextLengthExceeded, EngineFailed, InvalidInput, Overloaded
+from remora.errors import ContextLengthExceeded, EngineFailed, InvalidInput, Overloaded, UnsupportedParameter
 
 PREFILL_TOKENS_PER_STEP = 256  # a chunk that a stream waits for: a tenth of a second or two
 
@@ -51,6 +55,7 @@ class TorchEngine:
         model: SlotModel,
         tokenizer: Tokenizer,
         *,
+        adapter_tokenizer: AdapterTokenizer | None = None,
         max_running_requests: int = 16,
         max_queued_requests: int = 64,
         prefill_tokens_per_step: int = PREFILL_TOKENS_PER_STEP,
@@ -63,6 +68,7 @@ class TorchEngine:
                 param="serve.max_running_requests",
             )
         self.tokenizer = tokenizer
+        self._adapter_tokenizer = adapter_tokenizer or (lambda *_: tokenizer)
         self.context_length = model.context_length
         self.stack = model.stack
         self._model = model
@@ -72,6 +78,7 @@ class TorchEngine:
             max_running_requests=max_running_requests,
             prefill_tokens_per_step=prefill_tokens_per_step,
             keeps_prefixes=keeps_prefixes,
+            longest_short_text=model.longest_short_text,
         )
         self._changed = threading.Condition()
         self._inbox: deque[Sequence] = deque()
@@ -101,7 +108,7 @@ class TorchEngine:
 
         `quantize` is one of weights.QUANTIZATIONS, `native` one of native.choice.CHOICES.
 
-        Raises ProjectIncomplete, InvalidFile, InvalidInput or Refused.
+        Raises ProjectIncomplete, InvalidFile, InvalidInput, Refused or LoadFailed.
         """
         load = partial(
             load_model,
@@ -113,13 +120,22 @@ class TorchEngine:
             cache_tokens=kv_cache_tokens,
             native=native,
         )
+        with loading(f"the base model in {base_path}"):
+            model, tokenizers = in_own_thread(load), AdapterTokenizers(base_path)
         return cls(
-            in_own_thread(load),
-            HfTokenizer(base_path),
+            model,
+            tokenizers.base,
+            adapter_tokenizer=tokenizers.of,
             max_running_requests=max_running_requests,
             max_queued_requests=max_queued_requests,
             prefill_tokens_per_step=prefill_tokens_per_step,
         )
+
+    def tokenizer_of(self, adapter: Digest | None) -> Tokenizer:
+        if adapter is None:
+            return self.tokenizer
+        with self._changed:
+            return self._adapters.tokenizer(adapter)
 
     def load_adapter(self, adapter: Adapter) -> AppliedAdapter:
         """Reads its weights: keep it off the event loop. Waits for no step in progress."""
@@ -128,14 +144,21 @@ class TorchEngine:
             applied = self._adapters.revive(adapter.digest)
         if applied is not None:
             return applied
-        pairs = in_own_thread(partial(self._model.lora.read, adapter))
+        what = f"the adapter {adapter.name!r}"
+        with loading(what):
+            weights = in_own_thread(partial(self._model.lora.read, adapter))
+            own_rows = in_own_thread(partial(self._model.token_rows.read, adapter))
+            token_count = own_rows.token_count if own_rows else self._model.vocab_size
+            tokenizer = self._adapter_tokenizer(adapter, token_count)
         with self._changed:
             self._refuse_if_stopped()
             # Two threads may load the same adapter; and one that goes meanwhile goes whole, under this lock.
             applied = self._adapters.revive(adapter.digest)
             if applied is None:
-                applied = self._model.lora.install(adapter.digest, pairs)
-                self._adapters.add(applied)
+                with loading(what):
+                    rows = self._model.token_rows.install(adapter.digest, own_rows)
+                    applied = replace(self._model.lora.install(adapter.digest, weights), token_rows=rows)
+                self._adapters.add(applied, tokenizer)
         return applied
 
     def unload_adapter(self, digest: Digest) -> None:
@@ -149,7 +172,10 @@ class TorchEngine:
         """Beyond the contract: raises InvalidInput and, where the queue is full, Overloaded."""
         self._check(request)
         mailbox = Mailbox()
-        sequence = Sequence(request, mailbox.post, TokenSampler(request.sampling, request.constraint))
+        sampler = TokenSampler(
+            request.sampling, request.constraint, request.prompt_ids, request.stop_token_ids
+        )
+        sequence = Sequence(request, mailbox.post, sampler)
         with self._changed:
             self._refuse_if_stopped()
             self._refuse_if_full(request.adapter)
@@ -184,7 +210,7 @@ class TorchEngine:
         prompt_count, answer_count = len(request.prompt_ids), request.sampling.max_tokens
         if not prompt_count:
             raise InvalidInput("the prompt is empty", hint="send at least one token", param="prompt")
-        if answer_count < 1:
+        if answer_count < (1 if request.sampling.prompt_logprobs is None else 0):
             raise InvalidInput(f"max_tokens is {answer_count}, it must be at least 1", param="max_tokens")
         if prompt_count + answer_count > self.context_length:
             raise ContextLengthExceeded(
@@ -193,18 +219,23 @@ class TorchEngine:
                 hint="shorten the prompt or lower max_tokens",
                 param="max_tokens" if prompt_count < self.context_length else "messages",
             )
+        if request.adapter_scale != 1 and not self._model.takes_scale(request.adapter):
+            raise UnsupportedParameter(
+                "an adapter with more than pairs of matrices (DoRA, biases, modules or rows for tokens of its"
+                " own) is applied as it was trained, at no other scale",
+                hint="leave adapter_scale out",
+                param="adapter_scale",
+            )
+        known = self._model.token_rows.token_count(request.adapter)
         highest = max(request.prompt_ids)
-        if highest >= self._model.vocab_size or min(request.prompt_ids) < 0:
+        if highest >= known or min(request.prompt_ids) < 0:
             raise InvalidInput(
-                f"the tokenizer made token {highest}, but the base model knows only {self._model.vocab_size}",
-                hint="use the tokenizer that belongs to the base model",
+                f"the prompt has token {highest}, but the model knows only {known}",
+                hint="use the tokenizer that belongs to the model",
             )
-        unknown = [token_id for token_id in request.sampling.logit_bias if token_id >= self._model.vocab_size]
-        if unknown:
-            raise InvalidInput(
-                f"logit_bias names token {unknown[0]}, but the model has only {self._model.vocab_size}",
-                param="logit_bias",
-            )
+        ends = request.stop_token_ids - self.tokenizer_of(request.adapter).stop_token_ids
+        check_ids("logit_bias", request.sampling.logit_bias, known)
+        check_ids("stop_token_ids", ends, known)
 
     def _refuse_if_stopped(self) -> None:
         if self._failure is not None:
@@ -218,7 +249,7 @@ class TorchEngine:
             return
         if any(sequence.request.adapter == adapter for sequence in self._open):
             raise Overloaded(
-                f"{len(self._open)} requests are running or queued, and no more may be",
+                f"{len(self._open)} requests are running or queued, which is the limit",
                 hint="try again in a moment",
             )
 
@@ -261,7 +292,7 @@ class TorchEngine:
         chunks = self._model.arranged(step.chunks)
         complete = [chunk.sequence for chunk in chunks if chunk.completes]
         self._model.copy_rows(step.copies)
-        logits = self._model.forward(chunks)
+        logits = take_scores(chunks, self._model.forward(chunks))
         for chunk in chunks:
             chunk.sequence.computed_count += chunk.count
         choices = choose_tokens(logits, [sequence.sampler for sequence in complete])
@@ -292,8 +323,16 @@ class TorchEngine:
             reason = FinishReason.STOP
         if reason is not None:
             self._finish(sequence)
-        reused = sequence.reused_count if sequence.answer_count == 1 else 0
-        return TokenEvent(choice.token_id, reason, choice.logprob, choice.top_logprobs, reused)
+        if sequence.answer_count > 1:
+            return TokenEvent(choice.token_id, reason, choice.logprob, choice.top_logprobs)
+        return TokenEvent(
+            choice.token_id,
+            reason,
+            choice.logprob,
+            choice.top_logprobs,
+            sequence.reused_count,
+            tuple(sequence.scores),
+        )
 
     def _drop_cancelled(self) -> None:
         gone = self._scheduler.cancelled()
@@ -320,6 +359,7 @@ class TorchEngine:
             self._has_retired = False
             for digest in self._adapters.take_unused():
                 self._model.lora.remove(digest)
+                self._model.token_rows.remove(digest)
                 self._scheduler.forget(digest)
 
     def _fail_everything(self, failure: EngineFailed) -> None:

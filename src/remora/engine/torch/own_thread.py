@@ -10,11 +10,11 @@ Work that reads weights frees as much as it keeps, and glibc holds on to that, f
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+from remora.engine.torch.cache.pages import give_back_free_memory
 
 Result = TypeVar("Result")
 
@@ -26,11 +26,5 @@ def in_own_thread(work: Callable[[], Result]) -> Result:
     """
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="remora-load") as thread:
         result = thread.submit(work).result()
-    _give_back_free_memory()
+    give_back_free_memory()
     return result
-
-
-def _give_back_free_memory() -> None:
-    """To the system, where glibc is the allocator (malloc_trim(3))."""
-    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
-        trim(0)

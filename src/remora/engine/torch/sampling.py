@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,8 @@ from remora.engine.base import Constraint, SamplingParams
 from remora.engine.torch.adjustment import LogitAdjustment
 from remora.errors import InvalidInput
 
+# Less could be 0 in float32, and 0 / 0 is no number. At this one any two logits that differ are far apart.
+LEAST_TEMPERATURE = 1e-30
 NUCLEUS_GUESS_TOKENS = 1024  # top-p seldom needs more; sorting a whole vocabulary costs milliseconds
 
 
@@ -27,9 +30,15 @@ class Choice:
 class TokenSampler:
     """Chooses for one request, from its own random generator: one number a token, whatever else runs."""
 
-    def __init__(self, params: SamplingParams, constraint: Constraint | None = None) -> None:
+    def __init__(
+        self,
+        params: SamplingParams,
+        constraint: Constraint | None = None,
+        prompt_ids: Sequence[int] = (),
+        stop_token_ids: Set[int] = frozenset(),
+    ) -> None:
         self._params = params
-        self._adjustment = LogitAdjustment.of(params, constraint)
+        self._adjustment = LogitAdjustment.of(params, constraint, prompt_ids, stop_token_ids)
         self._generator = torch.Generator()
         if params.seed is None:
             self._generator.seed()
@@ -56,11 +65,14 @@ class TokenSampler:
         logprobs = logits.log_softmax(-1)
         top = logprobs.topk(min(self._params.top_logprobs, logprobs.numel()))
         pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
-        return Choice(token_id, completes, float(logprobs[token_id]), tuple(pairs))
+        possible = tuple(pair for pair in pairs if pair[1] > -math.inf)  # others are no tokens of this model
+        return Choice(token_id, completes, float(logprobs[token_id]), possible)
 
     def draw(self, logits: torch.Tensor) -> int:
         """The id drawn from one row of logits (float32, on the CPU)."""
-        scaled = (logits - logits.max()) / self._params.temperature
+        scaled = (logits - logits.max()) / max(self._params.temperature, LEAST_TEMPERATURE)
+        if self._params.min_p > 0:  # the likeliest stands at 0
+            scaled = scaled.masked_fill(scaled < math.log(self._params.min_p), -torch.inf)
         if self._params.top_k > 0:
             scaled, ids = scaled.topk(min(self._params.top_k, scaled.numel()))
             probabilities = self._nucleus(scaled.softmax(-1))

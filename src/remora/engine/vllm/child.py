@@ -58,7 +58,7 @@ def vllm_program(environment: Mapping[str, str]) -> str:
 
 
 class VllmChild:
-    """A running `vllm serve`. `base_url` and `headers` are for whoever talks to it."""
+    """A running `vllm serve`. `base_url` and `headers` are for its client."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, key: str) -> None:
         self.base_url = f"http://127.0.0.1:{port}"
@@ -136,7 +136,11 @@ class VllmChild:
     def _look(self) -> None:
         with self.client() as client:
             while not self._closing.wait(LOOK_SECONDS):
-                reason = self._reason_of_death(client)
+                try:
+                    reason = self._reason_of_death(client)
+                except Exception:  # a watch that ends would call a dead vllm alive for ever
+                    logger.exception("looking after vllm failed and is tried again")
+                    continue
                 if reason:
                     self._alive = False
                     logger.error("vllm is dead: %s", reason)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import ssl
+import sys
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -14,9 +15,10 @@ from typing import Self
 import httpx
 
 from remora.adapters.adapter import Adapter, AppliedAdapter, Digest
+from remora.adapters.peft.engine_limits import check_engine_limits
 from remora.engine.base import EngineStats, GenerationRequest, Stack, TokenEvent, Tokenizer
-from remora.engine.chat_template import HfTokenizer
 from remora.engine.loaded import LoadedAdapters
+from remora.engine.text.adapter_text import AdapterTokenizers
 from remora.engine.vllm.child import ChildSettings, VllmChild, vllm_program
 from remora.engine.vllm.wire import events_of, request_body
 from remora.errors import (
@@ -39,11 +41,13 @@ class VllmEngine:
         child: VllmChild,
         tokenizer: Tokenizer,
         *,
+        adapter_tokenizer: Callable[[Adapter], Tokenizer] | None = None,
         context_length: int,
         max_open_requests: int,
         dtype: str,
     ) -> None:
         self.tokenizer = tokenizer
+        self._adapter_tokenizer = adapter_tokenizer or (lambda _: tokenizer)
         self.context_length = context_length
         self._child = child
         self._max_open_requests = max_open_requests
@@ -62,11 +66,12 @@ class VllmEngine:
         cls, base_path: Path, settings: ChildSettings, *, max_queued_requests: int, program: str | None = None
     ) -> Self:
         """Start vLLM on a base model; takes as long as vLLM does. Raises InvalidInput or EngineFailed."""
-        tokenizer = HfTokenizer(base_path)
+        tokenizers, vocabulary_size = AdapterTokenizers(base_path), _vocabulary_size(base_path)
         child = VllmChild.start(program or vllm_program(os.environ), base_path, settings)
         return cls(
             child,
-            tokenizer,
+            tokenizers.base,
+            adapter_tokenizer=lambda adapter: tokenizers.of(adapter, vocabulary_size),
             context_length=settings.context_length or _context_length(base_path),
             max_open_requests=settings.max_running_requests + max_queued_requests,
             dtype=settings.dtype,
@@ -74,8 +79,14 @@ class VllmEngine:
 
     @property
     def child_pid(self) -> int:
-        """The process of vLLM, for whoever looks at memory or kills it in a test."""
+        """vLLM's process, to measure its memory, or to kill it in a test."""
         return self._child.pid
+
+    def tokenizer_of(self, adapter: Digest | None) -> Tokenizer:
+        if adapter is None:
+            return self.tokenizer
+        with self._lock:
+            return self._adapters.tokenizer(adapter)
 
     def load_adapter(self, adapter: Adapter) -> AppliedAdapter:
         """vLLM reads the folder itself; call from a thread that may wait."""
@@ -86,7 +97,8 @@ class VllmEngine:
             return already
         if unloading is not None:  # vLLM would take the load for a repetition and unload it after
             unloading.join()
-        _refuse_what_vllm_ignores(adapter)
+        check_engine_limits(adapter, "vllm", embeds_in_layers=False)
+        tokenizer = self._adapter_tokenizer(adapter)
         body = {"lora_name": adapter.digest, "lora_path": str(adapter.path)}
         answer = self._post("/v1/load_lora_adapter", body)
         if not answer.is_success:
@@ -98,7 +110,7 @@ class VllmEngine:
         )
         applied = AppliedAdapter(adapter.digest, len(adapter.modules), parameters)
         with self._lock:
-            self._adapters.add(applied)
+            self._adapters.add(applied, tokenizer)
         return applied
 
     def unload_adapter(self, digest: Digest) -> None:
@@ -112,7 +124,7 @@ class VllmEngine:
         with self._lock:
             if self._open >= self._max_open_requests:
                 raise Overloaded(
-                    f"{self._open} requests are running or queued, and no more may be",
+                    f"{self._open} requests are running or queued, which is the limit",
                     hint="try again in a moment",
                 )
             self._adapters.acquire(request.adapter)
@@ -175,6 +187,17 @@ class VllmEngine:
                 f"{self.context_length} tokens of context",
                 hint="shorten the prompt or lower max_tokens",
                 param="max_tokens",
+            )
+        if request.constraint is not None and self.tokenizer_of(request.adapter) is not self.tokenizer:
+            raise UnsupportedParameter(
+                "the engine vllm keeps to grammars in the base model's tokens, and this adapter has its own",
+                hint="leave out the tools or the format, or serve with the engine torch",
+            )
+        if request.sampling.prompt_logprobs is not None:
+            raise UnsupportedParameter(
+                "the engine vllm is not asked for the log-probabilities of a prompt",
+                hint="leave out prompt_logprobs, or echo; the engine torch has them",
+                param="prompt_logprobs",
             )
         if request.adapter is not None and request.adapter_scale != 1:
             raise UnsupportedParameter(
@@ -242,16 +265,6 @@ class VllmStream:
             self._engine.leave(self._request, tokens=self._tokens, finished=self._finished)
 
 
-def _refuse_what_vllm_ignores(adapter: Adapter) -> None:
-    """vLLM reads one rank and one alpha for all modules, and uses them for those that have their own too."""
-    for key in ("rank_pattern", "alpha_pattern"):
-        if getattr(adapter.settings, key):
-            raise AdapterRejected(
-                f"the adapter {adapter.name!r} has a {key}, which the engine vllm would ignore",
-                hint="serve with the engine torch",
-            )
-
-
 def _refusal(answer: httpx.Response) -> InvalidInput | EngineFailed:
     if answer.is_client_error:
         return InvalidInput(f"vllm refuses the request: {_message(answer)}")
@@ -267,5 +280,14 @@ def _message(answer: httpx.Response) -> str:
 
 
 def _context_length(base_path: Path) -> int:
+    return _number_in_config(base_path, "max_position_embeddings") or CONTEXT_TOKENS
+
+
+def _vocabulary_size(base_path: Path) -> int:
+    """How many tokens the model has; where it does not say, its tokenizer's word is taken."""
+    return _number_in_config(base_path, "vocab_size") or sys.maxsize
+
+
+def _number_in_config(base_path: Path, name: str) -> int:
     config = json.loads((base_path / "config.json").read_text(encoding="utf-8"))
-    return int(config.get("max_position_embeddings") or CONTEXT_TOKENS)
+    return int(config.get(name) or 0)

@@ -1,1 +1,6 @@
-"""The chat page. The only place that imports Gradio, which costs seconds: import it where it is served."""
+"""The chat page.
+
+Owns its layout and events, and is the only place that imports Gradio.
+Answers come from the same code as the API's.
+Start with `page.py`.
+"""

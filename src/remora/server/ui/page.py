@@ -15,8 +15,9 @@ from fastapi import FastAPI
 from remora.adapters.adapter import short
 from remora.adapters.registry import AdapterRegistry
 from remora.errors import RemoraError
-from remora.server.admission import Admission
-from remora.server.answering import Answerer, Question
+from remora.server.access.admission import Admission
+from remora.server.generation.answering import Answerer
+from remora.server.generation.question import Question
 from remora.server.ui import conversation
 from remora.server.ui.conversation import Message
 from remora.server.ui.turn import PageTurns
@@ -30,6 +31,7 @@ MAX_TOKENS = 250
 TEMPERATURE = 0.8
 TOP_P = 0.95
 TOP_K = 50
+MOST_WITHOUT_SEARCH = 12
 
 
 def mount_chat_page(app: FastAPI, answerer: Answerer, admission: Admission) -> None:
@@ -63,7 +65,8 @@ def build_page(answerer: Answerer, admission: Admission) -> gr.Blocks:
         session = str(request.session_hash)
         try:
             with admission.admitted(f"page {session}"):
-                turn = turns.start(session, answerer.ask(_question(model, history, *controls)))
+                (question,) = await answerer.tokenized([_question(model, history, *controls)])
+                turn = turns.start(session, answerer.ask(question))
                 async for so_far in turn.updates():
                     yield [*history, conversation.assistant(so_far)]
         except RemoraError as error:
@@ -90,6 +93,7 @@ def build_page(answerer: Answerer, admission: Admission) -> gr.Blocks:
         answered = asked.then(respond, [chatbot, model, *settings], chatbot, concurrency_limit=None, **quiet)
         answered.then(_settle, [box, chatbot], box, queue=False, **quiet)
         box.stop(stop, queue=False, **quiet)
+        page.load(lambda: _picker(answerer.models), outputs=model, queue=False, **quiet)
         page.unload(stop)
     return page
 
@@ -132,14 +136,8 @@ def _sidebar(
 ) -> tuple[gr.Dropdown, list[gr.components.Component]]:
     with gr.Sidebar(width=300, elem_id="sidebar"):
         gr.Markdown("## Remora", elem_id="brand")
-        model = gr.Dropdown(
-            _choices(models),
-            value=(models.adapters[0].name if models.adapters else models.base_name),
-            label="Model",
-            info="The base, or an adapter on it",
-            filterable=False,
-            elem_id="model",
-        )
+        gr.HTML('<a href="side-by-side">Compare models side by side</a>')
+        model = _picker(models)
         system = gr.Textbox(label="System prompt", lines=2, max_lines=6, placeholder="none")
         most = max(1, min(4096, context_length))
         sliders = [
@@ -149,6 +147,19 @@ def _sidebar(
             gr.Slider(0, 200, value=TOP_K, step=1, label="Top-k", info="0 switches it off"),
         ]
     return model, [system, *sliders]
+
+
+def _picker(models: AdapterRegistry) -> gr.Dropdown:
+    """What is served now. With many models one can type a part of a name; a phone shows its keyboard then."""
+    choices = _choices(models)
+    return gr.Dropdown(
+        choices,
+        value=(models.adapters[0].name if models.adapters else models.base_name),
+        label="Model",
+        info="The base, or an adapter on it",
+        filterable=len(choices) > MOST_WITHOUT_SEARCH,
+        elem_id="model",
+    )
 
 
 def _choices(models: AdapterRegistry) -> list[tuple[str, str]]:

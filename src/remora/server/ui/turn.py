@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from remora.errors import RemoraError
-from remora.server.answering import Answer
+from remora.server.generation.answering import Answer
 
 REDRAW_SECONDS = 0.04  # a page redrawn for every token would cost more than the tokens
 

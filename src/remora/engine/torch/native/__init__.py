@@ -1,1 +1,5 @@
-"""Decoder layers in native code, compiled on the machine that runs them."""
+"""Decoder layers in native code, compiled on the machine that runs them.
+
+Owns the C++ code, its build and its data structures. Never decides what a step computes.
+Start with `choice.py`, then `layer.cpp`.
+"""

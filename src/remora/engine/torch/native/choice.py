@@ -11,8 +11,8 @@ import torch
 
 from remora.engine.torch.native.build import native_library
 from remora.engine.torch.native.layers import is_llama_like
-from remora.engine.torch.weights import has_amx
-from remora.errors import InvalidInput
+from remora.engine.torch.native.levels import Level, level_here
+from remora.errors import InvalidInput, listed
 
 CHOICES = ("auto", "always", "never")
 
@@ -20,23 +20,27 @@ CHOICES = ("auto", "always", "never")
 class NativeChoice:
     """While a checkpoint is read, the compiler runs beside it.
 
-    `auto` is where native code is faster: models of the Llama family in bfloat16 or int8 on a CPU with AMX.
-    `always` is everywhere where it computes right: all CPUs, and float32 too. Raises InvalidInput for others.
+    `auto` is where native code is faster: models of the Llama family in bfloat16 or int8 on a CPU with AVX2
+    or more. `always` is everywhere where it computes right: all CPUs, and float32 too. Raises InvalidInput
+    for others.
     """
 
-    def __init__(
-        self, native: str, config: Any, dtype: torch.dtype, place: torch.device, *, quantize: str
-    ) -> None:
+    def __init__(self, native: str, config: Any, place: torch.device, *, quantize: str) -> None:
         if native not in CHOICES:
-            raise InvalidInput(f"native {native!r} is none of {', '.join(CHOICES)}", param="serve.native")
-        able = place.type == "cpu" and dtype in (torch.float32, torch.bfloat16) and is_llama_like(config)
-        fast = has_amx() and (dtype == torch.bfloat16 or quantize == "int8")
-        self._wanted = able and (native == "always" or (native == "auto" and fast))
+            raise InvalidInput(f"native {native!r} is none of {listed(CHOICES)}", param="serve.native")
+        self._always = native == "always"
+        self._quantize = quantize
+        self._possible = (
+            native != "never"
+            and place.type == "cpu"
+            and is_llama_like(config)
+            and (self._always or level_here() >= Level.AVX2)
+        )
         self._library: Future[ctypes.CDLL | None] | None = None
 
     def __enter__(self) -> Self:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="remora-compile")
-        if self._wanted:
+        if self._possible:
             self._library = self._thread.submit(native_library)
         return self
 
@@ -48,6 +52,9 @@ class NativeChoice:
     ) -> None:
         self._thread.shutdown()
 
-    def library(self) -> ctypes.CDLL | None:
-        """The compiled code, waited for; None where it is not wanted or cannot be made."""
-        return None if self._library is None else self._library.result()
+    def library(self, dtype: torch.dtype) -> ctypes.CDLL | None:
+        """The compiled code, waited for; None where it is not wanted for this precision or cannot be made."""
+        fast = dtype == torch.bfloat16 or (dtype == torch.float32 and self._quantize != "none")
+        able = dtype in (torch.float32, torch.bfloat16)
+        wanted = fast or (self._always and able)
+        return self._library.result() if wanted and self._library is not None else None

@@ -10,15 +10,19 @@ from typing import Any
 import torch
 
 from remora.adapters.adapter import Digest
-from remora.engine.torch.attention import attend_span
-from remora.engine.torch.batch import Batch, RowGroup, Span
-from remora.engine.torch.kv_cache import KvCache
-from remora.engine.torch.lora_bank import LoraPair
+from remora.engine.torch.cache.kv_cache import KvCache
+from remora.engine.torch.layers.attention import attend_span
+from remora.engine.torch.layers.projection import Projection
+from remora.engine.torch.layers.scores import Scores
+from remora.engine.torch.lora.bank import LoraPair
+from remora.engine.torch.lora.token_rows import TokenRows
 from remora.engine.torch.native.layers import KINDS, NativeLayers
 from remora.engine.torch.native.structs import MOST_PARTS, Layer, Pair, Products, Step, Use
-from remora.engine.torch.projection import Projection
+from remora.engine.torch.scheduling.batch import Batch, RowGroup, Span
 
 TILE_ROWS = 16
+PANEL_ROWS = 32  # of a matrix, dequantised for tiles
+KEPT_LOGITS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +38,48 @@ class NativeForward:
     """The forward pass of one model. For one thread at a time."""
 
     def __init__(
-        self, library: ctypes.CDLL, model: Any, projections: Sequence[Projection], cache: KvCache
+        self,
+        library: ctypes.CDLL,
+        model: Any,
+        projections: Sequence[Projection],
+        cache: KvCache,
+        *,
+        threads: int | None = None,
     ) -> None:
+        """Without `threads` it computes with as many as torch does."""
         self._library = library
+        self._threads = threads
         self._embedding: torch.Tensor = model.get_input_embeddings().weight.detach()
         self._rotary = model.model.rotary_emb
+        self._embedding_factor = getattr(model.config, "embedding_multiplier", 1.0)
+        self._logits_factor = 1 / getattr(model.config, "logits_scaling", 1.0)
         self._native = NativeLayers(model, projections, cache)
         self._cache = cache
         self._tables: dict[Digest, _Table] = {}
         self._memory: dict[str, torch.Tensor] = {}
 
-    def __call__(self, batch: Batch, adapters: Mapping[Digest, Mapping[str, LoraPair]]) -> torch.Tensor:
-        """Logits (rows that are wanted, vocabulary), float32, valid until the next step."""
+    def __call__(
+        self,
+        batch: Batch,
+        adapters: Mapping[Digest, Mapping[str, LoraPair]],
+        token_rows: TokenRows | None = None,
+    ) -> torch.Tensor:
+        """Logits (rows that are wanted, vocabulary), float32, valid until the next step.
+
+        `token_rows` where adapters of the batch have rows of their own.
+        """
         self._follow(adapters)
-        step, kept = self._step(batch)
+        logits = self._logits_room(len(batch.last_rows))
+        step, kept = self._step(batch, token_rows, logits)
         self._compute(step, [span for span in batch.spans if span.count > 1])
-        logits = self._room("logits", len(batch.last_rows), self._native.head.matrix.outputs)
         if len(logits):
             self._library.remora_head(ctypes.byref(self._native.head), ctypes.byref(step))
         del kept  # until here they were pointed to
-        return logits
+        if token_rows is not None and len(logits):
+            size = self._embedding.shape[1]
+            normed = self._memory["normed"][: len(logits) * size].view(-1, size)  # what the head was given
+            logits = token_rows.judge(batch, normed, logits)
+        return logits if self._logits_factor == 1 else logits.mul_(self._logits_factor)
 
     def _compute(self, step: Step, prompts: Sequence[Span]) -> None:
         layers = self._native.layers
@@ -76,16 +102,24 @@ class NativeForward:
     def _table(self, digest: Digest) -> _Table:
         if digest not in self._tables:
             adapter = self._adapters[digest]
-            widest = max(pair.rank for pair in adapter.values())
+            widest = max((pair.rank for pair in adapter.values()), default=0)
             self._tables[digest] = _Table(adapter, self._native.pairs(adapter), widest)
         return self._tables[digest]
 
-    def _step(self, batch: Batch) -> tuple[Step, list[object]]:
-        count, layer, head = batch.token_ids.shape[1], self._native.layers[0], self._native.head.matrix
+    def _step(
+        self, batch: Batch, token_rows: TokenRows | None, logits: torch.Tensor
+    ) -> tuple[Step, list[object]]:
+        count, layer = batch.token_ids.shape[1], self._native.layers[0]
         size = self._embedding.shape[1]
-        threads = torch.get_num_threads()
+        threads = self._threads or torch.get_num_threads()
         hidden = self._room("hidden", count, size)
-        hidden.copy_(self._embedding[batch.token_ids[0]])
+        if token_rows is None:
+            hidden.copy_(self._embedding[batch.token_ids[0]])
+        else:
+            hidden.copy_(self._embedding[token_rows.base_ids(batch)[0]])
+            token_rows.look_up(batch, hidden)
+        if self._embedding_factor != 1:
+            hidden.mul_(self._embedding_factor)
         cos, sin = (part[0].contiguous() for part in self._rotary(hidden, batch.position_ids))
         first_rows, seen = _seen(batch.spans)
         widest = self._native.widest_in
@@ -98,11 +132,11 @@ class NativeForward:
             normed=self._room("normed", count, widest).data_ptr(),
             wide=self._room("wide", count, outputs).data_ptr(),
             attended=self._room("attended", count, layer.o.inputs).data_ptr(),
-            cos=cos.data_ptr(), sin=sin.data_ptr(),
+            cos=cos.data_ptr(), sin=sin.data_ptr(), rotary_size=cos.shape[1],
             cache_row=batch.cache_rows.data_ptr(), first_row=first_rows.data_ptr(), seen=seen.data_ptr(),
             scores=self._room("scores", threads, layer.heads // layer.kv_heads * layer.cache_rows).data_ptr(),
             last_count=len(batch.last_rows), last=batch.last_rows.data_ptr(),
-            logits=self._room("logits", len(batch.last_rows), head.outputs).data_ptr(),
+            logits=logits.data_ptr(),
             products=products[0], last_products=products[1],
         )  # fmt: skip
         return step, [cos, sin, first_rows, seen, products]
@@ -125,7 +159,14 @@ class NativeForward:
             low=self._room("low", row_count, MOST_PARTS * widest).data_ptr(),
             packed=self._room("packed", up_to_tile, inputs, torch.bfloat16).data_ptr(),
             steps=self._room("steps", up_to_tile, 1).data_ptr(),
+            panels=self._panels(),
         )
+
+    def _panels(self) -> int | None:
+        if not self._native.has_nf4:
+            return None
+        threads = self._threads or torch.get_num_threads()
+        return self._room("panels", threads, PANEL_ROWS * self._native.widest_in, torch.bfloat16).data_ptr()
 
     def _attend(self, index: int, layer: Layer, span: Span) -> None:
         """A prompt's rows, whose query heads native code left in `wide`."""
@@ -134,9 +175,16 @@ class NativeForward:
         query = query[span.rows, : layer.o.inputs].to(self._native.dtype)
         query = query.view(1, span.count, layer.heads, layer.head_size).transpose(1, 2)
         keys, values = self._cache.layer(index, layer.kv_heads, layer.head_size, self._native.dtype)
-        out = attend_span(query, span, keys, values, window=layer.window or None, scaling=layer.scaling)
+        out = attend_span(
+            query, span, keys, values, window=layer.window or None, scores=Scores(layer.scaling)
+        )
         to = attended.view(-1)[: span.rows.stop * layer.o.inputs].view(-1, layer.o.inputs)
         to[span.rows] = out[0].transpose(0, 1).flatten(1)
+
+    def _logits_room(self, rows: int) -> torch.Tensor:
+        """For a whole chunk of a prompt that is scored they are large, and not kept."""
+        columns = self._native.head.matrix.outputs
+        return self._room("logits", rows, columns) if rows <= KEPT_LOGITS else torch.empty(rows, columns)
 
     def _room(self, name: str, rows: int, columns: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """Memory (rows, columns), the same from step to step while it is large enough."""

@@ -4,7 +4,8 @@
 // Activations are float32, rounded to the cache's type where they enter a product, so that a row's numbers do not
 // depend on how many rows are computed with it. Weights are read once a step, in the order in which they lie:
 //   bfloat16, int8   AMX tiles (16 rows of the matrix against 16 rows of x), where CPU and sizes allow
-//   the rest         fused multiply-adds, two rows of the matrix against up to four of x
+//   int8             else sums of integers in pairs, with x in 16 bits as for tiles
+//   the rest         fused multiply-adds, a few rows of the matrix against up to four of x
 // Adapters: low = A x for every row with its own adapter, then B low is added to the columns that a thread made.
 
 #include <math.h>
@@ -17,8 +18,8 @@
 struct Layer {
     Matrix qkv, o, gate_up, down;
     const float *input_norm, *post_norm, *q_norm, *k_norm;  // q_norm and k_norm may be null
-    double epsilon, scaling;
-    int64_t heads, kv_heads, head_size, window;  // window 0: none
+    double epsilon, scaling, residual;                  // residual: what is added is multiplied by it
+    int64_t heads, kv_heads, head_size, window, rotates;  // window 0: none; rotates 0: without positions
     void *keys, *values;                         // (kv heads, cache rows, head size)
     int64_t cache_rows;
 };
@@ -34,7 +35,8 @@ struct Step {
     int64_t rows, hidden_size, threads, cache_kind;
     float* hidden;        // (rows, hidden size): in and out
     float *normed, *wide, *attended;
-    float *cos, *sin;     // (rows, head size)
+    float *cos, *sin;     // (rows, rotary size)
+    int64_t rotary_size;  // numbers of a head, its first, that are rotated
     int64_t* cache_row;   // (rows,): where its key and value go
     int64_t* first_row;   // (rows,): where its sequence begins in the cache
     int64_t* seen;        // (rows,): tokens up to itself, or 0 for a row whose attention is not computed here
@@ -47,15 +49,14 @@ struct Step {
 };
 
 static void normalize(const float* x, const float* weight, int64_t size, double epsilon, float* out, int64_t kind) {
-    v16 squares = {};
-    int64_t i = 0;
-    for (; i + 16 <= size; i += 16) squares += load16(x + i) * load16(x + i);
-    float sum = sum16(squares);
-    for (; i < size; i++) sum += x[i] * x[i];
-    const float factor = 1.0f / sqrtf(sum / size + (float)epsilon);
-    for (i = 0; i < size; i++) out[i] = rounded(rounded(x[i] * factor, kind) * weight[i], kind);
+    const float factor = 1.0f / sqrtf(dot(x, x, size) / size + (float)epsilon);
+    for (int64_t i = 0; i < size; i += WIDTH) {
+        const vec scaled = rounded(load_some(x + i, size - i) * factor, kind);
+        store_some(out + i, rounded(scaled * load_some(weight + i, size - i), kind), size - i);
+    }
 }
 
+// The first `size` numbers of a head.
 static void rotate(float* x, const float* cos, const float* sin, int64_t size) {
     const int64_t half = size / 2;
     for (int64_t i = 0; i < half; i++) {
@@ -82,11 +83,11 @@ static void remember(const Layer& layer, const Step& step, int64_t row) {
     float* q = step.wide + row * layer.qkv.out;
     float* k = q + layer.heads * size;
     const float* v = k + layer.kv_heads * size;
-    const float *cos = step.cos + row * size, *sin = step.sin + row * size;
+    const float *cos = step.cos + row * step.rotary_size, *sin = step.sin + row * step.rotary_size;
     for (int64_t head = 0; head < layer.heads + layer.kv_heads; head++) {
         const float* norm = head < layer.heads ? layer.q_norm : layer.k_norm;
         if (norm) normalize(q + head * size, norm, size, layer.epsilon, q + head * size, step.cache_kind);
-        rotate(q + head * size, cos, sin, size);
+        if (layer.rotates) rotate(q + head * size, cos, sin, step.rotary_size);
     }
     for (int64_t head = 0; head < layer.kv_heads; head++) {
         const int64_t at = (head * layer.cache_rows + step.cache_row[row]) * size;
@@ -95,32 +96,33 @@ static void remember(const Layer& layer, const Step& step, int64_t row) {
     }
 }
 
-// Query heads (group, 16 x N) against all keys of their key head: scores (group, seen).
-template <int N, typename T>
+// Query heads (group, size) against all keys of their key head: scores (group, seen).
+template <int SIZE, typename T>
 static void score(const T* keys, int64_t seen, const float* q, int64_t group, float scaling, float* scores) {
+    const int N = SIZE / WIDTH;
     for (int64_t token = 0; token < seen; token++) {
-        v16 key[N];
-        for (int i = 0; i < N; i++) key[i] = load16(keys + (token * N + i) * 16);
+        vec key[N];
+        for (int i = 0; i < N; i++) key[i] = load(keys + token * SIZE + i * WIDTH);
         for (int64_t head = 0; head < group; head++) {
-            v16 sums = {};
-            for (int i = 0; i < N; i++) sums += key[i] * load16(q + (head * N + i) * 16);
-            scores[head * seen + token] = sum16(sums) * scaling;
+            vec sums = {};
+            for (int i = 0; i < N; i++) sums += key[i] * load(q + head * SIZE + i * WIDTH);
+            scores[head * seen + token] = sum(sums) * scaling;
         }
     }
 }
 
-// The mean of values (seen, 16 x N) with these weights.
-template <int N, typename T>
+// The mean of values (seen, size) with these weights.
+template <int SIZE, typename T>
 static void mean(const T* values, int64_t seen, const float* weights, float total, float* out, int64_t kind) {
-    v16 sums[N] = {};
+    const int N = SIZE / WIDTH;
+    vec sums[N] = {};
     for (int64_t token = 0; token < seen; token++)
-        for (int i = 0; i < N; i++) sums[i] += load16(values + (token * N + i) * 16) * weights[token];
-    for (int i = 0; i < N; i++)
-        for (int j = 0; j < 16; j++) out[i * 16 + j] = rounded(sums[i][j] / total, kind);
+        for (int i = 0; i < N; i++) sums[i] += load(values + token * SIZE + i * WIDTH) * weights[token];
+    for (int i = 0; i < N; i++) store(out + i * WIDTH, rounded(sums[i] / total, kind));
 }
 
-// One row's query heads over what it sees of one key head, for heads of 16 x N; N = 0 is any other size.
-template <int N, typename T>
+// One row's query heads over what it sees of one key head, for heads of this size; 0 is any other size.
+template <int SIZE, typename T>
 static void attend(const Layer& layer, const Step& step, int64_t row, int64_t kv_head, float* scores) {
     const int64_t size = layer.head_size, group = layer.heads / layer.kv_heads;
     const int64_t seen = layer.window && layer.window < step.seen[row] ? layer.window : step.seen[row];
@@ -130,8 +132,8 @@ static void attend(const Layer& layer, const Step& step, int64_t row, int64_t kv
     const float* q = step.wide + row * layer.qkv.out + kv_head * group * size;
     float* out = step.attended + (row * layer.heads + kv_head * group) * size;
     const float scaling = (float)layer.scaling;
-    if constexpr (N > 0)
-        score<N>(keys, seen, q, group, scaling, scores);
+    if constexpr (SIZE > 0)
+        score<SIZE>(keys, seen, q, group, scaling, scores);
     else
         for (int64_t token = 0; token < seen; token++)
             for (int64_t head = 0; head < group; head++)
@@ -139,8 +141,8 @@ static void attend(const Layer& layer, const Step& step, int64_t row, int64_t kv
     for (int64_t head = 0; head < group; head++) {
         float *of_head = scores + head * seen, *o = out + head * size;
         const float total = exponentials(of_head, seen);
-        if constexpr (N > 0) {
-            mean<N>(values, seen, of_head, total, o, step.cache_kind);
+        if constexpr (SIZE > 0) {
+            mean<SIZE>(values, seen, of_head, total, o, step.cache_kind);
         } else {
             memset(o, 0, size * sizeof(float));
             for (int64_t token = 0; token < seen; token++) add_scaled(o, values + token * size, of_head[token], size);
@@ -154,7 +156,7 @@ static void attend_all(const Layer& layer, const Step& step, int64_t thread) {
     const int64_t group = layer.heads / layer.kv_heads;
     float* scores = step.scores + thread * group * layer.cache_rows;
     const int64_t count = step.rows * layer.kv_heads;
-    const auto attend_with = layer.head_size == 64 ? attend<4, T> : layer.head_size == 128 ? attend<8, T> : attend<0, T>;
+    const auto attend_with = layer.head_size == 64 ? attend<64, T> : layer.head_size == 128 ? attend<128, T> : attend<0, T>;
     for (int64_t item = thread; item < count; item += step.threads)
         if (step.seen[item / layer.kv_heads]) attend_with(layer, step, item / layer.kv_heads, item % layer.kv_heads, scores);
 }
@@ -165,10 +167,10 @@ static void norm_rows(const Step& step, const float* weight, double epsilon, int
                   step.normed + row * step.hidden_size, step.cache_kind);
 }
 
-static void add_rows(const Step& step, const float* made, int64_t thread) {
+static void add_rows(const Step& step, const float* made, float factor, int64_t thread) {
     const int64_t count = step.rows * step.hidden_size;
     for (int64_t i = count * thread / step.threads; i < count * (thread + 1) / step.threads; i++)
-        step.hidden[i] += made[i];
+        step.hidden[i] += made[i] * factor;
 }
 
 // gate and up (rows, 2 x size) in `wide` become silu(gate) * up (rows, size) in `normed`.
@@ -177,63 +179,59 @@ static void activate(const Step& step, int64_t size, int64_t thread) {
         const float* gate = step.wide + row * 2 * size;
         float* out = step.normed + row * size;
         const int64_t from = size * thread / step.threads, to = size * (thread + 1) / step.threads;
-        for (int64_t i = from; i < to; i += 16) {
-            const int64_t count = to - i < 16 ? to - i : 16;
-            const v16 g = load_some(gate + i, count), u = load_some(gate + size + i, count);
-            const v16 made = g / (1.0f + exp16(-g)) * u;
-            for (int64_t j = 0; j < count; j++) out[i + j] = rounded(made[j], step.cache_kind);
+        for (int64_t i = from; i < to; i += WIDTH) {
+            const vec g = load_some(gate + i, to - i), u = load_some(gate + size + i, to - i);
+            store_some(out + i, rounded(g / (1.0f + exponential(-g)) * u, step.cache_kind), to - i);
         }
     }
 }
 
-// The step for as many threads as there came, which may be fewer than were asked for.
-static Step with_threads(const Step& asked) {
-    Step step = asked;
-    step.threads = thread_count();
-    return step;
-}
-
 extern "C" {
+
+// Of the structs above, in the order of structs.py.
+void remora_sizes(int64_t* sizes) {
+    const int64_t made[] = {sizeof(Matrix), sizeof(Pair), sizeof(Use), sizeof(Products),
+                            sizeof(Layer), sizeof(Head), sizeof(Step)};
+    memcpy(sizes, made, sizeof made);
+}
 
 // Up to the attention of rows that have `seen`; the query heads of the others are in `wide`.
 void remora_layer_begin(const Layer* layer, const Step* asked) {
-#pragma omp parallel num_threads(asked->threads)
-    {
-        const Step given = with_threads(*asked), *step = &given;
-        const int64_t thread = thread_index();
-        norm_rows(*step, layer->input_norm, layer->epsilon, thread);
+    in_parallel(asked->threads, [=](int64_t thread, int64_t threads) {
+        Step step = *asked;
+        step.threads = threads;
+        norm_rows(step, layer->input_norm, layer->epsilon, thread);
         wait_for_all();
-        multiply(layer->qkv, step->products, step->normed, step->wide, step->rows, thread, step->threads);
+        multiply(layer->qkv, step.products, step.normed, step.wide, step.rows, thread, threads);
         wait_for_all();
-        for (int64_t row = thread; row < step->rows; row += step->threads)
-            if (step->cache_kind == BFLOAT16) remember<bf16>(*layer, *step, row);
-            else remember<float>(*layer, *step, row);
+        for (int64_t row = thread; row < step.rows; row += threads)
+            if (step.cache_kind == BFLOAT16) remember<bf16>(*layer, step, row);
+            else remember<float>(*layer, step, row);
         wait_for_all();
-        if (step->cache_kind == BFLOAT16) attend_all<bf16>(*layer, *step, thread);
-        else attend_all<float>(*layer, *step, thread);
-    }
+        if (step.cache_kind == BFLOAT16) attend_all<bf16>(*layer, step, thread);
+        else attend_all<float>(*layer, step, thread);
+    });
 }
 
 // From what was attended to the layer's output, in `hidden`.
 void remora_layer_end(const Layer* layer, const Step* asked) {
-#pragma omp parallel num_threads(asked->threads)
-    {
-        const Step given = with_threads(*asked), *step = &given;
-        const int64_t thread = thread_index();
-        multiply(layer->o, step->products, step->attended, step->wide, step->rows, thread, step->threads);
+    in_parallel(asked->threads, [=](int64_t thread, int64_t threads) {
+        Step step = *asked;
+        step.threads = threads;
+        multiply(layer->o, step.products, step.attended, step.wide, step.rows, thread, threads);
         wait_for_all();
-        add_rows(*step, step->wide, thread);
+        add_rows(step, step.wide, (float)layer->residual, thread);
         wait_for_all();
-        norm_rows(*step, layer->post_norm, layer->epsilon, thread);
+        norm_rows(step, layer->post_norm, layer->epsilon, thread);
         wait_for_all();
-        multiply(layer->gate_up, step->products, step->normed, step->wide, step->rows, thread, step->threads);
+        multiply(layer->gate_up, step.products, step.normed, step.wide, step.rows, thread, threads);
         wait_for_all();
-        activate(*step, layer->down.in, thread);
+        activate(step, layer->down.in, thread);
         wait_for_all();
-        multiply(layer->down, step->products, step->normed, step->wide, step->rows, thread, step->threads);
+        multiply(layer->down, step.products, step.normed, step.wide, step.rows, thread, threads);
         wait_for_all();
-        add_rows(*step, step->wide, thread);
-    }
+        add_rows(step, step.wide, (float)layer->residual, thread);
+    });
 }
 
 // All layers of a step whose attention is computed here for every row.
@@ -246,17 +244,14 @@ void remora_layers(const Layer* layers, int64_t count, const Step* step) {
 
 // Logits of the rows in `last`.
 void remora_head(const Head* head, const Step* asked) {
-#pragma omp parallel num_threads(asked->threads)
-    {
-        const Step given = with_threads(*asked), *step = &given;
-        const int64_t thread = thread_index();
-        for (int64_t i = thread; i < step->last_count; i += step->threads)
-            normalize(step->hidden + step->last[i] * step->hidden_size, head->norm, step->hidden_size, head->epsilon,
-                      step->normed + i * step->hidden_size, step->cache_kind);
+    in_parallel(asked->threads, [=](int64_t thread, int64_t threads) {
+        const Step& step = *asked;
+        for (int64_t i = thread; i < step.last_count; i += threads)
+            normalize(step.hidden + step.last[i] * step.hidden_size, head->norm, step.hidden_size, head->epsilon,
+                      step.normed + i * step.hidden_size, step.cache_kind);
         wait_for_all();
-        multiply(head->matrix, step->last_products, step->normed, step->logits, step->last_count, thread,
-                 step->threads);
-    }
+        multiply(head->matrix, step.last_products, step.normed, step.logits, step.last_count, thread, threads);
+    });
 }
 
 }

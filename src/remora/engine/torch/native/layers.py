@@ -4,46 +4,71 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from remora.engine.torch.kv_cache import KvCache
-from remora.engine.torch.lora_bank import LoraPair
+from remora.engine.torch.cache.kv_cache import KvCache
+from remora.engine.torch.cache.pages import in_huge_pages
+from remora.engine.torch.layers.nf4 import BLOCK, Nf4Weights
+from remora.engine.torch.layers.projection import SIBLINGS, Projection
+from remora.engine.torch.layers.quantized import QuantizedLinear
+from remora.engine.torch.layers.weights import Int8Weights, PlainWeights
+from remora.engine.torch.lora.bank import LoraPair
 from remora.engine.torch.native.structs import Head, Kind, Layer, Matrix, Pair
-from remora.engine.torch.pages import in_huge_pages
-from remora.engine.torch.projection import Projection
-from remora.engine.torch.weights import Int8Weights, PlainWeights
 
-# Their layers differ in biases, in norms of query and key heads and in windows only, which are looked at.
-MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")
-PROJECTIONS = ("self_attn.q_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.down_proj")  # the first of each
+# Their layers differ in biases, in norms of query and key heads, in windows, in which projections are one
+# matrix already, in how much of a head is rotated and in multipliers, all of which is looked at.
+MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3", "phi3", "granite", "smollm3", "seed_oss")
+PROJECTIONS = (  # the first of each, by the names that it has
+    ("self_attn.q_proj", "self_attn.qkv_proj"),
+    ("self_attn.o_proj",),
+    ("mlp.gate_proj", "mlp.gate_up_proj"),
+    ("mlp.down_proj",),
+)
 KINDS = {torch.float32: Kind.FLOAT32, torch.bfloat16: Kind.BFLOAT16, torch.int8: Kind.INT8}
 COLUMNS = 16  # of B in a block
 
 
 def is_llama_like(config: Any) -> bool:
     """Whether native code has all that layers of this configuration do."""
+    if config.model_type not in MODEL_TYPES:  # before any other look: layers of others may differ in size
+        return False
     head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     rope = getattr(config, "rope_parameters", None) or {}
-    return (
-        config.model_type in MODEL_TYPES
-        and config.hidden_act == "silu"
-        and head_size % 2 == 0
-        and rope.get("partial_rotary_factor", 1.0) == 1.0
-    )
+    rotary_size = int(head_size * rope.get("partial_rotary_factor", 1.0))
+    return bool(config.hidden_act == "silu" and head_size % 2 == 0 and rotary_size % 2 == 0)
+
+
+def is_readable(model: Any) -> bool:
+    """Whether native code takes the matrices in the forms that they were read in.
+
+    Rows in nf4 must be whole blocks, and what is multiplied as one must have one form.
+    """
+    forms: dict[tuple[str, tuple[str, ...]], set[type]] = {}
+    for name, module in model.named_modules():
+        owner, _, last = name.rpartition(".")
+        for siblings in SIBLINGS:
+            if last in siblings:
+                kept = module.kept if isinstance(module, QuantizedLinear) else module
+                forms.setdefault((owner, siblings), set()).add(type(kept))
+        is_nf4 = isinstance(module, QuantizedLinear) and isinstance(module.kept, Nf4Weights)
+        if is_nf4 and module.in_features % BLOCK:
+            return False
+    return all(len(kinds) == 1 for kinds in forms.values())
 
 
 @dataclass(frozen=True, slots=True)
 class BlockedPair(LoraPair):
     """With B^T (rank, out) as (out / 16 rounded up, rank, 16), zeros behind the end."""
 
-    outputs: int
+    outputs: int = field(kw_only=True)
 
     @property
     def parameter_count(self) -> int:
-        return self.rank * (self.a.shape[1] + self.outputs)
+        columns = 0 if self.columns is None else self.columns.numel()
+        return self.rank * (self.a.shape[1] + self.outputs) + columns
 
 
 class NativeLayers:
@@ -53,6 +78,7 @@ class NativeLayers:
         self._kept: list[torch.Tensor] = []
         by_name = {projection.names[0]: projection for projection in projections}
         self._modules: dict[str, int] = {}
+        self.has_nf4 = False
         self.dtype: torch.dtype = model.dtype
         layers = [
             self._layer(f"model.layers.{index}", module, by_name, cache)
@@ -70,14 +96,19 @@ class NativeLayers:
         """An adapter's weights by module; they are pointed to, and must stay."""
         table = (Pair * len(self._modules))()
         for name, pair in adapter.items():
-            table[self._modules[name]] = Pair(pair.a.data_ptr(), pair.b.data_ptr(), pair.rank)
+            columns = None if pair.columns is None else pair.columns.data_ptr()
+            table[self._modules[name]] = Pair(pair.a.data_ptr(), pair.b.data_ptr(), columns, pair.rank)
         return table
 
     def _layer(self, name: str, module: Any, by_name: Mapping[str, Projection], cache: KvCache) -> Layer:
         attention = module.self_attn
-        qkv, o, gate_up, down = (self._matrix(by_name[f"{name}.{first}"]) for first in PROJECTIONS)
+        qkv, o, gate_up, down = (
+            self._matrix(next(by_name[f"{name}.{first}"] for first in firsts if f"{name}.{first}" in by_name))
+            for firsts in PROJECTIONS
+        )
         size = int(attention.head_dim)
-        heads, kv_heads = o.inputs // size, (qkv.ends[2] - qkv.ends[1]) // size
+        heads = o.inputs // size
+        kv_heads = (qkv.outputs // size - heads) // 2
         keys, values = cache.layer(int(attention.layer_idx), kv_heads, size, self.dtype)
         return Layer(
             qkv=qkv, o=o, gate_up=gate_up, down=down,
@@ -87,6 +118,8 @@ class NativeLayers:
             k_norm=self._floats(attention.k_norm.weight) if hasattr(attention, "k_norm") else None,
             epsilon=module.input_layernorm.variance_epsilon,
             scaling=attention.scaling,
+            residual=getattr(module, "residual_multiplier", 1.0),
+            rotates=bool(getattr(attention, "use_rope", True)),
             heads=heads, kv_heads=kv_heads, head_size=size,
             window=window_of(attention) or 0,
             keys=keys.data_ptr(), values=values.data_ptr(), cache_rows=keys.shape[1],
@@ -94,16 +127,17 @@ class NativeLayers:
 
     def _matrix(self, projection: Projection) -> Matrix:
         kept = projection.weights
-        if not isinstance(kept, PlainWeights | Int8Weights):
+        if not isinstance(kept, PlainWeights | Int8Weights | Nf4Weights):
             raise TypeError(f"native code reads no {type(kept).__name__}")
+        self.has_nf4 |= isinstance(kept, Nf4Weights)
         first_module = len(self._modules)
         self._modules |= {name: first_module + index for index, name in enumerate(projection.names)}
         ends = [part.start for part in projection.parts] + [projection.parts[-1].stop]
         return Matrix(
             weight=kept.weight.data_ptr(),
-            scales=self._floats(kept.scales) if isinstance(kept, Int8Weights) else None,
+            scales=None if isinstance(kept, PlainWeights) else self._floats(kept.scales),
             bias=None if kept.bias is None else self._floats(kept.bias),
-            kind=KINDS[kept.weight.dtype],
+            kind=Kind.NF4 if isinstance(kept, Nf4Weights) else KINDS[kept.weight.dtype],
             inputs=projection.in_features,
             outputs=ends[-1],
             part_count=len(projection.parts),
@@ -132,7 +166,7 @@ def in_one_place(adapter: Mapping[str, LoraPair]) -> dict[str, LoraPair]:
     """An adapter as native code reads it, in the order of its modules."""
     parts = in_huge_pages(part for pair in adapter.values() for part in (pair.a, _blocks(pair.b)))
     return {
-        name: BlockedPair(parts[2 * index], parts[2 * index + 1], outputs=pair.b.shape[1])
+        name: BlockedPair(parts[2 * index], parts[2 * index + 1], pair.columns, outputs=pair.b.shape[1])
         for index, (name, pair) in enumerate(adapter.items())
     }
 

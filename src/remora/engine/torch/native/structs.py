@@ -15,6 +15,7 @@ class Kind(IntEnum):
     FLOAT32 = 0
     BFLOAT16 = 1
     INT8 = 2
+    NF4 = 3
 
 
 class Matrix(ctypes.Structure):
@@ -26,7 +27,7 @@ class Matrix(ctypes.Structure):
 
 
 class Pair(ctypes.Structure):
-    _fields_ = (("a", c_void_p), ("b", c_void_p), ("rank", c_int64))
+    _fields_ = (("a", c_void_p), ("b", c_void_p), ("columns", c_void_p), ("rank", c_int64))
 
 
 class Use(ctypes.Structure):
@@ -37,6 +38,7 @@ class Products(ctypes.Structure):
     _fields_ = (
         ("use_count", c_int64), ("pair_kind", c_int64), ("widest", c_int64),
         ("uses", ctypes.POINTER(Use)), ("low", c_void_p), ("packed", c_void_p), ("steps", c_void_p),
+        ("panels", c_void_p),
     )  # fmt: skip
 
 
@@ -44,8 +46,9 @@ class Layer(ctypes.Structure):
     _fields_ = (
         ("qkv", Matrix), ("o", Matrix), ("gate_up", Matrix), ("down", Matrix),
         ("input_norm", c_void_p), ("post_norm", c_void_p), ("q_norm", c_void_p), ("k_norm", c_void_p),
-        ("epsilon", c_double), ("scaling", c_double),
+        ("epsilon", c_double), ("scaling", c_double), ("residual", c_double),
         ("heads", c_int64), ("kv_heads", c_int64), ("head_size", c_int64), ("window", c_int64),
+        ("rotates", c_int64),
         ("keys", c_void_p), ("values", c_void_p), ("cache_rows", c_int64),
     )  # fmt: skip
 
@@ -58,8 +61,11 @@ class Step(ctypes.Structure):
     _fields_ = (
         ("rows", c_int64), ("hidden_size", c_int64), ("threads", c_int64), ("cache_kind", c_int64),
         ("hidden", c_void_p), ("normed", c_void_p), ("wide", c_void_p), ("attended", c_void_p),
-        ("cos", c_void_p), ("sin", c_void_p),
+        ("cos", c_void_p), ("sin", c_void_p), ("rotary_size", c_int64),
         ("cache_row", c_void_p), ("first_row", c_void_p), ("seen", c_void_p), ("scores", c_void_p),
         ("last_count", c_int64), ("last", c_void_p), ("logits", c_void_p),
         ("products", Products), ("last_products", Products),
     )  # fmt: skip
+
+
+STRUCTS = (Matrix, Pair, Use, Products, Layer, Head, Step)  # in the order of remora_sizes

@@ -6,8 +6,20 @@
 // each row, in two halves: the upper byte signed, the lower one not, each exact in 32 bits up to 65,000 columns.
 #pragma once
 
+#ifdef REMORA_TEST_TILES
+#include "test_tiles.h"  // the same operations in plain C++
+#else
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#define tile_zero _tile_zero
+#define tile_load _tile_loadd
+#define tile_store _tile_stored
+#define tile_add_bf16 _tile_dpbf16ps
+#define tile_add_signed _tile_dpbssd
+#define tile_add_unsigned _tile_dpbsud
+#define tile_store_shapes _tile_storeconfig
+#define tile_load_shapes _tile_loadconfig
 
 // Linux lets a process use tiles only after it asked (arch_prctl(2), feature 18: XTILEDATA).
 static bool ask_for_tiles() {
@@ -16,30 +28,31 @@ static bool ask_for_tiles() {
 }
 
 static const bool TILES_ALLOWED = ask_for_tiles();
-static const int64_t TILE_ROWS = 16, TILE_BYTES = 1024, LARGEST_STEP = 32512;  // 127 * 256
+#endif
+
+
+static const int64_t TILE_ROWS = 16, TILE_BYTES = 1024;
 
 static inline int64_t tile_columns(const Matrix& m) { return m.kind == INT8 ? 64 : 32; }
 
-static inline bool has_tiles(const Matrix& m) {
+// nf4 is dequantised to bfloat16 for tiles, so not where activations are float32.
+static inline bool has_tiles(const Matrix& m, const Products& p) {
     bool whole = m.in % tile_columns(m) == 0;
     for (int64_t part = 0; part < m.part_count; part++) whole = whole && m.ends[part + 1] % TILE_ROWS == 0;
-    return TILES_ALLOWED && m.kind != FLOAT32 && whole;
+    return TILES_ALLOWED && m.kind != FLOAT32 && (m.kind != NF4 || p.pair_kind == BFLOAT16) && whole;
 }
 
 static inline int64_t groups_of(int64_t rows) { return (rows + TILE_ROWS - 1) / TILE_ROWS; }
 
-// x (16 rows, 32 columns) as (16 pairs of columns, 16 rows, 2).
-static void pack_bf16(const float* x, int64_t in, __mmask16 there, uint8_t* to) {
-    const i16 rows = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    const __m512i offsets = (__m512i)(rows * (int32_t)in), upper = _mm512_set1_epi32((int)0xffff0000);
-    for (int64_t pair = 0; pair < 16; pair++) {
-        const __m512 none = _mm512_setzero_ps();
-        const __m512 even = _mm512_mask_i32gather_ps(none, there, offsets, x + 2 * pair, sizeof(float));
-        const __m512 odd = _mm512_mask_i32gather_ps(none, there, offsets, x + 2 * pair + 1, sizeof(float));
-        const __m512i both = _mm512_or_si512(_mm512_srli_epi32(_mm512_castps_si512(even), 16),
-                                             _mm512_and_si512(_mm512_castps_si512(odd), upper));
-        _mm512_storeu_si512(to + pair * 64, both);
-    }
+// x (16 rows, 32 columns) as (16 pairs of columns, 16 rows, 2); zeros for rows that are not there.
+static void pack_bf16(const float* x, int64_t in, int64_t rows, uint8_t* to) {
+    for (int64_t pair = 0; pair < 16; pair++)
+        for (int64_t row = 0; row < TILE_ROWS; row += WIDTH) {
+            const float* from = x + row * in + 2 * pair;
+            const vec even = load_apart(from, in, rows - row), odd = load_apart(from + 1, in, rows - row);
+            const uvec both = (uvec)even >> 16 | ((uvec)odd & 0xffff0000);
+            memcpy(to + pair * 64 + row * 4, &both, sizeof both);
+        }
 }
 
 // x (16 rows, 64 columns) in 16 bits as two of (16 fours of columns, 16 rows, 4): upper bytes, lower bytes.
@@ -48,29 +61,14 @@ static void pack_int16(const float* x, int64_t in, int64_t rows, const float* st
     memset(upper, 0, TILE_BYTES);
     memset(lower, 0, TILE_BYTES);
     for (int64_t row = 0; row < rows && row < TILE_ROWS; row++)
-        for (int64_t i = 0; i < 64; i += 16) {
-            const __m512 scaled = _mm512_mul_ps((__m512)load16(x + row * in + i), _mm512_set1_ps(1 / steps[row]));
-            const __m512i whole = _mm512_cvtps_epi32(scaled);
-            alignas(16) uint32_t fours[2][4];
-            _mm_store_si128((__m128i*)fours[0], _mm512_cvtepi32_epi8(_mm512_srai_epi32(whole, 8)));
-            _mm_store_si128((__m128i*)fours[1], _mm512_cvtepi32_epi8(whole));
-            for (int64_t four = 0; four < 4; four++) {
-                memcpy(upper + (i / 4 + four) * 64 + row * 4, &fours[0][four], 4);
-                memcpy(lower + (i / 4 + four) * 64 + row * 4, &fours[1][four], 4);
+        for (int64_t i = 0; i < 64; i += WIDTH) {
+            const ivec whole = nearest(load(x + row * in + i) * (1 / steps[row]));
+            const bytes up = __builtin_convertvector(whole >> 8, bytes), low = __builtin_convertvector(whole, bytes);
+            for (int64_t four = 0; four < WIDTH / 4; four++) {
+                memcpy(upper + (i / 4 + four) * 64 + row * 4, (const uint8_t*)&up + four * 4, 4);
+                memcpy(lower + (i / 4 + four) * 64 + row * 4, (const uint8_t*)&low + four * 4, 4);
             }
         }
-}
-
-static float step_of(const float* x, int64_t in) {
-    v16 largest = {}, poison = {};
-    for (int64_t i = 0; i < in; i += 16) {
-        const v16 value = load16(x + i), size = value < 0.0f ? -value : value;
-        largest = size > largest ? size : largest;
-        poison += value * 0.0f;
-    }
-    float most = 1e-30f + sum16(poison);  // what is not a number stays none
-    for (int i = 0; i < 16; i++) most = largest[i] > most ? largest[i] : most;
-    return most / LARGEST_STEP;
 }
 
 // For each 16 rows and each tile of columns: one tile for bfloat16, the two halves for int8.
@@ -81,10 +79,9 @@ static void pack_rows(const Matrix& m, const Products& p, const float* x, int64_
         const float* from = x + group * TILE_ROWS * m.in;
         const int64_t left = rows - group * TILE_ROWS;
         uint8_t* to = (uint8_t*)p.packed + group * TILE_ROWS * m.in * 2;
-        if (m.kind == BFLOAT16) {
-            const __mmask16 there = left >= TILE_ROWS ? 0xffff : (__mmask16)((1 << left) - 1);
+        if (m.kind != INT8) {
             for (int64_t block = thread; block < blocks; block += threads)
-                pack_bf16(from + block * columns, m.in, there, to + block * TILE_BYTES);
+                pack_bf16(from + block * columns, m.in, left, to + block * TILE_BYTES);
             continue;
         }
         float steps[TILE_ROWS];  // each thread needs them all
@@ -107,55 +104,58 @@ struct ConfiguredTiles {
     alignas(64) uint8_t before[64];
     ConfiguredTiles() {
         const TileShapes shapes;
-        _tile_storeconfig(before);
-        _tile_loadconfig(&shapes);
+        tile_store_shapes(before);
+        tile_load_shapes(&shapes);
     }
-    ~ConfiguredTiles() { _tile_loadconfig(before); }
+    ~ConfiguredTiles() { tile_load_shapes(before); }
 };
 
 // Tiles 0 to 3 are sums, of (2 of 16 columns) by (2 of 16 rows) or by (upper, lower).
 static inline void begin_sums() {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
+    tile_zero(0);
+    tile_zero(1);
+    tile_zero(2);
+    tile_zero(3);
 }
 
 template <typename T>
 static inline void end_sums(T (&sums)[4][256]) {
-    _tile_stored(0, sums[0], 64);
-    _tile_stored(1, sums[1], 64);
-    _tile_stored(2, sums[2], 64);
-    _tile_stored(3, sums[3], 64);
+    tile_store(0, sums[0], 64);
+    tile_store(1, sums[1], 64);
+    tile_store(2, sums[2], 64);
+    tile_store(3, sums[3], 64);
 }
 
-// 16 columns of y, from `o` on, for up to 16 rows from sums (16 columns, 16 rows).
-static inline v16 column(const float* sums) {
-    const __m512i index = (__m512i)(i16{0, 16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208, 224, 240});
-    return (v16)_mm512_i32gather_ps(index, sums, sizeof(float));
+// WIDTH columns of a row of y from sums (16 columns, 16 rows).
+static inline vec columns_of(const float* sums, int64_t row, int64_t column) {
+    return load_apart(sums + column * TILE_ROWS + row, TILE_ROWS, WIDTH);
 }
 
+// 16 columns of y, from `o` on, for up to 16 rows.
 static inline void put_bf16(const Matrix& m, const float* sums, float* y, int64_t o, int64_t rows) {
-    const v16 bias = m.bias ? load16(m.bias + o) : v16{};
-    for (int64_t row = 0; row < rows && row < TILE_ROWS; row++) store16(y + row * m.out + o, column(sums + row) + bias);
+    for (int64_t column = 0; column < 16; column += WIDTH) {
+        const vec bias = m.bias ? load(m.bias + o + column) : vec{};
+        for (int64_t row = 0; row < rows && row < TILE_ROWS; row++)
+            store(y + row * m.out + o + column, columns_of(sums, row, column) + bias);
+    }
 }
 
 static inline void put_int8(const Matrix& m, const int32_t* upper, const int32_t* lower, const float* steps, float* y,
                             int64_t o, int64_t rows) {
-    const v16 bias = m.bias ? load16(m.bias + o) : v16{}, scales = load16(m.scales + o);
     alignas(64) float sums[256];
-    for (int64_t i = 0; i < 256; i += 16) {
-        const i16 up = *(const i16*)(upper + i), low = *(const i16*)(lower + i);
-        store16(sums + i, __builtin_convertvector(up, v16) * 256.0f + __builtin_convertvector(low, v16));
+    for (int64_t i = 0; i < 256; i++) sums[i] = (float)upper[i] * 256.0f + (float)lower[i];
+    for (int64_t column = 0; column < 16; column += WIDTH) {
+        const vec bias = m.bias ? load(m.bias + o + column) : vec{}, scales = load(m.scales + o + column);
+        for (int64_t row = 0; row < rows && row < TILE_ROWS; row++)
+            store(y + row * m.out + o + column, columns_of(sums, row, column) * scales * steps[row] + bias);
     }
-    for (int64_t row = 0; row < rows && row < TILE_ROWS; row++)
-        store16(y + row * m.out + o, column(sums + row) * scales * steps[row] + bias);
 }
 
 // 32 rows of the matrix (or 16, where `other` is the same again) against all rows of x, 32 at a time.
-static void block_bf16(const Matrix& m, const Products& p, int64_t o, bool half, float* y, int64_t rows) {
+static void block_bf16(const Matrix& m, const Products& p, const uint8_t* weight, int64_t o, bool half, float* y,
+                       int64_t rows) {
     const int64_t blocks = m.in / 32, stride = m.in * 2;
-    const uint8_t *weight = (const uint8_t*)m.weight + o * stride, *other = half ? weight : weight + 16 * stride;
+    const uint8_t* other = half ? weight : weight + 16 * stride;
     alignas(64) float sums[4][256];
     for (int64_t row = 0; row < rows; row += 32) {
         const uint8_t* x0 = (const uint8_t*)p.packed + row * m.in * 2;
@@ -163,15 +163,15 @@ static void block_bf16(const Matrix& m, const Products& p, int64_t o, bool half,
         const uint8_t* x1 = two ? x0 + 16 * m.in * 2 : x0;
         begin_sums();
         for (int64_t block = 0; block < blocks; block++) {
-            _tile_loadd(4, weight + block * 64, stride);
-            _tile_loadd(6, x0 + block * TILE_BYTES, 64);
-            _tile_loadd(5, other + block * 64, stride);
-            _tile_dpbf16ps(0, 4, 6);
-            _tile_dpbf16ps(1, 5, 6);
+            tile_load(4, weight + block * 64, stride);
+            tile_load(6, x0 + block * TILE_BYTES, 64);
+            tile_load(5, other + block * 64, stride);
+            tile_add_bf16(0, 4, 6);
+            tile_add_bf16(1, 5, 6);
             if (two) {
-                _tile_loadd(7, x1 + block * TILE_BYTES, 64);
-                _tile_dpbf16ps(2, 4, 7);
-                _tile_dpbf16ps(3, 5, 7);
+                tile_load(7, x1 + block * TILE_BYTES, 64);
+                tile_add_bf16(2, 4, 7);
+                tile_add_bf16(3, 5, 7);
             }
         }
         end_sums(sums);
@@ -191,14 +191,14 @@ static void block_int8(const Matrix& m, const Products& p, int64_t o, bool half,
         const uint8_t* x = (const uint8_t*)p.packed + row * m.in * 2;
         begin_sums();
         for (int64_t block = 0; block < blocks; block++) {
-            _tile_loadd(4, weight + block * 64, stride);
-            _tile_loadd(6, x + block * 2 * TILE_BYTES, 64);
-            _tile_loadd(5, other + block * 64, stride);
-            _tile_loadd(7, x + (block * 2 + 1) * TILE_BYTES, 64);
-            _tile_dpbssd(0, 4, 6);
-            _tile_dpbssd(1, 5, 6);
-            _tile_dpbsud(2, 4, 7);
-            _tile_dpbsud(3, 5, 7);
+            tile_load(4, weight + block * 64, stride);
+            tile_load(6, x + block * 2 * TILE_BYTES, 64);
+            tile_load(5, other + block * 64, stride);
+            tile_load(7, x + (block * 2 + 1) * TILE_BYTES, 64);
+            tile_add_signed(0, 4, 6);
+            tile_add_signed(1, 5, 6);
+            tile_add_unsigned(2, 4, 7);
+            tile_add_unsigned(3, 5, 7);
         }
         end_sums(sums);
         for (int64_t part = 0; part < (half ? 1 : 2); part++)
@@ -208,7 +208,7 @@ static void block_int8(const Matrix& m, const Products& p, int64_t o, bool half,
 
 // Whether A's rows, for many rows of one adapter, are tiles as the matrix's are.
 static inline bool is_tiled(const Matrix& m, const Products& p, const Use& use, const Pair& pair) {
-    return use.count > FEW_ROWS && m.kind == BFLOAT16 && p.pair_kind == BFLOAT16 && has_tiles(m) &&
+    return use.count > FEW_ROWS && m.kind != INT8 && p.pair_kind == BFLOAT16 && has_tiles(m, p) &&
            pair.rank % TILE_ROWS == 0;
 }
 
@@ -218,17 +218,18 @@ static void lower_tile(const Matrix& m, const Products& p, const Use& use, const
     const uint8_t* a = (const uint8_t*)pair.a + j * m.in * 2;
     const uint8_t* x = (const uint8_t*)p.packed + group * TILE_ROWS * m.in * 2;
     alignas(64) float sums[256];
-    _tile_zero(0);
+    tile_zero(0);
     for (int64_t block = 0; block < m.in / 32; block++) {
-        _tile_loadd(4, a + block * 64, m.in * 2);
-        _tile_loadd(6, x + block * TILE_BYTES, 64);
-        _tile_dpbf16ps(0, 4, 6);
+        tile_load(4, a + block * 64, m.in * 2);
+        tile_load(6, x + block * TILE_BYTES, 64);
+        tile_add_bf16(0, 4, 6);
     }
-    _tile_stored(0, sums, 64);
+    tile_store(0, sums, 64);
     for (int64_t i = 0; i < TILE_ROWS; i++) {
         const int64_t row = group * TILE_ROWS + i;
-        if (row >= use.first && row < use.first + use.count)
-            store16(p.low + (row * MOST_PARTS + part) * p.widest + j, column(sums + i) * (float)use.scale);
+        if (row < use.first || row >= use.first + use.count) continue;
+        for (int64_t column = 0; column < 16; column += WIDTH)
+            store(p.low + (row * MOST_PARTS + part) * p.widest + j + column, columns_of(sums, i, column) * (float)use.scale);
     }
 }
 
@@ -250,9 +251,19 @@ static bool lower_tiles(const Matrix& m, const Products& p, int64_t thread, int6
     return turn > 0;
 }
 
-static void multiply_tiles(const Matrix& m, const Products& p, float* y, int64_t rows, int64_t from, int64_t to) {
+static void multiply_tiles(const Matrix& m, const Products& p, float* y, int64_t rows, int64_t from, int64_t to,
+                           int64_t thread) {
     const ConfiguredTiles configured;
-    for (int64_t o = from; o < to; o += 32)
-        if (m.kind == INT8) block_int8(m, p, o, o + 32 > to, y, rows);
-        else block_bf16(m, p, o, o + 32 > to, y, rows);
+    for (int64_t o = from; o < to; o += 32) {
+        const bool half = o + 32 > to;
+        if (m.kind == INT8) {
+            block_int8(m, p, o, half, y, rows);
+        } else if (m.kind == BFLOAT16) {
+            block_bf16(m, p, (const uint8_t*)m.weight + o * m.in * 2, o, half, y, rows);
+        } else {
+            uint16_t* panel = p.panels + thread * 32 * m.in;
+            dequantize((const nf4*)m.weight, m.scales, o * m.in, (half ? 16 : 32) * m.in, (bf16*)panel);
+            block_bf16(m, p, (const uint8_t*)panel, o, half, y, rows);
+        }
+    }
 }

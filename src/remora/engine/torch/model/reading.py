@@ -1,0 +1,140 @@
+"""How the tensors of a checkpoint become a model's: one after the other, each in the form that is served.
+
+A plug-in for the loader of transformers, which knows the names, and the order in which families keep things.
+Owns copying out of the file, quantising, and reading what was quantised; never holds two copies of a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from transformers.core_model_loading import ConversionOps
+from transformers.pytorch_utils import Conv1D
+from transformers.quantizers import HfQuantizer, register_quantization_config, register_quantizer
+from transformers.quantizers.base import get_keys_to_not_convert
+from transformers.utils.quantization_config import QuantizationConfigMixin
+
+from remora.adapters.peft.nf4_entries import PARTS
+from remora.engine.torch.cache.pages import forget_mapped
+from remora.engine.torch.layers.linears import LINEARS
+from remora.engine.torch.layers.nf4 import BadNf4, read_nf4
+from remora.engine.torch.layers.quantized import QUANTIZING, QuantizedLinear
+
+METHOD = "remora"
+
+
+def reading_as(quantize: str, *, from_nf4: bool) -> dict[str, object]:
+    """For `quantization_config`: quantise to this while reading, or read a checkpoint that is in nf4."""
+    return {"quant_method": METHOD, "quantize": quantize, "from_nf4": from_nf4}
+
+
+@register_quantization_config(METHOD)
+class ReadingConfig(QuantizationConfigMixin):  # type: ignore[misc]
+    def __init__(self, quantize: str, *, from_nf4: bool, **_: object) -> None:
+        self.quant_method = METHOD
+        self.quantize = quantize
+        self.from_nf4 = from_nf4
+
+
+@register_quantizer(METHOD)
+class Reading(HfQuantizer):  # type: ignore[misc]
+    """What transformers asks while it loads; `problems` is what could not be read, by the tensor's name."""
+
+    requires_calibration = False
+    serialized_names = {"weight": ["weight", *(f"weight.{part}" for part in PARTS)]}  # noqa: RUF012
+
+    def __init__(self, quantization_config: ReadingConfig, **kwargs: Any) -> None:
+        super().__init__(quantization_config, **kwargs)
+        self.problems: dict[str, str] = {}
+
+    @property
+    def quantizes(self) -> bool:
+        return self.quantization_config.quantize in QUANTIZING and not self.quantization_config.from_nf4
+
+    def _process_model_before_weight_loading(self, model: Any, **_: object) -> None:
+        if not (self.quantizes or self.quantization_config.from_nf4):
+            return
+        whole = set(get_keys_to_not_convert(model))
+        for name, module in list(model.named_modules()):
+            if name in whole or type(module) not in LINEARS:
+                continue
+            shape = module.weight.shape
+            inputs, outputs = shape if isinstance(module, Conv1D) else shape[::-1]
+            with torch.device("meta"):
+                layer = QuantizedLinear(
+                    inputs, outputs, bias=module.bias is not None, dtype=module.weight.dtype
+                )
+            layer.is_transposed = isinstance(module, Conv1D)
+            model.set_submodule(name, layer)
+
+    def _process_model_after_weight_loading(self, model: Any, **_: object) -> Any:
+        for module in model.modules():
+            if isinstance(module, QuantizedLinear) and not hasattr(module, "kept"):
+                module.__class__ = nn.Linear  # type: ignore[assignment]  # left in 16 bits by the checkpoint
+        return model
+
+    def param_needs_quantization(self, model: Any, param_name: str, **_more: object) -> bool:
+        owner, _, last = param_name.rpartition(".")
+        return last == "weight" and isinstance(model.get_submodule(owner), QuantizedLinear)
+
+    def get_load_operations(self) -> dict[str, type[ConversionOps]]:
+        return {"deserialize": TakeWeight}
+
+    def is_serializable(self) -> bool:
+        return False
+
+    @property
+    def is_trainable(self) -> bool:
+        return False
+
+
+class TakeWeight(ConversionOps):  # type: ignore[misc]
+    """All tensors of one `weight`, as they lie in the file, to what stands in the model."""
+
+    def __init__(self, hf_quantizer: Reading) -> None:
+        self.hf_quantizer = hf_quantizer
+
+    def __deepcopy__(self, _memo: object) -> TakeWeight:
+        """The loader copies it for each tensor, and all of them keep one book."""
+        return TakeWeight(self.hf_quantizer)
+
+    def convert(
+        self, input_dict: dict[str, Any], *, model: Any, full_layer_name: str, **_: object
+    ) -> dict[str, nn.Parameter]:
+        tensors = {
+            name.removeprefix("weight").removeprefix("."): each[0] if isinstance(each, list) else each
+            for name, each in input_dict.items()
+        }
+        module = model.get_submodule(full_layer_name.rpartition(".")[0])
+        dtype = model.get_parameter_or_buffer(full_layer_name).dtype
+        try:
+            taken = self._taken(module, tensors, dtype)
+        except BadNf4 as error:
+            self.hf_quantizer.problems[full_layer_name] = str(error)
+            taken = nn.Parameter(torch.empty(0, dtype=dtype), requires_grad=False)
+        taken.is_own = True  # type: ignore[attr-defined]
+        for each in tensors.values():
+            forget_mapped(each)
+        return {full_layer_name: taken}
+
+    def _taken(
+        self, module: nn.Module, tensors: Mapping[str, torch.Tensor], dtype: torch.dtype
+    ) -> nn.Parameter:
+        weight = tensors[""]
+        if weight.dtype == torch.uint8:
+            if not isinstance(module, QuantizedLinear):
+                raise BadNf4(f"codes for {type(module).__name__}, which is served in 16 bits")
+            return module.keep(read_nf4(tensors, (module.out_features, module.in_features)), dtype)
+        if isinstance(module, QuantizedLinear):
+            weight = weight.t().contiguous() if module.is_transposed else weight
+            if weight.shape != (module.out_features, module.in_features):
+                raise BadNf4(f"shape {tuple(weight.shape)}")
+        if not (isinstance(module, QuantizedLinear) and self.hf_quantizer.quantizes):
+            return nn.Parameter(weight.to(dtype, copy=True), requires_grad=False)
+        kept = QUANTIZING[self.hf_quantizer.quantization_config.quantize](weight, dtype)
+        if not bool(kept.scales.isfinite().all()):
+            raise BadNf4("NaN or infinite numbers")
+        return module.keep(kept, dtype)

@@ -1,1 +1,0 @@
-"""What clients may send, one file a route. Owns the bodies and which values are neutral; answers nothing."""

@@ -1,0 +1,45 @@
+"""The page at `/side-by-side`: one message to two or three models at once. Owns its files and its routes.
+
+A plain page of HTML and JavaScript: Gradio redraws a page for one answer at a time. It asks the same code as
+`/v1/chat/completions`, by a path that a session opens instead of a key.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from fastapi import APIRouter
+from starlette.responses import HTMLResponse, JSONResponse
+
+from remora.adapters.adapter import short
+from remora.adapters.registry import AdapterRegistry
+from remora.server.access.admitted import PAGE_CHAT_PATH
+
+HERE = files("remora.server.ui")  # resources, since in a container this package is a zip
+PAGE_PATH = "/side-by-side"
+MODELS_PATH = f"{PAGE_PATH}/models"
+
+
+def side_by_side_routes(models: AdapterRegistry) -> APIRouter:
+    """The page, and the models that it offers; its answers come from `chat_routes` at PAGE_CHAT_PATH."""
+    router = APIRouter()
+    page = _page()
+
+    @router.get(PAGE_PATH)
+    async def show() -> HTMLResponse:
+        return HTMLResponse(page, headers={"cache-control": "no-store"})
+
+    @router.get(MODELS_PATH)
+    async def served() -> JSONResponse:
+        adapters = [{"id": each.name, "digest": short(each.digest)} for each in models.adapters]
+        return JSONResponse({"models": [{"id": models.base_name, "digest": None}, *adapters]})
+
+    return router
+
+
+def _page() -> str:
+    """One file, so that a page and its script are always of the same release."""
+    text = HERE.joinpath("side_by_side.html").read_text("utf-8")
+    for kind in ("css", "js"):
+        text = text.replace(f"/* {kind} */", HERE.joinpath(f"side_by_side.{kind}").read_text("utf-8"))
+    return text.replace("CHAT_PATH", PAGE_CHAT_PATH).replace("MODELS_PATH", MODELS_PATH)
