@@ -13,11 +13,13 @@ from typing import Any
 
 import httpx
 
-from remora.azure.apps import ContainerApp
-from remora.azure.groups import create_group, list_subscriptions
+from remora.azure.app.apps import ContainerApp
+from remora.azure.app.readiness import wait_until_ready
 from remora.azure.profile import Clients, load_profile
+from remora.azure.provisioning.groups import create_group, list_subscriptions
 
-START_SECONDS = 60
+START_SECONDS = 300
+ENDING = "Deprovisioning"
 PRINTER = Path(__file__).with_name("printer.py")
 
 
@@ -69,6 +71,16 @@ class LocalCloud:
         return clients
 
 
+class Silent:
+    """Somebody who waits and wants to be told nothing."""
+
+    def now(self, text: str) -> None:
+        pass
+
+    def reason(self, text: str) -> None:
+        pass
+
+
 def printer_app(clients: Clients, group: str, name: str) -> ContainerApp:
     """An app that prints what it is asked to (see printer.py), ready."""
     environment = clients.apps.managed_environments.begin_create_or_update(
@@ -85,8 +97,20 @@ def printer_app(clients: Clients, group: str, name: str) -> ContainerApp:
     body = {"location": "westeurope", "properties": properties}
     clients.apps.container_apps.begin_create_or_update(group, name, body).result()
     app = ContainerApp(clients, group, name)
-    app.wait_until_ready(app.read().latest_revision, timeout_seconds=START_SECONDS, progress=lambda _: None)
+    wait_until_ready(app, app.read().latest_revision, timeout_seconds=START_SECONDS, say=Silent())
     return app
+
+
+def running_revisions(app: ContainerApp) -> list[str]:
+    """Names of the active revisions, oldest first.
+
+    Waits for those that end: until their replicas have ended, the cloud shows them as active.
+    """
+    found = app.revisions()
+    while any(revision.state == ENDING for revision in found):
+        time.sleep(0.02)
+        found = app.revisions()
+    return [revision.name for revision in found if revision.active]
 
 
 def until(holds: Callable[[], bool], seconds: float = START_SECONDS) -> None:

@@ -13,12 +13,12 @@ from azure.core.exceptions import (
     ServiceRequestError,
 )
 
-from remora.azure.apps import ContainerApp
+from remora.azure.app.apps import ContainerApp
 from remora.azure.failures import explained
-from remora.azure.files import Share
-from remora.azure.groups import group_location
 from remora.azure.profile import AZURE, Clients, CloudProfile, load_profile
-from remora.azure.provision import Provisioned, prepare, provision
+from remora.azure.provisioning.groups import group_location
+from remora.azure.provisioning.provision import Provisioned, prepare, provision
+from remora.azure.share.files import Share
 from remora.errors import (
     CloudUnavailable,
     DeploymentNotFound,

@@ -3,34 +3,59 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import httpx
 import pytest
 from tests.azure.arm_stand_in import SUBSCRIPTION, Answer, ArmStandIn, Asked
-from tests.azure.local_cloud import LocalCloud, printer_app, until
+from tests.azure.local_cloud import LocalCloud, Silent, printer_app, until
 
-from remora.azure.apps import ContainerApp
-from remora.azure.log_stream import LogLine, Seen
-from remora.azure.logs import Follower, read_logs, read_system_logs
+from remora.azure.app.apps import ContainerApp
+from remora.azure.app.log_stream import LogLine, Seen
+from remora.azure.app.logs import Follower, read_logs, read_system_logs
+from remora.azure.app.readiness import wait_until_ready
 from remora.errors import DeploymentNotFound, NotReady, RemoraError, SignInRequired
 
 GROUP = "Log-Tests"
 LOOK_SECONDS = 0.1
-WAIT_SECONDS = 30
+WAIT_SECONDS = 300
+
+
+class UntilTheTestEnds:
+    """The app for a follower, which ends by itself only when its app is deleted."""
+
+    def __init__(self, app: ContainerApp) -> None:
+        self._app = app
+        self.has_ended = Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._app, name)
+
+    def read(self) -> Any:
+        if self.has_ended.is_set():
+            raise DeploymentNotFound("the test has ended")
+        return self._app.read()
 
 
 class Following:
     """A follower at work in a thread, and what it has said so far."""
 
-    def __init__(self, follower: Follower) -> None:
+    def __init__(self, app: ContainerApp, options: dict[str, Any]) -> None:
         self._lines: SimpleQueue[LogLine] = SimpleQueue()
-        self._follower = follower
+        self._app = UntilTheTestEnds(app)
+        self._follower = Follower(self._app, note=lambda _: None, **options)  # type: ignore[arg-type]
         self.error: RemoraError | None = None
-        Thread(target=self._run, daemon=True).start()
+        self._thread = Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Without this, it would go on asking in the middle of later tests, in a changed environment."""
+        self._app.has_ended.set()
+        self._thread.join(WAIT_SECONDS)
+        assert not self._thread.is_alive()
 
     def _run(self) -> None:
         try:
@@ -65,10 +90,20 @@ def ask(app: ContainerApp, what: str) -> None:
     httpx.get(f"http://{app.read().fqdn}/{what}", timeout=WAIT_SECONDS)
 
 
-def follow(app: ContainerApp, **options: Any) -> Following:
-    return Following(
-        Follower(app, note=lambda _: None, **{"tail": 100, "look_seconds": LOOK_SECONDS, **options})
-    )
+Follow = Callable[..., Following]
+
+
+@pytest.fixture
+def follow() -> Iterator[Follow]:
+    started: list[Following] = []
+
+    def start(app: ContainerApp, **options: Any) -> Following:
+        started.append(Following(app, {"tail": 100, "look_seconds": LOOK_SECONDS, **options}))
+        return started[-1]
+
+    yield start
+    for following in started:
+        following.end()
 
 
 def test_the_last_lines_come_without_the_streams_own_greeting(app: ContainerApp) -> None:
@@ -78,7 +113,7 @@ def test_the_last_lines_come_without_the_streams_own_greeting(app: ContainerApp)
     assert {line.replica for line in lines} == {app.replicas(app.read().latest_revision)[0].name}
 
 
-def test_system_events_say_what_the_platform_did(app: ContainerApp) -> None:
+def test_system_events_say_what_the_platform_did(app: ContainerApp, follow: Follow) -> None:
     texts = [line.text for line in read_system_logs(app, tail=300)]
     assert any("ContainerStarted" in text for text in texts)
     assert not any("ConnectedToEventsServer" in text for text in texts)
@@ -87,7 +122,7 @@ def test_system_events_say_what_the_platform_did(app: ContainerApp) -> None:
 
 
 def test_following_goes_on_over_exits_new_revisions_and_a_cloud_that_dies(
-    cloud: LocalCloud, app: ContainerApp
+    cloud: LocalCloud, app: ContainerApp, follow: Follow
 ) -> None:
     ask(app, "before,same,same")
     following = follow(app, tail=2)
@@ -100,7 +135,7 @@ def test_following_goes_on_over_exits_new_revisions_and_a_cloud_that_dies(
 
     revision = app.roll_out({"VERSION": "second"}, min_replicas=1, max_replicas=1)
     assert following.until("started as second")[-1] == "started as second"
-    app.wait_until_ready(revision, timeout_seconds=WAIT_SECONDS, progress=lambda _: None)
+    wait_until_ready(app, revision, timeout_seconds=WAIT_SECONDS, say=Silent())
     ask(app, "4,5")
     assert following.until("5") == ["4", "5"]
 
@@ -113,7 +148,7 @@ def test_following_goes_on_over_exits_new_revisions_and_a_cloud_that_dies(
     assert following.waiting() == []
 
 
-def test_an_app_that_is_deleted_ends_the_following(app: ContainerApp) -> None:
+def test_an_app_that_is_deleted_ends_the_following(app: ContainerApp, follow: Follow) -> None:
     following = follow(app)
     following.until("started as second")
     app.delete()
@@ -168,7 +203,9 @@ def app_of(arm: ArmStandIn) -> ContainerApp:
 STREAM = "resourcegroups/g/containerapps/web/revisions/web--1/replicas/web--1-r/containers/main/logstream"
 
 
-def test_a_stream_that_breaks_off_is_read_on_where_it_stopped_with_a_fresh_token() -> None:
+def test_a_stream_that_breaks_off_is_read_on_where_it_stopped_with_a_fresh_token(
+    follow: Follow,
+) -> None:
     with ArmStandIn() as arm:
         app = app_of(arm)
         lines = [("10.1", "one"), ("10.2", "two"), ("10.2", "two"), ("10.3", "three"), ("10.4", "four")]
@@ -197,7 +234,7 @@ def test_a_stream_that_breaks_off_is_read_on_where_it_stopped_with_a_fresh_token
         assert following.waiting() == []
 
 
-def test_a_stream_that_takes_no_token_at_all_is_given_up() -> None:
+def test_a_stream_that_takes_no_token_at_all_is_given_up(follow: Follow) -> None:
     with ArmStandIn() as arm:
         app = app_of(arm)
         arm.answers["GET", STREAM] = Answer(401)

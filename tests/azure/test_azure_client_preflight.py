@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from tests.azure.arm_stand_in import SUBSCRIPTION, Answer, ArmStandIn
 
-from remora.azure.gpus import check_gpus
-from remora.azure.groups import create_group
-from remora.azure.preflight import check_storage, missing_providers, register_provider
 from remora.azure.profile import Clients
-from remora.azure.template import Wanted
+from remora.azure.provisioning.gpus import check_gpus
+from remora.azure.provisioning.groups import create_group
+from remora.azure.provisioning.preflight import check_storage, missing_providers, register_provider
+from remora.azure.provisioning.template import Wanted
 from remora.errors import Refused
 
 T4 = "Consumption-GPU-NC8as-T4"
@@ -119,7 +119,7 @@ def test_gpus_that_the_environment_has_already_need_no_new_quota(arm: ArmStandIn
 def test_a_profile_cannot_change_its_kind(arm: ArmStandIn) -> None:
     ids, answer = environment_of("NC24-A100")
     arm.answers["GET", "resourcegroups/g/providers/microsoft.app/managedenvironments/env"] = answer
-    with pytest.raises(Refused, match=f"NC24-A100.*cannot make it {T4}"):
+    with pytest.raises(Refused, match=f"NC24-A100.*cannot change it to {T4}"):
         check_gpus(arm.clients(), Wanted("g", "westus3", TEMPLATE, {"profile": T4}, ids))
 
 
@@ -162,7 +162,7 @@ def test_a_storage_account_name_that_is_taken_is_refused(arm: ArmStandIn) -> Non
     taken = {"nameAvailable": False, "reason": "AlreadyExists", "message": "The name is already taken."}
     check = ("POST", "providers/microsoft.storage/checknameavailability")
     arm.answers[check] = Answer(200, taken)
-    with pytest.raises(Refused, match="'files' cannot be made: The name is already taken"):
+    with pytest.raises(Refused, match="'files' cannot be created: The name is already taken"):
         check_storage(arm.clients(), wanted(storageAccountName="files"))
     arm.answers[check] = Answer(200, {"nameAvailable": True})
     check_storage(arm.clients(), wanted(storageAccountName="files"))
@@ -178,5 +178,5 @@ def test_the_local_cloud_answers_the_same_questions(clients: Clients) -> None:
     clients.storage.storage_accounts.begin_create("Preflight", "keyless", body).result()
     with pytest.raises(Refused, match="'keyless' forbids"):
         check_storage(clients, Wanted("Preflight", "westus3", TEMPLATE, {"storageAccountName": "keyless"}))
-    with pytest.raises(Refused, match="'keyless' cannot be made"):
+    with pytest.raises(Refused, match="'keyless' cannot be created"):
         check_storage(clients, Wanted("other", "westus3", TEMPLATE, {"storageAccountName": "keyless"}))

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from tests.azure.arm_stand_in import SUBSCRIPTION, Answer, ArmStandIn, Asked
 
-from remora.azure.app_keys import AppKeys
-from remora.azure.apps import ADMIN_KEY_SECRET, API_KEY_SECRET, SECRETS_VARIABLE, ContainerApp
-from remora.azure.deployment import DEPLOYMENT_NAME, ResourceProgress
-from remora.azure.groups import create_group
+from remora.azure.app.apps import ADMIN_KEY_SECRET, API_KEY_SECRET, SECRETS_VARIABLE, ContainerApp
+from remora.azure.app.keys import AppKeys
 from remora.azure.profile import Clients
-from remora.azure.provision import Prepared, Provisioned, prepare, provision
-from remora.azure.what_if import ResourceChange, planned_changes
+from remora.azure.provisioning.deployment import DEPLOYMENT_NAME, ResourceProgress
+from remora.azure.provisioning.groups import create_group
+from remora.azure.provisioning.provision import Prepared, Provisioned, prepare, provision
+from remora.azure.provisioning.what_if import ResourceChange, planned_changes
 from remora.errors import InvalidInput, Locked, ProvisioningFailed, Refused
 
 GROUP = "Provision-Tests"
@@ -121,7 +121,7 @@ def test_keys_and_secrets_that_were_added_outlive_a_deployment(group: Clients, t
     assert (keys.secret_of("admin"), app.api_key()) == (newer, first)
     with pytest.raises(InvalidInput, match="last"):
         keys.remove("admin")
-    with pytest.raises(InvalidInput, match="no name"):
+    with pytest.raises(InvalidInput, match="not a valid name"):
         keys.add("a b")
 
 

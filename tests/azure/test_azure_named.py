@@ -13,12 +13,12 @@ from tests.azure.local_cloud import LocalCloud
 from tests.project.stock_layout import BICEP, INFERENCE_KEYS
 
 from remora.azure.bicep import compile_bicep
-from remora.azure.groups import create_group
-from remora.azure.named import named_resources
-from remora.azure.preflight import check_storage
 from remora.azure.profile import Clients
-from remora.azure.provision import Prepared, prepare, provision
-from remora.azure.template import Wanted
+from remora.azure.provisioning.groups import create_group
+from remora.azure.provisioning.named import named_resources
+from remora.azure.provisioning.preflight import check_storage
+from remora.azure.provisioning.provision import Prepared, prepare, provision
+from remora.azure.provisioning.template import Wanted
 from remora.errors import Refused
 
 GROUP = "Named"
@@ -101,7 +101,7 @@ def test_a_new_account_brings_a_new_share(clients: Clients, made: dict[str, str]
 
 
 def test_a_mount_of_another_share_is_not_taken_away(clients: Clients, made: dict[str, str]) -> None:
-    with pytest.raises(Refused, match=r"acaEnvironmentStorageName is .*whatever uses it") as caught:
+    with pytest.raises(Refused, match=r"acaEnvironmentStorageName is .*apps that mount it") as caught:
         actions(clients, fileShareName="another")
     assert "inference.parameters.json" in caught.value.hint
 
@@ -109,7 +109,7 @@ def test_a_mount_of_another_share_is_not_taken_away(clients: Clients, made: dict
 def test_a_resource_in_another_region_is_refused(clients: Clients, made: dict[str, str]) -> None:
     with pytest.raises(Refused, match=r"exists in westus3; the deployment is for eastus") as caught:
         actions(clients, location="eastus")
-    assert "write westus3 as location" in caught.value.hint
+    assert "set location to westus3" in caught.value.hint
 
 
 def test_an_account_without_file_shares_is_refused(clients: Clients, made: dict[str, str]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from remora.azure.traffic import Traffic, TrafficShare, traffic_of
+from remora.azure.app.traffic import Traffic, TrafficShare, traffic_of
 
 LATEST = {"latestRevision": True, "weight": 100}
 

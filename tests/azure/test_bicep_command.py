@@ -12,8 +12,8 @@ import pytest
 
 from remora.azure.bicep import build
 from remora.errors import InvalidFile
-from remora.project.config import load_inference_config
-from remora.project.scaffold import write_scaffold
+from remora.project.scaffold import scaffold_texts, write_scaffold
+from remora.project.toolkit.config import load_inference_config
 
 TEMPLATE = {"contentVersion": "9.9.9.9", "resources": [], "metadata": {"from": "the CLI"}}
 
@@ -87,7 +87,7 @@ def test_an_az_without_bicep_is_not_made_to_download_it(source: Path, tools: Pat
     ("script", "said"),
     [
         ("echo 'main.bicep(1,1) : Error BCP007: no' >&2\necho 'more' >&2\nexit 1", "BCP007: no\nmore"),
-        ("exit 3", "it ended with 3 and said nothing"),
+        ("exit 3", "exit code 3, without a message"),
         ("echo hello", "wrote no template"),
         ("echo '[]'", "wrote no template"),
     ],
@@ -115,7 +115,7 @@ def provision(project: Path, tools: Path, home: Path) -> subprocess.CompletedPro
 
 def test_provision_deploys_what_the_cli_writes(tmp_path: Path, tools: Path, home: Path) -> None:
     project = tmp_path / "project"
-    write_scaffold(project, base="base", name="b", adapters={})
+    write_scaffold(project, scaffold_texts(base="base", name="b", adapters={}))
     compiled = (project / "infra/provision/inference.json").read_text()
     (tools / "template.json").write_text(compiled.replace("aiacaapp", "fromthecli"))
     write_tool(tools, "bicep", f"cat {tools}/template.json\necho 'a warning' >&2")

@@ -51,6 +51,7 @@ from tests.azure.bicep_builders import DECLARED, compiled, variable
         ("sys.concat(p, 'x')", "[concat(parameters('p'), 'x')]"),
         ("any(o.a)", "[parameters('o').a]"),
         ("nameof(o.a)", "a"),
+        (r"'\u{D83D}\u{DE00} \u{1F600}'", "😀 😀"),
         ("'''\nraw ${p}'''", "raw ${p}"),
         ("$'''\nraw ${p} $5'''", "[format('raw {0} $5', parameters('p'))]"),
         ("$$'''${p} $${p}'''", "[format('${{p}} {0}', parameters('p'))]"),

@@ -74,6 +74,7 @@ output from string = one.tags.from
 output first string = shares.outputs.first
 output number int = length(shares.outputs.ids)
 output key bool = empty(one.listKeys().keys[0].value)
+output same bool = one.listkeys().keys[0].value == one.listKeys().keys[0].value
 output deep string = settings.?a.b ?? 'none'
 output shallow string = settings.?x.?b ?? 'none'
 output mail string = wanted ? unwanted.properties.primaryEndpoints.file : 'none'
@@ -120,6 +121,7 @@ def test_loops_conditions_existing_resources_and_modules(clients: Clients, folde
         "first": "n10",
         "number": 2,
         "key": False,
+        "same": True,
         "deep": "deep",
         "shallow": "none",
         "mail": "none",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 
 import pytest
@@ -35,15 +36,15 @@ R = "resource r 'A.B/c@2024-01-01'"
         (f"{R} = {{\n  location: 'x'\n}}", "1:10", "no name"),
         ("resource r 'A.B/c' = {\n  name: 'r'\n}", "1:12", "API version"),
         (f"{R} = {{\n  name: 'r'\n  x: r.id\n}}", "1:10", "itself"),
-        (f"{R} = {{\n  name: 'r'\n  dependsOn: ['x']\n}}", "3:15", "no resource"),
-        (f"{R} = {{\n  name: 'r'\n  parent: 'x'\n}}", "3:11", "the parent is no resource"),
+        (f"{R} = {{\n  name: 'r'\n  dependsOn: ['x']\n}}", "3:15", "not a resource"),
+        (f"{R} = {{\n  name: 'r'\n  parent: 'x'\n}}", "3:11", "the parent is not a resource"),
         (f"{R} = {{\n  name: 'r'\n  scope: managementGroup('x')\n}}", "3:25", "the scope managementGroup"),
         (f"{R} = [for i in [1]: {{\n  name: 'r'\n}}]\noutput x object = r", "4:19", "r[…]"),
         (f"{R} = [for i in [1]: {{\n  name: 'r'\n  resource s 'd' = {{\n    name: 's'\n  }}\n}}]", "3:12",
          "nested in a loop"),
         (f"{R} = {{\n  name: 'r'\n}}\noutput x string = r::s.id", "4:20", "'s' is not nested"),
         (f"{R} = {{\n  name: 'r'\n  x: s.id\n}}\nresource s 'A.B/c@2024-01-01' = {{\n  name: r.id\n}}",
-         "1:10", "waits for itself"),
+         "1:10", "depends on itself"),
         ("@batchSize(1)\n" + R + " = {\n  name: 'r'\n}", "2:10", "loops"),
         ("@onlyIfNotExists()\n" + R + " = {\n  name: 'r'\n}", "1:1", "@onlyIfNotExists()"),
         ("var a = [for x in [1]: [for y in [1]: y]]", "1:24", "a loop is not supported here"),
@@ -52,7 +53,7 @@ R = "resource r 'A.B/c@2024-01-01'"
         ("var a = x => x", "1:9", "a lambda is not supported here"),
         ("var a = concat(x => x)", "1:16", "a lambda is not supported here"),
         ("var a = loadYamlContent('x.yml')", "1:9", "'loadYamlContent'"),
-        ("var a = subscription('x').id", "1:21", "only for a scope"),
+        ("var a = subscription('x').id", "1:21", "only allowed as a scope"),
         ("var a = nothing", "1:9", "'nothing' is not declared"),
         ("var a = nothing()", "1:9", "the function 'nothing'"),
         ("var a = b\nvar b = a", "2:9", "itself"),
@@ -136,3 +137,32 @@ PIECES = st.sampled_from(
 def test_any_text_is_compiled_or_refused(source: str) -> None:
     with contextlib.suppress(InvalidFile):
         assert "resources" in compile_bicep(source, Path("x.bicep"))
+
+
+_KEYS = "resource s 'A.B/c@2024-01-01' existing = {\n  name: 's'\n}\n"
+
+
+@pytest.mark.parametrize(
+    ("declared", "place", "named"),
+    [
+        (f"{R} = {{\n  name: s.properties.x\n}}", "5:21", "the name must be known before the deployment"),
+        (f"{R} = {{\n  name: s.listKeys().x\n}}", "5:21", "the name must be known before the deployment"),
+        (f"{R} = if (s.properties.x) {{\n  name: 'r'\n}}", "4:49", "the condition must be known before"),
+        (
+            f"{R} = [for i in s.properties.x: {{\n  name: 'r${{i}}'\n}}]",
+            "4:55",
+            "the loop must be known before",
+        ),
+    ],
+)
+def test_what_decides_whether_and_where_something_is_deployed_reads_no_resource(
+    declared: str, place: str, named: str
+) -> None:
+    with pytest.raises(InvalidFile, match=re.escape(named)) as refused:
+        compile_bicep(f"{_KEYS}{declared}\n", Path("x.bicep"))
+    assert f"x.bicep:{place}" in str(refused.value)
+
+
+def test_half_of_a_surrogate_pair_is_refused() -> None:
+    with pytest.raises(InvalidFile, match="half of a surrogate pair"):
+        compile_bicep(r"var a = 'x\u{D83D}y'", Path("x.bicep"))

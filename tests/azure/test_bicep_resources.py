@@ -100,20 +100,20 @@ def test_nested_resources_take_type_version_name_and_condition_from_around_them(
     )
     kinds = [(entry["type"], entry["apiVersion"], entry["name"]) for entry in template["resources"]]
     assert kinds == [
-        ("My.App/envs", "2024-01-01", "o"),
-        ("My.App/envs/parts", "2024-01-01", "[format('{0}/{1}', 'o', 'i')]"),
         ("My.App/envs/parts/pieces", "2025-01-01", "[format('{0}/{1}/{2}', 'o', 'i', 'x')]"),
+        ("My.App/envs/parts", "2024-01-01", "[format('{0}/{1}', 'o', 'i')]"),
         (
             "My.App/envs/parts",
             "2024-01-01",
             "[format('{0}/{1}', 'o', format('s{0}', range(0, 2)[copyIndex()]))]",
         ),
+        ("My.App/envs", "2024-01-01", "o"),
     ]
-    innermost = template["resources"][2]
+    innermost = template["resources"][0]
     wanted = "parameters('wanted')"
     assert innermost["condition"] == f"[and({wanted}, {wanted})]"
     assert innermost["dependsOn"] == ["[resourceId('My.App/envs/parts', 'o', 'i')]"]
-    assert template["resources"][3]["copy"] == {"name": "outer::sibling", "count": "[length(range(0, 2))]"}
+    assert template["resources"][2]["copy"] == {"name": "outer::sibling", "count": "[length(range(0, 2))]"}
     assert template["outputs"]["one"]["value"] == "x"
     assert template["outputs"]["two"]["value"] == (
         "[resourceId('My.App/envs/parts', 'o', format('s{0}', range(0, 2)[1]))]"

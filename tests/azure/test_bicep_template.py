@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from tests.azure.typed_schemas import TypedSchemas
+from tests.conformance import evidence
 
 import remora.project
 from remora.azure.bicep import compile_bicep, template_text
 
 REPOSITORY = Path(__file__).parents[2]
-AZURE = REPOSITORY.parent / "shared" / "azure"
+AZURE = evidence.folder()
 STOCK = AZURE / "templates"
 OURS = Path(remora.project.__file__).parent / "template" / "inference.bicep"
 REGENERATE = (
@@ -29,7 +30,7 @@ SIX_OUTPUTS = [
     "ACA_APP_NAME",
     "ACA_APP_ENDPOINT",
 ]
-with_azure = pytest.mark.skipif(not AZURE.is_dir(), reason="Azure's schemas are not beside the checkout")
+with_azure = pytest.mark.skipif(not AZURE.is_dir(), reason=evidence.ABSENT)
 
 
 @pytest.fixture(scope="module")

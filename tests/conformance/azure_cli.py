@@ -34,7 +34,7 @@ SERVER: Final = (
     "h.ThreadingHTTPServer(('127.0.0.1', int(os.environ['PORT'])), Answer).serve_forever()\n"
 )
 START_SECONDS: Final = 20
-COMMAND_SECONDS: Final = 120
+COMMAND_SECONDS: Final = 400
 GROUP: Final = ("-g", "work")
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 GIVEN_NAMES: Final = re.compile(r"[a-z][a-z0-9-]*--[a-z0-9]{7}(-[a-z0-9]{8,10}-[a-z0-9]{5})?")
 HOST_KEYS: Final = ("fqdn", "latestRevisionFqdn")
+NAMES_OF_TIMES: Final = ("snapshotTime",)
 
 
 class Bindings:
@@ -29,11 +30,11 @@ class Bindings:
                 self.learn(theirs, mine)
 
     def learn_operation(self, recorded_url: str, our_url: str) -> None:
-        self._operations[_last(urlsplit(recorded_url).path)] = our_url
+        self._operations[_kind_and_name(urlsplit(recorded_url).path)] = our_url
 
     def operation(self, recorded_path: str) -> str | None:
         """Where our operation is to be followed, if the path is that of a recorded one."""
-        return self._operations.get(_last(recorded_path))
+        return self._operations.get(_kind_and_name(recorded_path))
 
     def host(self, recorded: str) -> str | None:
         return self._names.get(recorded)
@@ -47,7 +48,7 @@ class Bindings:
     def _learn_value(self, key: str, recorded: Any, ours: Any) -> None:
         if not isinstance(recorded, str) or not isinstance(ours, str):
             self.learn(recorded, ours)
-        elif key in HOST_KEYS and recorded and ours:
+        elif key in (*HOST_KEYS, *NAMES_OF_TIMES) and recorded and ours:
             self._names[recorded] = ours
         elif key == "token":
             self.token = ours
@@ -61,6 +62,7 @@ class Bindings:
             self._names.setdefault(recorded, ours)
 
 
-def _last(path: str) -> str:
-    """The operation's own id; the rest of the path may have been masked by the recorder."""
-    return path.rstrip("/").rpartition("/")[2]
+def _kind_and_name(path: str) -> str:
+    """The operation's own id, and whether its status or its result is asked for: one id has both. The rest of
+    the path may have been masked by the recorder."""
+    return "/".join(path.rstrip("/").lower().split("/")[-2:])

@@ -6,8 +6,9 @@ import base64
 import hashlib
 import hmac
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from itertools import product
 from typing import Any, Final
@@ -15,9 +16,10 @@ from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
 import httpx
+from azure.storage.fileshare import generate_file_sas
 from tests.conformance.recordings import Exchange
 
-from remora.localcloud.storage.shared_key import string_to_sign
+from remora.localcloud.storage.access.shared_key import string_to_sign
 
 # Of the transport, ids that the recorder dropped, or of the account: x-ms-access-tier is there in some
 # recordings and not in others.
@@ -58,30 +60,38 @@ class Account:
     name: str
     key: str
 
-    def ask(self, client: httpx.Client, recorded: Exchange) -> tuple[httpx.Response, list[str]]:
+    def ask(
+        self, client: httpx.Client, recorded: Exchange, others: Mapping[str, Account]
+    ) -> tuple[httpx.Response, list[str]]:
         """The answer and how it differs. The recorder dropped x-ms-allow-trailing-dot: try both."""
         sources = ("true", "false") if "x-ms-copy-source" in recorded.headers else ("true",)
         for keep_dots, keep_source_dots in product(("true", "false"), sources):
-            answer = client.send(self._signed(recorded, keep_dots, keep_source_dots))
+            answer = client.send(self._signed(recorded, keep_dots, keep_source_dots, others))
             found = list(differences(answer, recorded))
             if not found:
                 break
         return answer, found
 
-    def _signed(self, recorded: Exchange, keep_dots: str, keep_source_dots: str) -> httpx.Request:
-        """The recorded request, to our server, now. Omitted bodies were files of zeros."""
+    def readable(self, path: str, *, with_token: bool) -> str:
+        """The URL of a file, with a new token where the recorded one had one."""
+        url = f"{self.url}/{self.name}{path}"
+        return f"{url}?{_token(self, path)}" if with_token else url
+
+    def _signed(
+        self, recorded: Exchange, keep_dots: str, keep_source_dots: str, others: Mapping[str, Account]
+    ) -> httpx.Request:
+        """The recorded request, to our server, now."""
         url = recorded.url
         path = f"/{self.name}{url.path}" + (f"?{url.query}" if url.query else "")
         now = formatdate(time.time(), usegmt=True)
         headers = {**recorded.headers, "x-ms-allow-trailing-dot": keep_dots, "x-ms-date": now}
         if "x-ms-copy-source" in headers:
             headers["x-ms-source-allow-trailing-dot"] = keep_source_dots
-        body = bytes(int(headers.get("content-length", "0")))
+        body = _body(recorded, int(headers.get("content-length", "0")))
         if "x-ms-copy-source" in headers:
-            # The recorder masked the account and the share in URLs, and not in this header.
-            copied = urlsplit(headers["x-ms-copy-source"]).path.split("/", 2)[2]
-            share = url.path.split("/")[1]
-            headers["x-ms-copy-source"] = f"{self.url}/{self.name}/{share}/{copied}"
+            copied = urlsplit(headers["x-ms-copy-source"])
+            owner = others[copied.netloc.partition(".")[0]]
+            headers["x-ms-copy-source"] = owner.readable(copied.path, with_token=bool(copied.query))
         request = httpx.Request(recorded.method, self.url + path, headers=headers, content=body)
         text = string_to_sign(
             method=request.method,
@@ -93,6 +103,18 @@ class Account:
         digest = hmac.new(base64.b64decode(self.key), text.encode(), hashlib.sha256).digest()
         request.headers["authorization"] = f"SharedKey {self.name}:{base64.b64encode(digest).decode()}"
         return request
+
+
+def _token(account: Account, path: str) -> str:
+    _, share, *parts = path.split("/")
+    end = datetime.now(UTC) + timedelta(hours=1)
+    return str(generate_file_sas(account.name, share, parts, account.key, permission="r", expiry=end))
+
+
+def _body(recorded: Exchange, length: int) -> bytes:
+    """Bodies that the recorder left out were files of zeros."""
+    kept = isinstance(recorded.body, str) and not recorded.body.startswith("...OMITTED")
+    return recorded.body.encode() if kept else bytes(length)
 
 
 def differences(answer: httpx.Response, recorded: Exchange) -> Iterator[str]:

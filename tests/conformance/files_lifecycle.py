@@ -43,8 +43,10 @@ def files_lifecycle(service: Any, stranger: Any) -> None:
     _file(share)
     _leases_of_a_file(share)
     _copies(share)
+    _snapshots(service, share)
     _refusals(service, share, stranger)
     share.delete_share()
+    _deleted(service, share)
 
 
 def _service(service: Any) -> None:
@@ -62,7 +64,10 @@ def _service(service: Any) -> None:
 
 def _share(service: Any, share: Any) -> None:
     share.create_share(metadata={"a": "1"}, quota=5)
-    service.create_share("models-too")
+    other = service.create_share("models-too", protocols="NFS", root_squash="RootSquash", access_tier="Hot")
+    other.set_share_properties(root_squash="AllSquash", access_tier="Cool")
+    shown = other.get_share_properties()
+    assert (shown.protocols, shown.root_squash, shown.access_tier) == (["NFS"], "AllSquash", "Cool")
     share.set_share_metadata({"a": "2"})
     share.set_share_quota(6)
     assert share.get_share_properties().quota == 6
@@ -80,6 +85,32 @@ def _share(service: Any, share: Any) -> None:
     lease.break_lease(lease_break_period=0)
     lease.release()
     service.delete_share("models-too")
+
+
+def _snapshots(service: Any, share: Any) -> None:
+    stamp = share.create_snapshot(metadata={"kept": "yes"})["snapshot"]
+    listed = list(service.list_shares(include_snapshots=True, include_metadata=True))
+    assert [(item.name, item.snapshot) for item in listed] == [("models", stamp), ("models", None)]
+    assert listed[0].metadata == {"kept": "yes"}
+    share.get_file_client("new/inner.bin").delete_file()
+    kept = service.get_share_client("models", snapshot=stamp)
+    assert kept.get_share_properties().snapshot == stamp
+    assert {item["name"] for item in kept.list_directories_and_files()} >= {"new", "copy.bin", "empty.bin"}
+    assert kept.get_file_client("new/inner.bin").download_file().readall() == CONTENT
+    _refused("ShareHasSnapshots", share.delete_share)
+    _refused("ShareSnapshotOperationNotSupported", lambda: kept.get_file_client("copy.bin").delete_file())
+    kept.delete_share()
+
+
+def _deleted(service: Any, share: Any) -> None:
+    gone = {item.name: item for item in service.list_shares(include_deleted=True)}
+    deleted = gone["models"]
+    assert (deleted.deleted, deleted.remaining_retention_days) == (True, 7)
+    _refused("ShareNotFound", share.get_share_properties)
+    _refused("ShareNotFound", lambda: service.undelete_share("models", "01D0000000000000"))
+    service.undelete_share("models", deleted.version)
+    assert share.get_file_client("copy.bin").get_file_properties().size == 0
+    share.delete_share()
 
 
 def _directory(share: Any) -> None:
@@ -175,9 +206,7 @@ def _refusals(service: Any, share: Any, stranger: Any) -> None:
         ("InvalidRange", lambda: file.upload_range(b"12", offset=1 << 20, length=2)),
         ("CannotVerifyCopySource", lambda: file.start_copy_from_url("https://example.org/stranger/models/b")),
         ("UnsupportedHeader", lambda: file.upload_range_from_url(file.url, 0, 2, 0)),
-        ("UnsupportedQueryParameter", share.create_snapshot),
         ("UnsupportedQueryParameter", lambda: share.create_permission_for_share("O:S")),
-        ("UnsupportedQueryParameter", lambda: service.undelete_share("gone", "1")),
     ):
         _refused(code, call)
 

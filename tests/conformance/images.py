@@ -1,48 +1,155 @@
 """Stand-ins for the recorded images. The local cloud pulls none: it runs a container's command as it is.
 
-A request gets the command that behaves as the image does; an answer is read without it.
+A request gets the command that behaves as the image does; an answer is read without it. A stand-in gets ready
+and ends when the recording shows that its image did: how long a pull or an end takes is of the occasion.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
+import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
 import httpx
+from tests.conformance.recordings import Exchange
 
 # What the images do: a web server, which says so. It listens where the local cloud tells it to.
-SERVING: Final = (
-    "import http.server as h, os; print('Listening on :80...', flush=True);"
-    "h.SimpleHTTPRequestHandler.log_message = lambda *_: None;"
-    "address = ('127.0.0.1', int(os.environ['PORT']));"
-    "h.ThreadingHTTPServer(address, h.SimpleHTTPRequestHandler).serve_forever()"
+SERVING: Final = """\
+# in place of {former}
+import http.server as h, os, signal, time, urllib.request
+def asked(what):
+    try:
+        return urllib.request.urlopen('{gate}/' + what).read() == b'yes'
+    except OSError:
+        return True
+def leave(*_):
+    while not asked('may-end'):
+        time.sleep(0.05)
+    os._exit(0)
+signal.signal(signal.SIGTERM, leave)
+while not asked('may-begin'):
+    time.sleep(0.05)
+print('Listening on :80...', flush=True)
+h.SimpleHTTPRequestHandler.log_message = lambda *_: None
+address = ('127.0.0.1', int(os.environ.get('PORT', 0)))
+h.ThreadingHTTPServer(address, h.SimpleHTTPRequestHandler).serve_forever()
+"""
+MARK: Final = "# in place of "
+IMAGES: Final = (
+    "mcr.microsoft.com/k8se/quickstart:latest",
+    "mcr.microsoft.com/azuredocs/containerapps-helloworld:latest",
+    "nginx",
 )
-IMAGES: Final = ("mcr.microsoft.com/k8se/quickstart:latest", "nginx")
+# A command that the recording shows as ready, and that needs what its image does not bring here.
+COMMANDS: Final[tuple[list[str], ...]] = ([], ["npm", "start"])
+RUNNING: Final = ("Running", "RunningAtMaxScale", "ScaledToZero")
 
 
-def with_stand_ins(body: Any) -> Any:
+@dataclass(slots=True)
+class Gate:
+    """Where stand-ins ask whether they may begin and end: `follow` reads it from the recording."""
+
+    _began: set[str] = field(default_factory=set)
+    _known: set[str] = field(default_factory=set)
+    _newest: str = ""
+    _may_end: bool = False
+    _server: ThreadingHTTPServer | None = None
+
+    def __enter__(self) -> Gate:
+        gate = self
+
+        class Answers(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                _, key, what = self.path.split("/")
+                yes = key in gate._began if what == "may-begin" else gate._may_end
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(b"yes" if yes else b"no")
+
+            def log_message(self, *_: Any) -> None:
+                """Says nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.shutdown()
+        self._server.server_close()
+
+    def address(self, container: dict[str, Any]) -> str:
+        """Of the stand-in for a container: the same for the same container, so that it is no new revision."""
+        assert self._server is not None
+        key = hashlib.sha256(json.dumps(container, sort_keys=True).encode()).hexdigest()[:16]
+        self._known.add(key)
+        return f"http://127.0.0.1:{self._server.server_address[1]}/{key}"
+
+    def follow(self, recorded: Exchange) -> None:
+        """Let begin and end what had begun and ended when this was recorded."""
+        shown = list(_documents(recorded.answer_body))
+        for document in shown:
+            self._newest = document.get("latestRevisionName") or self._newest
+        if any(self._is_ready(document) for document in shown) or self._is_asked(recorded):
+            self._began |= self._known
+        ends = recorded.method == "DELETE" or recorded.url.path.endswith("/restart")
+        self._may_end = ends or any(document.get("active") is False for document in shown)
+
+    def _is_ready(self, document: dict[str, Any]) -> bool:
+        """Whether an app or a revision shows that the newest revision is ready."""
+        if document.get("latestRevisionName"):
+            return bool(document["latestReadyRevisionName"] == document["latestRevisionName"])
+        return document.get("name") == self._newest and document.get("runningState") in RUNNING
+
+    def _is_asked(self, recorded: Exchange) -> bool:
+        """Whether the newest revision itself, or one of its replicas, answered."""
+        of_the_newest = bool(self._newest) and f"/revisions/{self._newest}/replicas" in recorded.url.path
+        return recorded.status == 200 and (recorded.to_an_app or of_the_newest)
+
+
+def with_stand_ins(body: Any, gate: Gate) -> Any:
     """The request body with a command in each container of a known image that has none."""
     if not isinstance(body, dict):
         return body
     body = copy.deepcopy(body)
     for container in _containers(body):
-        if container.get("image") in IMAGES and not container.get("command"):
-            container["command"] = ["python3", "-c", SERVING]
+        former = container.get("command") or []
+        if container.get("image") in IMAGES and former in COMMANDS:
+            essence = {key: value for key, value in container.items() if value and key != "imageType"}
+            address = gate.address(essence)
+            program = SERVING.format(gate=address, former=json.dumps(former))
+            container["command"] = ["python3", "-c", program]
     return body
 
 
 def without_stand_ins(answer: httpx.Response) -> httpx.Response:
     """The answer as it would be without our commands in it."""
-    if SERVING[:20] not in answer.text:
+    if MARK not in answer.text:
         return answer
     body = answer.json()
     for container in _containers(body):
-        if container.get("command", [None])[0] == "python3":
-            del container["command"]
+        command = container.get("command") or [""]
+        if command[-1].startswith(MARK):
+            former = json.loads(command[-1].partition("\n")[0].removeprefix(MARK))
+            container["command"] = former
+            if not former:
+                del container["command"]
     headers = {name: value for name, value in answer.headers.items() if name != "content-length"}
     return httpx.Response(answer.status_code, headers=headers, content=json.dumps(body))
+
+
+def _documents(body: Any) -> Iterator[dict[str, Any]]:
+    """The properties of each document of an answer, with its name."""
+    if not isinstance(body, dict):
+        return
+    for item in body.get("value", [body]) if isinstance(body.get("value", []), list) else ():
+        if isinstance(item, dict) and isinstance(item.get("properties"), dict):
+            yield {"name": item.get("name"), **item["properties"]}
 
 
 def _containers(value: Any) -> Iterator[dict[str, Any]]:

@@ -18,6 +18,10 @@ OF_THE_OCCASION: Final = frozenset(
         "correlationId",
         "createdBy",
         "createdByType",
+        "currentValue",
+        "usage",
+        "primarySharedKey",
+        "secondarySharedKey",
         "lastModifiedBy",
         "lastModifiedByType",
         "customDomainVerificationId",
@@ -44,8 +48,10 @@ MARKS: Final = (
     (re.compile(r"\b\d{17,20}\b"), "<digits>"),
     (re.compile(r"--[a-z0-9]{7}(-[a-z0-9]{8,10}-[a-z0-9]{5})?\b"), "--<revision>"),
     (re.compile(r"[A-Za-z0-9+/]{86}=="), "<key>"),
-    (re.compile(r"\bstore[a-z2-7]{13}\b"), "store<unique>"),
+    (re.compile(r"\b(store|st|cr|cae-|log-|mi-)(?=[a-z]*[2-7])[a-z2-7]{13}\b"), r"\1<unique>"),
     (re.compile(r"veryFakedStorageAccountKey=="), "<key>"),
+    (re.compile(r"veryFakedCustomerId=="), "<guid>"),
+    (re.compile(r"clitest\.rg[a-z0-9]+"), "<group>"),  # masked in some places, and not in others
 )
 QUERY_OF_THE_OCCASION: Final = frozenset(("t", "c", "s", "h"))
 
@@ -57,10 +63,15 @@ def normal(value: Json, key: str = "") -> Json:
     if key in ENDPOINTS and isinstance(value, dict):
         return dict.fromkeys(value, "<endpoint>")
     if isinstance(value, dict):
-        return {name: normal(item, name) for name, item in value.items()}
+        return {_normal_name(name): normal(item, name) for name, item in value.items()}
     if isinstance(value, list):
         return [normal(item, key) for item in value]
     return normal_text(value) if isinstance(value, str) else value
+
+
+def _normal_name(name: str) -> str:
+    """Identities are named by their ids."""
+    return normal_id(name) if name.startswith("/subscriptions/") else name
 
 
 def normal_text(text: str) -> str:

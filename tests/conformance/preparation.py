@@ -12,7 +12,7 @@ from tests.conformance.recordings import Exchange, Scenario
 from tests.localcloud.arm.conftest import RunningCloud
 
 GROUP: Final = re.compile(r"/resourcegroups/([\w.()-]+)", re.IGNORECASE)
-WRITABLE: Final = ("appLogsConfiguration", "workloadProfiles", "zoneRedundant")
+WRITABLE: Final = ("appLogsConfiguration", "vnetConfiguration", "workloadProfiles", "zoneRedundant")
 ACCOUNT: Final = re.compile(r"/storageaccounts/([a-z0-9]+)", re.IGNORECASE)
 DEFAULT_LOCATION: Final = "westus"
 ACCOUNTS_GROUP: Final = "accounts"
@@ -32,8 +32,11 @@ def prepare(cloud: RunningCloud, scenario: Scenario) -> dict[str, Account]:
 def _groups(scenario: Scenario) -> dict[str, dict[str, Any]]:
     """Every group that is named, as the recording has it."""
     groups: dict[str, dict[str, Any]] = {}
+    made = _deployed_groups(scenario)
     for exchange in scenario.exchanges:
-        answered = exchange.answer_body if exchange.status < 300 else None
+        path = exchange.url.path.lower()
+        lists_others = path.endswith(("/resourcegroups", "/roleassignments"))
+        answered = exchange.answer_body if exchange.status < 300 and not lists_others else None
         text = " ".join((exchange.url.path, json.dumps(exchange.body), json.dumps(answered)))
         for name in GROUP.findall(text):
             groups.setdefault(name, {"location": DEFAULT_LOCATION})
@@ -41,23 +44,41 @@ def _groups(scenario: Scenario) -> dict[str, dict[str, Any]]:
             shown = exchange.answer_body
             kept = {key: shown[key] for key in ("location", "tags") if key in shown}
             groups[exchange.url.path.rsplit("/", 1)[1]] = kept
-    return groups
+        if _is_group(exchange, "PUT"):
+            made.add(exchange.url.path.rsplit("/", 1)[1])
+    return {name: group for name, group in groups.items() if name not in made}
 
 
-def _is_group(exchange: Exchange) -> bool:
+def _deployed_groups(scenario: Scenario) -> set[str]:
+    """The groups that a deployment to the subscription creates."""
+    return {
+        item["id"].rpartition("/")[2]
+        for exchange in scenario.exchanges
+        if isinstance(exchange.answer_body, dict)
+        for item in (exchange.answer_body.get("properties") or {}).get("outputResources") or ()
+        if item["id"].count("/") == 4
+    }
+
+
+def _is_group(exchange: Exchange, method: str = "GET") -> bool:
     path = exchange.url.path.lower()
-    return exchange.method == "GET" and path.count("/") == 4 and "/resourcegroups/" in path
+    return exchange.method == method and path.count("/") == 4 and "/resourcegroups/" in path
 
 
 def _accounts(scenario: Scenario) -> dict[str, str]:
     """Accounts that are used and not created, with their group."""
-    made = {name for item in scenario.exchanges if item.method == "PUT" for name in _account_names(item)}
+    made = {_made_account(item) for item in scenario.exchanges}
     found: dict[str, str] = {}
     for exchange in scenario.exchanges:
         group = GROUP.search(exchange.url.path)
         for name in _account_names(exchange):
             found.setdefault(name, group.group(1) if group else ACCOUNTS_GROUP)
     return {name: group for name, group in found.items() if name not in made}
+
+
+def _made_account(exchange: Exchange) -> str:
+    *_, kind, name = exchange.url.path.split("/")
+    return name if exchange.method == "PUT" and kind.lower() == "storageaccounts" else ""
 
 
 def _account_names(exchange: Exchange) -> list[str]:
@@ -68,10 +89,17 @@ def _account_names(exchange: Exchange) -> list[str]:
 
 def _account(cloud: RunningCloud, scenario: Scenario, name: str, group: str) -> Account:
     cloud.resources().resource_groups.create_or_update(group, {"location": DEFAULT_LOCATION})
-    body = {"location": DEFAULT_LOCATION, "sku": {"name": "Standard_LRS"}, "kind": "StorageV2"}
+    body: dict[str, Any] = {
+        "location": DEFAULT_LOCATION,
+        "sku": {"name": "Standard_LRS"},
+        "kind": "StorageV2",
+    }
     for item in scenario.exchanges:
         if item.method == "GET" and item.to_arm and item.url.path.endswith(f"/storageAccounts/{name}"):
-            body = {key: item.answer_body[key] for key in body}
+            chosen = {"minimumTlsVersion": item.answer_body["properties"]["minimumTlsVersion"]}
+            body = {key: item.answer_body[key] for key in ("location", "sku", "kind")} | {
+                "properties": chosen
+            }
     cloud.storage().storage_accounts.begin_create(group, name, body).result()
     path = f"{cloud.groups_path}/{group}/providers/Microsoft.Storage/storageAccounts/{name}/listKeys"
     with cloud.http() as http:

@@ -30,84 +30,54 @@ class Reason:
 
 REASONS: Final = (
     Reason(
-        "the address is known once the app's listener is open, a moment after the first answer",
-        "",
+        "by June 2024 the service had changed its first response to a PUT; for the versions of that time ours"
+        " is the former one",
+        "mount_azurefile",
         r"^PUT .*/containerApps/\*$",
-        r"ingress\.fqdn: null",
+        r"exposedPort|eventStreamEndpoint|fqdn|latest\w*Revision|runningStatus|revisionSuffix|template\.scale:",
     ),
     Reason(
-        "the service filled in the first answer in three ways between April and June 2024; ours is the"
-        " commonest",
-        "mount_azurefile|ingress_traffic",
-        r"^PUT .*/containerApps/\*$",
-        r"exposedPort|eventStreamEndpoint|latest\w*Revision|runningStatus|revisionSuffix|template\.scale:",
-    ),
-    Reason(
-        "an app without ingress has no address here; Azure shows one that does not answer",
-        "",
-        r"/revisions/\*$",
-        r'properties\.fqdn: ""',
-    ),
-    Reason(
-        "the former revision is gone here as soon as its requests are done; Azure showed it a while longer",
-        "mount_azurefile|scale_revision_copy",
-        r"/revisions|logstream",
-        r"active|healthState|provisioningState|replicas|runningState|0 items|^status: 40[04], recorded 200",
-    ),
-    Reason(
-        "Azure's revisions show less of an HTTP scale rule than its apps do; ours show it whole",
+        "a replica that a restart has replaced is gone here when it has ended; Azure listed it longer",
         "scale_revision_copy",
-        r"/revisions",
-        r"rules\[\]\.http\.(auth|metadata\.key)",
+        r"/revisions/\*/replicas$",
+        r"1 items, recorded 2",
     ),
     Reason(
-        "the recorded app listened on another port than its ingress named; here an app listens on the port"
-        " that it is given",
+        "the recorded app did not listen on its ingress's port; here an app listens on the port that it"
+        " is given",
         "containerapp_exec",
         r"^GET \{app\}",
         r"^status: 200, recorded 50[23]",
     ),
     Reason(
-        "this machine is inside of every environment, so an internal app answers",
+        "this machine is inside every environment, so an internal app answers",
         "containerapp_exec",
         r"^GET \{app\}",
         r"^status: 200, recorded 403",
     ),
     Reason(
-        "a change of configuration replaces no replica here; in Azure the old and the new were both there",
+        "a change of configuration replaces no replica here; Azure had both the old and the new one",
         "containerapp_exec",
         r"/replicas",
         r"items, recorded 2|runningState",
     ),
     Reason(
-        "ARM's share carries its ETag as a header there; ours are versioned on the data plane only",
-        "",
-        r"^PUT .*/shares/\*$",
-        r"etag|lastModifiedTime",
-    ),
-    Reason(
-        "Azure has had more workload profiles since",
-        "workload_profiles_list_supported",
+        "Azure has added workload profiles since",
+        "workload_profiles",
         r"availableManagedEnvironmentsWorkloadProfileTypes$",
         r"items, recorded",
     ),
     Reason(
-        "Azure's preview shows fewer of an account's properties",
+        "Azure cuts an account in a preview to the api-version of the template, here one of 2019",
         "what_if",
         r"/operationresults/",
-        r"changes\[\]\.(after|before)\.",
+        r"changes\[\]\.(after|before)\.properties\.(allow\w+|minimumTlsVersion)",
     ),
     Reason(
-        "a new account is 201 here; Azure's deployment noted the 200 of its last poll",
-        "crossrg",
-        r"/operations$",
-        r"statusCode",
-    ),
-    Reason(
-        "there is no second region to replicate to",
-        "",
-        r"storageAccounts/\*$",
-        r"secondary|statusOfSecondary",
+        "Azure's default was TLS 1.0 until it stopped accepting TLS 1.0 and 1.1 in February 2026",
+        "mount_azurefile",
+        r"/Microsoft.Storage/",
+        r'minimumTlsVersion: "TLS1_2", recorded "TLS1_0"',
     ),
 )
 

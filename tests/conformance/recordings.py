@@ -1,22 +1,29 @@
 """Recorded conversations with the real services: where they lie, and one exchange of one.
 
-The files are Microsoft's, kept beside the repository; without them there is nothing to compare with.
+The files are Microsoft's and no part of this repository; `make evidence` fetches them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-EVIDENCE = Path(__file__).parents[3] / "shared" / "azure"
+from tests.conformance import evidence
+
+EVIDENCE = evidence.folder()
 RECORDINGS = EVIDENCE / "recordings"
 ARM_HOST = "management.azure.com"
 MASKED_DEPLOYMENT = "mock-deployment"
-ABSENT = f"Microsoft's recordings and specifications are not in {EVIDENCE}"
+ABSENT = evidence.ABSENT
+RECORDED_SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
+_SUBSCRIPTION = re.compile(
+    rf"https://{ARM_HOST}/subscriptions/([0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +73,19 @@ def scenarios(folder: Path = RECORDINGS) -> list[Scenario]:
 def _read(path: Path) -> tuple[Exchange, ...]:
     exchanges: list[Exchange] = []
     deployment = MASKED_DEPLOYMENT
-    for item in json.loads(path.read_text())["exchanges"]:
+    for item in json.loads(_masked(path.read_text()))["exchanges"]:
         exchange = _exchange(item)
         deployment = _deployment(exchange) or deployment
-        exchanges.append(_with_deployment(exchange, deployment))
+        exchanges.append(_restored(_with_deployment(exchange, deployment), exchanges))
     return tuple(exchanges)
+
+
+def _masked(text: str) -> str:
+    """One recorder masks the subscription and leaves out the port, the other does neither."""
+    text = re.sub(r"(https://[^/\"]+):443/", r"\1/", text)
+    for subscription in sorted(set(_SUBSCRIPTION.findall(text)) - {RECORDED_SUBSCRIPTION}):
+        text = text.replace(subscription, RECORDED_SUBSCRIPTION)
+    return text
 
 
 def _deployment(exchange: Exchange) -> str | None:
@@ -84,6 +99,40 @@ def _deployment(exchange: Exchange) -> str | None:
 def _with_deployment(exchange: Exchange, name: str) -> Exchange:
     path = exchange.url.path.replace(f"/{MASKED_DEPLOYMENT}", f"/{name}")
     return replace(exchange, url=exchange.url._replace(path=path))
+
+
+def _restored(exchange: Exchange, earlier: Sequence[Exchange]) -> Exchange:
+    """With what the recorder masked in some places and not in others, or dropped.
+
+    The source of a copy is the file of that path that was written before. A share's snapshot is named by a
+    header: it is shown where it was read, and was deleted where a share could not be before.
+    """
+    headers = dict(exchange.headers)
+    if "x-ms-copy-source" in headers:
+        source = urlsplit(headers["x-ms-copy-source"])
+        path = source.path.split("/", 2)[2].replace("%5C", "/")
+        written = next(
+            item for item in earlier if item.method == "PUT" and item.url.path.split("/", 2)[2:] == [path]
+        )
+        share, rest = written.url.path.split("/")[1], source.path.split("/", 2)[2]
+        masked = source._replace(netloc=written.url.netloc, path=f"/{share}/{rest}")
+        headers["x-ms-copy-source"] = masked.geturl()
+    snapshot = _snapshot_time(exchange) if exchange.method == "GET" else ""
+    former = earlier[-1] if earlier else exchange
+    if exchange.method == "DELETE" and former.method == "DELETE" and former.status == 409:
+        snapshot = next(filter(None, map(_snapshot_time, reversed(earlier))), "")
+    if exchange.method == "GET" and exchange.status == 404:
+        known = (item.headers["x-ms-snapshot"] for item in earlier if "x-ms-snapshot" in item.headers)
+        snapshot = next(known, "")
+    if snapshot:
+        headers["x-ms-snapshot"] = snapshot
+    return replace(exchange, headers=headers)
+
+
+def _snapshot_time(exchange: Exchange) -> str:
+    body = exchange.answer_body if exchange.to_arm else None
+    properties = body.get("properties") if isinstance(body, dict) else None
+    return str(properties.get("snapshotTime", "")) if isinstance(properties, dict) else ""
 
 
 def _exchange(item: dict[str, Any]) -> Exchange:

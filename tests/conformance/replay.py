@@ -17,15 +17,14 @@ import httpx
 from tests.conformance.bindings import Bindings
 from tests.conformance.differences import differences
 from tests.conformance.files import Account
-from tests.conformance.images import with_stand_ins, without_stand_ins
+from tests.conformance.images import Gate, with_stand_ins, without_stand_ins
 from tests.conformance.normal import normal_id
 from tests.conformance.preparation import prepare
-from tests.conformance.recordings import Exchange, Scenario
+from tests.conformance.recordings import RECORDED_SUBSCRIPTION, Exchange, Scenario
 from tests.conformance.scope import Scope
 from tests.localcloud.arm.conftest import RunningCloud
 
-RECORDED_SUBSCRIPTION: Final = "00000000-0000-0000-0000-000000000000"
-SETTLE_SECONDS: Final = 1.5
+SETTLE_SECONDS: Final = 5
 POLL_SECONDS: Final = 0.05
 # Where ours differs in one of these, it may only not have got there yet.
 OF_THE_MOMENT: Final = re.compile(
@@ -64,11 +63,12 @@ class Replay:
     _bindings: Bindings = field(init=False)
     _client: httpx.Client = field(init=False)
     _accounts: dict[str, Account] = field(init=False)
+    _gate: Gate = field(default_factory=Gate)
 
     def run(self) -> list[Outcome]:
         self._bindings = Bindings((RECORDED_SUBSCRIPTION, self.cloud.connection.subscription_id))
         self._accounts = prepare(self.cloud, self.scenario)
-        with self.cloud.http() as self._client:
+        with self._gate, self.cloud.http() as self._client:
             return [self._outcome(index, item) for index, item in enumerate(self.scenario.exchanges)]
 
     def _outcome(self, position: int, recorded: Exchange) -> Outcome:
@@ -76,9 +76,10 @@ class Replay:
         reason = self.scope.why_not(recorded)
         if reason:
             return Outcome(self.scenario.name, position, operation, Verdict.OUT_OF_SCOPE, (reason,))
+        self._gate.follow(recorded)
         if recorded.to_files:
             account = self._accounts[recorded.url.netloc.split(".")[0]]
-            verdict, notes = verdict_of(account.ask(self._client, recorded)[1])
+            verdict, notes = verdict_of(account.ask(self._client, recorded, self._accounts)[1])
         elif self._bindings.operation(recorded.url.path):
             verdict, notes = self._poll(recorded)
         else:
@@ -117,6 +118,8 @@ class Replay:
 
     def _send(self, recorded: Exchange) -> httpx.Response:
         headers = {"content-type": "application/json"} if recorded.body else {}
+        if "x-ms-snapshot" in recorded.headers:
+            headers["x-ms-snapshot"] = self._bindings.rewrite(recorded.headers["x-ms-snapshot"])
         if recorded.to_a_log_stream:
             headers["authorization"] = f"Bearer {self._bindings.token}"
         answer = self._client.request(
@@ -136,7 +139,7 @@ class Replay:
     def _body(self, recorded: Exchange) -> bytes | None:
         if not recorded.body:
             return None
-        body = with_stand_ins(recorded.body)
+        body = with_stand_ins(recorded.body, self._gate)
         text = body if isinstance(body, str) else json.dumps(body)
         return self._bindings.rewrite(text).encode()
 

@@ -26,16 +26,14 @@ WRONG_KEY: Final = "c3RyYW5nZXI="
 DROPPED_BY_THE_RECORDER: Final = re.compile(
     r"header (date|x-ms-(client-)?request-id): missing|StartCopy header x-ms-copy-id: missing"
 )
-# What the local cloud refuses, and says so: share snapshots, Windows permissions, undeletion, copies of
-# ranges. A copy is complete before anybody could abort it.
+# What the local cloud refuses, and says so: Windows permissions, copies of ranges. A copy is complete before
+# anybody could abort it.
 REFUSED: Final = frozenset(
     (
         "File_AbortCopy",
         "File_UploadRangeFromURL",
         "Share_CreatePermission",
-        "Share_CreateSnapshot",
         "Share_GetPermission",
-        "Share_Restore",
     )
 )
 # Operation, violation, why it is none.
@@ -62,7 +60,7 @@ NEVER: Final = {
     r"File_\w+ \d+ x-ms-copy-status-description": "no copy fails after it was accepted",
     r"\w+_BreakLease \d+ x-ms-lease-id": "who breaks a lease is not told its id",
     r"\w+_ForceCloseHandles \d+ x-ms-marker": "no handles are left",
-    r"Share_GetProperties \d+ x-ms-(access-tier.*|enabled-protocols|root-squash)": "every share is plain SMB",
+    r"Share_GetProperties \d+ x-ms-access-tier-transition-state": "a change of the tier is done at once",
     r"Share_GetProperties \d+ x-ms-share-(provisioned|next)-.*": "no account is of the premium kind",
     r"Share_GetStatistics \d+ (etag|last-modified)": "Azure's recorded answer has none",
 }

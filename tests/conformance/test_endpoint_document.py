@@ -68,7 +68,7 @@ def http() -> Iterator[httpx.Client]:
     settings = ServerSettings(api_keys=(), chat_page=False)
     with (
         RunningEndpoint(settings) as endpoint,
-        httpx.Client(base_url=f"{endpoint.url}/v1", timeout=60) as client,
+        httpx.Client(base_url=f"{endpoint.url}/v1", timeout=400) as client,
     ):
         yield client
 

@@ -19,7 +19,7 @@ from schemathesis import Case
 from schemathesis.core.result import Ok
 from tests.api.endpoint_builder import ADMIN_KEY, ADMIN_KEYS, BASE, KEYS, RunningEndpoint
 
-from remora.server.documents import openapi_text
+from remora.server.api.documents import openapi_text
 from remora.server.settings import ServerSettings
 
 FEW = 8
@@ -42,7 +42,7 @@ def http() -> Iterator[httpx.Client]:
     headers = {"authorization": f"Bearer {ADMIN_KEY}", "content-type": "application/json"}
     with (
         RunningEndpoint(options) as endpoint,
-        httpx.Client(base_url=endpoint.url, headers=headers, timeout=60) as client,
+        httpx.Client(base_url=endpoint.url, headers=headers, timeout=400) as client,
     ):
         yield client
 

@@ -69,7 +69,7 @@ def run(base_url: str, report: Path) -> dict[str, str]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=400,
     )
     assert report.exists(), done.stdout + done.stderr
     cases = ET.parse(report).getroot().iter("testcase")  # noqa: S314 - written by the command above

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from tests.conformance.openai_document import CHAT, RESPONSES, properties
 
-from remora.server.documents import OPENAPI_FILE, PAGE_FILE, openapi_text, with_tables
-from remora.server.schema.body import Body
-from remora.server.schema.chat import ChatRequest
-from remora.server.schema.completion import CompletionRequest
-from remora.server.schema.responses import ResponseRequest
+from remora.server.api.documents import OPENAPI_FILE, PAGE_FILE, openapi_text, with_tables
+from remora.server.api.schema.body import Body
+from remora.server.api.schema.chat import ChatRequest
+from remora.server.api.schema.completion import CompletionRequest
+from remora.server.api.schema.responses import ResponseRequest
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -1,6 +1,6 @@
-"""Who we are to a cloud: Azure's default credential chain, or the local cloud's own token.
+"""Credentials for a cloud: Azure's default credential chain, or the local cloud's own token.
 
-Also what to say of a chain in which nothing worked; no secret is ever part of that.
+Also summarizes a chain in which every credential failed; the summary never contains a secret.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _REASON_CHARACTERS = 160
 
 
 class StaticToken:
-    """The token that the local cloud made for itself; it does not expire while the cloud lives."""
+    """The local cloud's own token; it does not expire while the cloud runs."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -47,17 +47,17 @@ def azure_credential() -> TokenCredential:
     logging.getLogger("azure").addHandler(logging.NullHandler())
     try:
         credential: TokenCredential = DefaultAzureCredential()
-    except ValueError as error:  # a variable holds what can be no tenant, authority or chain
+    except ValueError as error:  # a variable has an invalid tenant, authority or chain
         raise SignInRequired(
-            f"the AZURE_* variables are wrong: {error}", hint="mend or unset them, then: az login"
+            f"the AZURE_* variables are not valid: {error}", hint="fix or unset them, then run: az login"
         ) from error
     return credential
 
 
 def attempts_of(message: str) -> str | None:
-    """The SDK's report on a chain that failed, on one line; None where `message` is no such report.
+    """The SDK's report on a chain that failed, on one line; None if `message` is not such a report.
 
-    Names every credential that was tried, and says why for those that are set up but were refused.
+    Names every credential that was tried, with the reason for those that are set up but failed.
     """
     attempts = _ATTEMPT.findall(message)
     if not attempts:

@@ -1,4 +1,4 @@
-"""What the Azure SDKs raise, in Remora's words. Two tables: ARM's own codes first, then exception types."""
+"""Turns exceptions of the Azure SDKs into Remora's errors: by ARM's own codes, else by exception type."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ from azure.core.exceptions import (
 
 from remora.azure.credentials import attempts_of
 from remora.errors import (
+    CannotWrite,
     CloudUnavailable,
+    DamagedState,
     DeploymentNotFound,
+    DiskFull,
     Locked,
     ProvisioningFailed,
     Refused,
@@ -27,30 +30,34 @@ from remora.errors import (
 )
 
 _OTHER_ACCOUNT = (
-    "sign in with an account that sees it: az login --tenant TENANT, or correct SUBSCRIPTION_ID of"
+    "sign in with an account that sees it: az login --tenant TENANT, or correct SUBSCRIPTION_ID in"
     " infra/inference.config.json and run: remora provision"
 )
+_MORE_ROOM = "free some space (df -h), or raise the quota of the share, then run the command again"
 _CODES: Mapping[str, tuple[type[RemoraError], str]] = {
     "SubscriptionNotFound": (SignInRequired, _OTHER_ACCOUNT),
     "InvalidSubscriptionId": (SignInRequired, _OTHER_ACCOUNT),
     "InvalidAuthenticationTokenTenant": (SignInRequired, _OTHER_ACCOUNT),
     "AuthorizationFailed": (Refused, "ask for the role Contributor there, or use another account: az login"),
     "LinkedAuthorizationFailed": (Refused, "ask for the role Contributor there, or use another account"),
-    "RequestDisallowedByPolicy": (Refused, "a policy of the subscription forbids it: ask whoever manages it"),
+    "RequestDisallowedByPolicy": (Refused, "a policy of the subscription forbids it: ask its administrator"),
     "KeyBasedAuthenticationNotPermitted": (
         Refused,
         "Container Apps mounts a share with the account's key: allow shared keys, or use another account",
     ),
     "ShareNotFound": (
         DeploymentNotFound,
-        "FILE_SHARE_NAME of infra/inference.config.json names it: make it anew with: remora provision, or"
+        "FILE_SHARE_NAME of infra/inference.config.json names it: create it again with: remora provision, or"
         " correct the name; a share that was deleted within 7 days can be restored in the portal",
     ),
+    **dict.fromkeys(("DiskFull", "ShareSizeLimitReached"), (DiskFull, _MORE_ROOM)),
+    "CannotWrite": (CannotWrite, "make the folder of the local cloud writable: ls -ld ~/.remora/cloud"),
+    "DamagedState": (DamagedState, "start again: remora cloud reset --keep-shares"),
     "DeploymentActive": (Locked, "wait for it, or run the command again later"),
 }
 _TYPES: tuple[tuple[type[AzureError], type[RemoraError], str], ...] = (
     (ClientAuthenticationError, SignInRequired, "sign in with: az login"),
-    (ResourceNotFoundError, DeploymentNotFound, "run: remora provision"),
+    (ResourceNotFoundError, DeploymentNotFound, "run: remora up"),
     (
         ServiceRequestError,
         CloudUnavailable,
@@ -64,7 +71,7 @@ _TYPES: tuple[tuple[type[AzureError], type[RemoraError], str], ...] = (
     (
         HttpResponseError,
         ProvisioningFailed,
-        "what the cloud says is above; run the command again after mending it",
+        "the cloud's message is above; correct its cause, then run the command again",
     ),
 )
 _TEXT_CHARACTERS = 400
@@ -74,7 +81,7 @@ _TEXT_CHARACTERS = 400
 def explained(what: str, *, but: Container[str] = ()) -> Iterator[None]:
     """Turn an SDK exception inside the block into a RemoraError that says what was being done.
 
-    Errors of the file service with a code in `but` pass as they are: the caller expects them.
+    Errors of the file service with a code in `but` pass unchanged: the caller expects them.
     """
     try:
         yield
@@ -86,16 +93,16 @@ def explained(what: str, *, but: Container[str] = ()) -> Iterator[None]:
 
 
 def file_code(error: AzureError) -> str:
-    """The file service's code of an error, "" for another's; the SDK gives it as a text or as an enum."""
+    """The file service's code of an error, "" if it has none; the SDK returns a text or an enum."""
     code = getattr(error, "error_code", None)
     return str(getattr(code, "value", code) or "")
 
 
 def described(error: Mapping[str, Any]) -> str:
-    """An error document of ARM on one line: the code and message of every level that says something."""
+    """An error document of ARM on one line: the code and message of every informative level."""
     details = [described(item) for item in error.get("details") or () if isinstance(item, dict)]
     own = f"{error.get('code') or 'Error'}: {error.get('message') or 'no message'}"
-    # The outermost levels of a failed deployment only say that one failed.
+    # The outermost levels of a failed deployment say only that it failed.
     if details and str(error.get("code")) in ("DeploymentFailed", "ResourceDeploymentFailure"):
         return "; ".join(details)
     return " ".join("; ".join([own, *details]).split())
@@ -114,7 +121,7 @@ def _by_type(error: AzureError) -> tuple[type[RemoraError], str]:
 
 
 def _reason(error: AzureError) -> str:
-    """Azure's own code and message, on one line, without the SDK's decoration."""
+    """Azure's own code and message, on one line, without the text that the SDK adds."""
     if attempts := attempts_of(str(error.message)):
         return f"nobody is signed in ({attempts})"
     if isinstance(error, HttpResponseError) and error.error is not None and _code(error):
@@ -125,7 +132,7 @@ def _reason(error: AzureError) -> str:
 
 
 def _document(error: Any) -> dict[str, Any]:
-    """The SDK's object of an error, as ARM sent it."""
+    """The error document of ARM, from the SDK's object."""
     return {
         "code": error.code,
         "message": error.message,
@@ -134,10 +141,10 @@ def _document(error: Any) -> dict[str, Any]:
 
 
 def _body(error: AzureError) -> str:
-    """What the answer said where it was no error document of ARM: a proxy's page, plain text."""
+    """The response body if it is not an error document of ARM, such as a proxy's page or plain text."""
     response = error.response if isinstance(error, HttpResponseError) else None
     try:
         text = response.text() if response is not None else ""
     except Exception:
-        return ""  # a streamed body that was never read says nothing
+        return ""  # a streamed body that was never read has no text
     return " ".join(str(text).split())[:_TEXT_CHARACTERS]

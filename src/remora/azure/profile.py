@@ -1,6 +1,6 @@
-"""Which cloud we talk to. The only place where the local cloud and Azure differ for the client.
+"""The cloud that the client uses. The only place where the local cloud and Azure differ for the client.
 
-Everything that depends on the cloud is a field of CloudProfile; nobody asks "am I local?".
+Everything that depends on the cloud is a field of CloudProfile; no other code asks "am I local?".
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 class CloudProfile:
     """How to reach a cloud.
 
-    `arm_url` None leaves endpoint and scopes to the SDKs (Azure's public cloud). `poll_seconds` is how
-    often a long-running operation is asked about; `retries` how often the SDKs repeat a failed call;
-    `portal_url` where people look at it in a browser, if it has such a place.
-    Where it `rehearses`, its one subscription stands for whichever a project's files name.
+    `arm_url` None leaves endpoint and scopes to the SDKs (Azure's public cloud). `poll_seconds` is the
+    interval of polling a long-running operation; `retries` is how often the SDKs repeat a failed call;
+    `portal_url` is the web portal of the cloud, if it has one.
+    A cloud that `rehearses` has one subscription, which stands for any subscription in a project's files.
     """
 
     name: str
@@ -50,15 +50,16 @@ class CloudProfile:
     default_location: str | None
     token: str = ""
     pulls_images: bool = True
+    isolates: bool = True  # a container can write only to its own folders
     rehearses: bool = False
     portal_url: str | None = None
 
     def new_credential(self) -> TokenCredential:
-        """Who we are there; it keeps its tokens, so make one and share it."""
+        """A credential for the cloud. It caches its tokens, so create one and share it."""
         return StaticToken(self.token) if self.token else azure_credential()
 
     def client_options(self) -> dict[str, Any]:
-        """Keyword arguments that every management client takes."""
+        """Keyword arguments for every management client."""
         options: dict[str, Any] = {"polling_interval": self.poll_seconds, "retry_total": self.retries}
         if self.arm_url is None:
             return options
@@ -80,12 +81,12 @@ AZURE = CloudProfile(
 
 
 def remora_home(environment: Mapping[str, str] = os.environ) -> Path:
-    """The folder for what Remora keeps on this machine (`REMORA_HOME`, default `~/.remora`)."""
+    """The folder of Remora's files on this machine (`REMORA_HOME`, default `~/.remora`)."""
     return Path(environment.get("REMORA_HOME") or Path.home() / ".remora")
 
 
 def local_connection(home: Path) -> dict[str, Any] | None:
-    """What a running local cloud wrote about itself, or None. It may have died since."""
+    """The document of a running local cloud, or None. The cloud may have ended since."""
     try:
         document = json.loads((home / "cloud" / "connection.json").read_bytes())
     except (FileNotFoundError, ValueError):
@@ -94,7 +95,7 @@ def local_connection(home: Path) -> dict[str, Any] | None:
 
 
 def load_profile(name: str, home: Path) -> CloudProfile:
-    """The profile called `name`. Raises InvalidInput, or CloudUnavailable where no local cloud runs."""
+    """The profile called `name`. Raises InvalidInput, or CloudUnavailable if no local cloud runs."""
     if name == "azure":
         return AZURE
     if name != "local":
@@ -111,12 +112,13 @@ def load_profile(name: str, home: Path) -> CloudProfile:
         default_location="westus3",
         token=connection["token"],
         pulls_images=False,
+        isolates=bool(connection.get("isolated")),
         rehearses=True,
     )
 
 
 class Clients:
-    """Microsoft's management clients for one subscription, each made when first used."""
+    """Microsoft's management clients for one subscription, each created on first use."""
 
     def __init__(
         self, profile: CloudProfile, subscription_id: str = "", credential: TokenCredential | None = None
@@ -165,8 +167,8 @@ class Clients:
         return self._credential, self.subscription_id
 
 
-class _AllowPlainHttp(SansIOHTTPPolicy):  # type: ignore[misc]  # the SDK is untyped for us
-    """Lets a bearer token travel over http; installed for loopback only (azure-core refuses otherwise)."""
+class _AllowPlainHttp(SansIOHTTPPolicy):  # type: ignore[misc]  # the SDK's types are not used here
+    """Allows a bearer token over http, which azure-core refuses by default; used for loopback only."""
 
     def on_request(self, request: PipelineRequest) -> None:
         request.context.options["enforce_https"] = False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import json
 import logging
 import os
 import signal
@@ -17,16 +19,24 @@ from remora.localcloud.process import run_cloud
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code."""
+    """Run the local cloud until it is stopped; return the exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         asyncio.run(_run(options.home.expanduser() / "cloud", options.port, tls=options.tls))
     except RemoraError as error:
+        _report(options.report, error)
         hint = f"\n{error.hint}" if error.hint else ""
         sys.stderr.write(f"error ({error.code}): {error.message}{hint}\n")
         return error.exit_code
     return 0
+
+
+def _report(descriptor: int | None, error: RemoraError) -> None:
+    if descriptor is not None:
+        document = {"code": error.code, "message": error.message, "hint": error.hint}
+        with contextlib.suppress(OSError):  # the parent process has closed the pipe
+            os.write(descriptor, json.dumps(document).encode())
 
 
 async def _run(folder: Path, port: int | None, *, tls: bool) -> None:
@@ -52,12 +62,13 @@ def _parser() -> argparse.ArgumentParser:
         default=Path(os.environ.get("REMORA_HOME") or "~/.remora"),
         help="where Remora keeps its state (default: $REMORA_HOME or ~/.remora)",
     )
-    parser.add_argument("--port", type=int, help="the port for resources (default: that of last time)")
+    parser.add_argument("--port", type=int, help="the port for resources (default: the last one used)")
+    parser.add_argument("--report", type=int, help="a file descriptor to report a startup error on")
     parser.add_argument(
         "--tls",
         action="store_true",
-        help="serve resources over HTTPS too, with a certificate authority of our own in cloud/ca.pem, and"
-        " sign-in as a managed identity: what the Azure CLI needs",
+        help="also serve resources over HTTPS, with a certificate authority of its own in cloud/ca.pem, and"
+        " sign-in as a managed identity: the Azure CLI needs both",
     )
     return parser
 

@@ -3,52 +3,56 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 
+from remora.localcloud.apps.resources.user_identities import IdentityService
 from remora.localcloud.apps.service import AppsService
 from remora.localcloud.arm.api import create_arm_api
-from remora.localcloud.arm.http import Guard
+from remora.localcloud.arm.http import Guard, asked_url
 from remora.localcloud.arm.identity import Identity
 from remora.localcloud.arm.metadata import Metadata
 from remora.localcloud.arm.operations import Operations
-from remora.localcloud.arm.resource import Service
-from remora.localcloud.arm.store import ResourceStore
+from remora.localcloud.arm.resources.resource import Service
+from remora.localcloud.arm.resources.store import ResourceStore
 from remora.localcloud.arm.subscription import LOCAL_SUBSCRIPTION
-from remora.localcloud.faults import Fault, FaultRoutes, Faults
+from remora.localcloud.fault_table import Fault
+from remora.localcloud.faults import FaultRoutes, Faults
 from remora.localcloud.logs.service import LogsService
 from remora.localcloud.state import State
+from remora.localcloud.storage.access.keys import AccountKeys
 from remora.localcloud.storage.app import create_files_app
-from remora.localcloud.storage.keys import AccountKeys
 from remora.localcloud.storage.management import StorageService
-from remora.localcloud.storage.shares import Shares
+from remora.localcloud.storage.store.shares import Shares
 
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """Everything that one process serves. `identity` opens ARM; accounts have keys of their own."""
+    """Everything that one process serves. `identity` grants access to ARM; accounts have their own keys."""
 
     identity: Identity
     arm_app: ASGIApp
     files_app: ASGIApp
     services: Sequence[Service]
     operations: Operations
+    isolates: Callable[[], Awaitable[bool]]
+    """Whether the kernel can keep containers from writing outside their own folders."""
 
     async def start(self) -> None:
-        """Bring up what was running, then go on with what was interrupted."""
+        """Start what was running before, then resume interrupted operations."""
         for service in self.services:
             await service.start()
         self.operations.resume()
 
     async def stop(self) -> None:
-        """Interrupt operations, which go on at the next start, and stop what runs."""
+        """Interrupt operations, which resume at the next start, and stop what is running."""
         await self.operations.stop()
         for service in reversed(self.services):
             await service.stop()
@@ -57,7 +61,7 @@ class Cloud:
 def create_cloud(
     home: Path, state: State, *, arm_url: Callable[[], str], files_url: Callable[[], str]
 ) -> Cloud:
-    """The local cloud over one folder. The URLs are asked for when needed: ports are bound later."""
+    """Create the local cloud of one folder. URLs are callables, because ports are bound later."""
     shares_root = home / "shares"
     keys = AccountKeys(state)
     store = ResourceStore(state)
@@ -70,31 +74,58 @@ def create_cloud(
     )
     identity = Identity(state, LOCAL_SUBSCRIPTION)
     faults = Faults()
-    apps = AppsService(state, home, shares_root, arm_url=arm_url, faults=faults)
-    logs = LogsService(state, apps.logs, accepts=identity.accepts)
-    services: tuple[Service, ...] = (storage, logs, apps)
+    apps = AppsService(
+        state,
+        home,
+        shares_root,
+        arm_url=lambda: asked_url.get() or arm_url(),
+        own_url=arm_url,
+        issue=identity.issue,
+        faults=faults,
+    )
+    logs = LogsService(
+        state,
+        apps.logs,
+        accepts=identity.accepts,
+        keeps_name=lambda: faults.take(Fault.WORKSPACE_SOFT_DELETED) is not None,
+    )
+    services: tuple[Service, ...] = (storage, logs, apps, IdentityService())
     service_routes = (*storage.arm_routes, *apps.arm_routes)
     api = create_arm_api(LOCAL_SUBSCRIPTION, services, store, state, service_routes)
-    routes = [
-        Route("/healthz", _healthz),
-        *Metadata(LOCAL_SUBSCRIPTION).routes,
-        *identity.routes,
-        *FaultRoutes(faults, identity.accepts).routes,
-        *(route for service in services for route in service.routes),
-        Mount("", app=Guard(api.router, accepts=identity.accepts, tenant_id=LOCAL_SUBSCRIPTION.tenant_id)),
-    ]
     return Cloud(
         identity=identity,
-        arm_app=Starlette(routes=routes),
+        arm_app=Starlette(routes=_arm_routes(api.router, services, identity, faults)),
         files_app=create_files_app(
             shares_root=shares_root,
             account_keys=keys.values,
             state=state,
             is_full=lambda: faults.take(Fault.SHARE_FULL) is not None,
+            fault=faults.files_error,
+            audience=identity.audience,
         ),
         services=services,
         operations=api.operations,
+        isolates=apps.kernel.isolates,
     )
+
+
+def _arm_routes(
+    router: ASGIApp, services: Sequence[Service], identity: Identity, faults: Faults
+) -> list[BaseRoute]:
+    guarded = Guard(
+        router,
+        accepts=identity.accepts,
+        tenant_id=LOCAL_SUBSCRIPTION.tenant_id,
+        fault=faults.arm_answer,
+    )
+    return [
+        Route("/healthz", _healthz),
+        *Metadata(LOCAL_SUBSCRIPTION).routes,
+        *identity.routes,
+        *FaultRoutes(faults, identity.accepts).routes,
+        *(route for service in services for route in service.routes),
+        Mount("", app=guarded),
+    ]
 
 
 async def _healthz(_: Request) -> Response:

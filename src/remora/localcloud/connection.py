@@ -1,4 +1,4 @@
-"""`connection.json`: how a client finds the local cloud. Written when it listens, gone when it stops."""
+"""Owns `connection.json`, through which clients find the local cloud: it exists while the cloud listens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ FILE_NAME = "connection.json"
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Where the local cloud listens and what opens it. The last four are there with `--tls` only."""
+    """Where the local cloud listens and how to authenticate. The last four are set only with `--tls`.
+
+    `isolated`: containers cannot write outside their own folders.
+    """
 
     pid: int
     arm_url: str
@@ -21,6 +24,7 @@ class Connection:
     subscription_id: str
     tenant_id: str
     version: str
+    isolated: bool = False
     arm_tls_url: str | None = None
     ca_file: str | None = None
     identity_endpoint: str | None = None
@@ -28,7 +32,7 @@ class Connection:
 
 
 def write_connection(folder: Path, connection: Connection) -> None:
-    """Appears complete or not at all, readable only by its owner."""
+    """Write the file atomically, readable only by its owner."""
     temporary = folder / f".{FILE_NAME}.{os.getpid()}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     document = {key: value for key, value in asdict(connection).items() if value is not None}

@@ -1,16 +1,17 @@
-"""Faults: switched on for the next operations, so that what a client says to a failure can be tried.
+"""Faults: failures that a test or a rehearsal switches on, to see what a client makes of them.
 
-Owns which are on, and the route that switches them; what each one does is done where it happens. They are
-kept in memory: a restart switches all of them off.
+Owns which faults are on, for how many operations, and the route that switches them. What each does is in
+`fault_table.py`. Faults are kept in memory: a restart switches all of them off.
 
     POST /_faults {"name": "slow_start", "times": 1, "seconds": 30}
+
+Without `times` it affects one operation; with null it stays on until `times` is 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
 from typing import Final
 
 from starlette.requests import Request
@@ -18,27 +19,24 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from remora.localcloud.arm.http import error_response, read_json
-from remora.localcloud.arm.resource import ArmError
+from remora.localcloud.arm.resources.resource import ArmError
+from remora.localcloud.fault_table import ARM_ANSWERS, FILES_ERRORS, MEANINGS, Fault
 
 MOST_SECONDS: Final = 86_400
 
 
-class Fault(StrEnum):
-    QUOTA = "quota"  # the next environment or app is refused: MaxRegionalQuotaExceeded
-    SLOW_ENVIRONMENT = "slow_environment"  # the next environment is ready `seconds` late
-    IMAGE_PULL_DENIED = "image_pull_denied"  # the replicas of the next revision cannot be started
-    STUCK_REPLICA = "stuck_replica"  # the replicas of the next revision find no node: AssigningReplica
-    SHARE_FULL = "share_full"  # the next write of content to a share is refused: ShareSizeLimitReached
-    SLOW_START = "slow_start"  # the replicas of the next revision start `seconds` late
-
-
 @dataclass(frozen=True, slots=True)
 class Armed:
-    """A fault that is on for the next `times` operations that it can befall."""
+    """A fault that is on for the next `times` operations that it affects; None: until it is switched off."""
 
     name: Fault
-    times: int = 1
+    times: int | None = 1
     seconds: float = 30
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it affects the next operation."""
+        return self.times is None or self.times > 0
 
 
 class Faults:
@@ -46,20 +44,37 @@ class Faults:
         self._armed: dict[Fault, Armed] = {}
 
     def arm(self, fault: Armed) -> None:
-        """Switch a fault on, in the place of one of the same name; zero times switches it off."""
+        """Switch a fault on, replacing one of the same name; `times` 0 switches it off."""
         self._armed[fault.name] = fault
 
     def take(self, name: Fault) -> Armed | None:
-        """The fault, if it is on: it has then befallen one operation more."""
+        """Return the fault if it is on, and use up one of its times."""
         armed = self._armed.get(name)
-        if armed is None or armed.times < 1:
+        if armed is None or not armed.is_on:
             return None
-        self._armed[name] = replace(armed, times=armed.times - 1)
+        if armed.times is not None:
+            self._armed[name] = replace(armed, times=armed.times - 1)
         return armed
 
     def listed(self) -> list[Armed]:
-        """Those that are on."""
-        return [armed for armed in self._armed.values() if armed.times > 0]
+        """The faults that are on."""
+        return [armed for armed in self._armed.values() if armed.is_on]
+
+    def arm_answer(self, method: str, path: str) -> Response | None:
+        """What ARM answers to this request while a fault is on; None if no fault affects it."""
+        for name, answer in ARM_ANSWERS.items():
+            if method not in answer.methods or not answer.path.search(path) or self.take(name) is None:
+                continue
+            if answer.body is not None:
+                return JSONResponse(dict(answer.body), status_code=answer.status)
+            response = error_response(ArmError(answer.status, answer.code, answer.message))
+            response.headers.update(answer.headers or {})
+            return response
+        return None
+
+    def files_error(self) -> tuple[str, str] | None:
+        """The error that Azure Files answers while a fault is on: its code, and a detail."""
+        return next((error for name, error in FILES_ERRORS.items() if self.take(name) is not None), None)
 
 
 class FaultRoutes:
@@ -78,16 +93,19 @@ class FaultRoutes:
                 self._faults.arm(_read(await read_json(request)))
             except ArmError as error:
                 return error_response(error)
-        return JSONResponse({"value": [asdict(armed) for armed in self._faults.listed()]})
+        known = {name.value: meaning for name, meaning in MEANINGS.items()}
+        on = [asdict(armed) for armed in self._faults.listed()]
+        return JSONResponse({"value": on, "known": known})
 
 
 def _read(body: dict[str, object]) -> Armed:
     name, times, seconds = body.get("name"), body.get("times", 1), body.get("seconds", 30)
     if name not in list(Fault):
-        message = f"There is no fault '{name}'. Known are: {', '.join(Fault)}."
+        message = f"Unknown fault '{name}'. Known faults: {', '.join(Fault)}."
         raise ArmError(400, "InvalidFault", message)
-    if not isinstance(times, int) or times < 0:
-        raise ArmError(400, "InvalidFault", f"times is {times}; it is a number from 0.")
+    if times is not None and (not isinstance(times, int) or times < 0):
+        raise ArmError(400, "InvalidFault", f"times is {times}; it must be a whole number of at least 0.")
     if not isinstance(seconds, int | float) or not 0 <= seconds <= MOST_SECONDS:
-        raise ArmError(400, "InvalidFault", f"seconds is {seconds}; it is a number from 0 to {MOST_SECONDS}.")
+        message = f"seconds is {seconds}; it must be a number from 0 to {MOST_SECONDS}."
+        raise ArmError(400, "InvalidFault", message)
     return Armed(Fault(str(name)), times, float(seconds))

@@ -1,4 +1,4 @@
-"""JSON Web Tokens, signed with one key: written and checked. What the claims mean is the caller's."""
+"""Signs and verifies JSON Web Tokens with one key. Does not interpret the claims."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _HEADER: Final = {"alg": "HS256", "typ": "JWT"}
 
 
 def sign(claims: dict[str, Any], key: bytes) -> str:
-    """Three base64 parts with dots between them."""
+    """The token: three base64 parts, separated by dots."""
     signed = f"{_encode(json.dumps(_HEADER).encode())}.{_encode(json.dumps(claims).encode())}"
     return f"{signed}.{_signature(signed, key)}"
 
 
 def read(token: str, key: bytes) -> dict[str, Any] | None:
-    """The claims, or None where the token is not one that was signed with this key."""
+    """The claims, or None if the token was not signed with this key."""
     signed, _, signature = token.rpartition(".")
     if not hmac.compare_digest(signature.encode(), _signature(signed, key).encode()):
         return None

@@ -1,11 +1,9 @@
-"""The two loopback sockets, and one HTTP server on each."""
+"""Owns the loopback sockets and the HTTP server on each. Does not know what they serve."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
-from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
 
@@ -14,6 +12,9 @@ from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
 from remora.errors import PortInUse
+from remora.localcloud.background import in_background
+from remora.localcloud.bounded_http import BoundedProtocol, FewHeaders
+from remora.localcloud.quiet_server import QuietServer
 from remora.localcloud.state import State
 
 HOST = "127.0.0.1"
@@ -22,16 +23,16 @@ _CLOSING_SECONDS = 2
 
 
 def bind(state: State, name: str, wanted: int | None = None) -> socket.socket:
-    """A listening socket: on the wanted port, else on the port of last time, else on any.
+    """Return a listening socket: on `wanted`, else on the last used port, else on any free port.
 
-    Raises PortInUse only for a port that was asked for: clients read the others from connection.json.
+    Raises PortInUse only for a `wanted` port: clients read the others from connection.json.
     """
     if wanted is not None:
         try:
             return _listen(wanted)
         except OSError as error:
             raise PortInUse(
-                f"Port {wanted} on {HOST} cannot be used: {error.strerror}.",
+                f"Port {wanted} on {HOST} is not available: {error.strerror}.",
                 hint="Choose another with --port, or leave it out.",
                 param="port",
             ) from None
@@ -51,7 +52,7 @@ def port_of(listener: socket.socket) -> int:
 class Listener:
     """One HTTP server on a bound socket; HTTPS with the certificate and key of a PEM file.
 
-    `http` names the class that speaks HTTP, where it is not one of uvicorn's own.
+    `http` is the protocol class, or its name.
     """
 
     def __init__(
@@ -60,14 +61,15 @@ class Listener:
         bound: socket.socket,
         certificate: Path | None = None,
         *,
-        http: str = "auto",
+        http: type[asyncio.Protocol] | str = BoundedProtocol,
     ) -> None:
         config = uvicorn.Config(
-            app,
+            FewHeaders(app),
             http=http,
+            ws="none",
             log_level="warning",
             access_log=False,
-            proxy_headers=False,  # nothing stands before us
+            proxy_headers=False,  # there is no proxy in front
             lifespan="off",
             ssl_certfile=certificate,
             timeout_graceful_shutdown=_CLOSING_SECONDS,
@@ -78,45 +80,36 @@ class Listener:
 
     async def start(self) -> None:
         """Returns once requests are answered."""
-        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        serving = self._server.serve(sockets=[self._socket])
+        self._task = in_background(serving, f"the listener on port {port_of(self._socket)}")
         while not self._server.started:
             if self._task.done():
                 await self._task
             await asyncio.sleep(0.005)
 
+    async def ended(self) -> None:
+        """Returns when nothing is answered any more. Raises why, where it was not told to stop."""
+        assert self._task is not None  # noqa: S101 - after start
+        await asyncio.shield(self._task)
+
     async def stop(self) -> None:
-        """Finish what is being answered, up to two seconds."""
+        """Wait up to two seconds for requests in progress, then close."""
         self._server.end()
         if self._task is not None:
-            await self._task
+            await asyncio.wait({self._task})
         self._socket.close()
 
 
-class _Server(uvicorn.Server):
-    """Sleeps until it is told to end, where uvicorn's own wakes up ten times a second.
-
-    Signals are the process's, which has several servers.
-    """
+class _Server(QuietServer):
+    """Its answers have the date that `_DatedState` gives them."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.server_state = _DatedState()
-        self._ending = asyncio.Event()
-
-    def end(self) -> None:
-        self.should_exit = True
-        self._ending.set()
-
-    async def main_loop(self) -> None:
-        await self._ending.wait()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class _DatedState(ServerState):
-    """The Date header is of the moment of the answer; uvicorn's is kept current by its loop."""
+    """Computes the Date header for each response; uvicorn's is updated by the loop that is not run here."""
 
     @property
     def default_headers(self) -> list[tuple[bytes, bytes]]:
@@ -124,11 +117,11 @@ class _DatedState(ServerState):
 
     @default_headers.setter
     def default_headers(self, _: list[tuple[bytes, bytes]]) -> None:
-        """Never anything else."""
+        """Ignored: the date is always computed."""
 
 
 def _listen(port: int) -> socket.socket:
-    # With the protocol spelt out asyncio sets TCP_NODELAY; without, answers wait for Nagle's delay.
+    # asyncio sets TCP_NODELAY only if the protocol is explicit; otherwise Nagle's delay slows responses.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

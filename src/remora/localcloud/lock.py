@@ -1,4 +1,4 @@
-"""One local cloud for each folder: a lock that the system releases however the process ends."""
+"""Allows one local cloud per folder, with a lock that the system releases whenever the process ends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from remora.errors import Locked
 
 @contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock. Raises Locked, naming the holder, where another process has it."""
+    """Hold the folder's lock. Raises Locked, naming the holder, if another process has it."""
     path = folder / "lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:

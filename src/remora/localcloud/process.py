@@ -1,14 +1,15 @@
-"""The life of the local cloud's process: lock, state, sockets, services, connection.json, and back."""
+"""Starts the local cloud (lock, state, sockets, services, connection.json) and stops it in reverse order."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from remora import __version__
+from remora.errors import writing
 from remora.localcloud.app import Cloud, create_cloud
 from remora.localcloud.arm.identity import PATH as TOKEN_PATH
 from remora.localcloud.arm.subscription import LOCAL_SUBSCRIPTION
@@ -31,11 +32,24 @@ async def run_cloud(
 
     `tls` serves ARM over HTTPS as well.
 
-    Raises Locked where another process serves the folder, PortInUse where `port` is taken.
+    Raises Locked if another process serves the folder, PortInUse if `port` is taken, CannotWrite or DiskFull
+    if the disk refuses a write, DamagedState if the state cannot be read.
     """
+    with writing(folder):
+        await _serve_alone(folder, port, stop, ready, tls=tls)
+
+
+async def _serve_alone(
+    folder: Path,
+    port: int | None,
+    stop: asyncio.Event,
+    ready: Callable[[Connection], None],
+    *,
+    tls: bool,
+) -> None:
     _make_private(folder)
     with only_one(folder):
-        remove_connection(folder)  # a crashed process left its own behind
+        remove_connection(folder)  # a crashed process leaves it behind
         state = State(folder / "state.sqlite3")
         try:
             await _serve(folder, state, port, stop, ready, tls=tls)
@@ -72,6 +86,7 @@ async def _serve(
         subscription_id=LOCAL_SUBSCRIPTION.id,
         tenant_id=LOCAL_SUBSCRIPTION.tenant_id,
         version=__version__,
+        isolated=await cloud.isolates(),
     )
     if tls:
         secure, connection = _secure(folder, state, cloud, connection)
@@ -82,16 +97,30 @@ async def _serve(
             await listener.start()
         write_connection(folder, connection)
         ready(connection)
-        await stop.wait()
+        await _until(stop, listeners)
     finally:
         remove_connection(folder)
         await asyncio.gather(*(listener.stop() for listener in listeners))
         await cloud.stop()
 
 
+async def _until(stop: asyncio.Event, listeners: Sequence[Listener]) -> None:
+    """End the process if one of its parts no longer answers; the next command starts another."""
+    told = asyncio.create_task(stop.wait())
+    ends = [asyncio.create_task(listener.ended()) for listener in listeners]
+    try:
+        done, _ = await asyncio.wait({told, *ends}, return_when=asyncio.FIRST_COMPLETED)
+        for end in done:
+            await end
+    finally:
+        for task in (told, *ends):
+            task.cancel()
+        await asyncio.wait({told, *ends})
+
+
 def _secure(folder: Path, state: State, cloud: Cloud, connection: Connection) -> tuple[Listener, Connection]:
-    """ARM's listener over HTTPS, and the connection that tells of it."""
-    from remora.localcloud.tls import certificates  # cryptography: only where it is asked for
+    """ARM's listener over HTTPS, and the connection that describes it."""
+    from remora.localcloud.tls import certificates  # cryptography: imported only with --tls
 
     bound = bind(state, "arm-tls")
     found = certificates(folder)

@@ -1,6 +1,6 @@
-"""The certificates of `--tls`: an authority of our own, made once, and the server certificate it signed.
+"""Owns the certificates of `--tls`: a local authority, created once, and the server certificate it signs.
 
-The authority's key is thrown away after that one signature, so trusting `ca.pem` trusts nothing else.
+The authority's key is discarded after that one signature, so trusting `ca.pem` trusts nothing else.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Certificates:
 
 
 def certificates(folder: Path) -> Certificates:
-    """Those of last time, or new ones where there are none or they are about to end."""
+    """The existing certificates, or new ones if there are none or they are about to expire."""
     found = Certificates(folder / "ca.pem", folder / "server.pem")
     if not _is_good(found):
         _make(found)
@@ -125,7 +125,7 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Appears complete or not at all, readable only by its owner."""
+    """Write the file atomically, readable only by its owner."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.localcloud.apps.cloud import WEB, Cloud
 
-from remora.localcloud.apps.replica import PROCESSES
+from remora.localcloud.apps.replicas.leftovers import PROCESSES
 
 
 async def main(folder: Path) -> None:

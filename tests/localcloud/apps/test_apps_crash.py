@@ -9,26 +9,17 @@ import re
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.localcloud.apps.cloud import WEB, Cloud, until
+from tests.localcloud.apps.cloud import PATIENT, WEB, Cloud, is_dead, until
 
-from remora.localcloud.apps.container import started_at
-from remora.localcloud.apps.host import Limits
-from remora.localcloud.apps.replica import PROCESSES
+from remora.localcloud.apps.replicas.container import started_at
+from remora.localcloud.apps.replicas.leftovers import PROCESSES
 
 SCRIPT = "tests.localcloud.apps.control_plane"
 ROOT = Path(__file__).parents[3]
-
-
-def ended(pid: int) -> bool:
-    """Gone, or dead and only waiting for a parent to look."""
-    stat = Path(f"/proc/{pid}/stat")
-    try:
-        return stat.read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 async def test_kill_9_leaves_no_container_and_a_restart_restores(
@@ -42,7 +33,7 @@ async def test_kill_9_leaves_no_container_and_a_restart_restores(
     told = json.loads(await process.stdout.readline())
     process.kill()
     assert await process.wait() == -signal.SIGKILL
-    await until(lambda: all(ended(pid) for pid in told["pids"]))
+    await until(lambda: all(is_dead(pid) for pid in told["pids"]))
 
     cloud = make_cloud()
     cloud.documents = told["documents"]
@@ -74,15 +65,15 @@ async def test_a_group_that_outlived_its_control_plane_is_killed_at_the_start(
 
 
 async def test_stopping_waits_for_no_stubborn_container(make_cloud: Callable[..., Cloud]) -> None:
-    cloud = make_cloud(limits=Limits(shutdown_seconds=0.2))
+    cloud = make_cloud(limits=replace(PATIENT, shutdown_seconds=0.2))
     await cloud.provision()
     stubborn = "trap '' TERM; echo up; while true; do sleep 0.05; done"
     await cloud.deploy(command=["/bin/bash", "-c", stubborn], configuration={"ingress": None})
     await until(lambda: "up" in cloud.console(cloud.latest))
     ((_, record),) = cloud.state.list(PROCESSES)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(120):
         await cloud.service.stop()
-    assert ended(record["pid"])
+    assert is_dead(record["pid"])
 
 
 async def test_a_shell_that_ends_at_sigterm_does_not_cut_its_child_short(cloud: Cloud) -> None:
@@ -102,7 +93,7 @@ async def test_what_left_the_process_group_ends_with_the_container(cloud: Cloud)
     await until(lambda: "exit code '3'" in cloud.events())
     pids = re.findall(r"daemon (\d+)", cloud.console(cloud.latest))
     assert pids
-    await until(lambda: ended(int(pids[0])))
+    await until(lambda: is_dead(int(pids[0])))
 
 
 async def test_a_killed_launcher_takes_the_group_with_it(cloud: Cloud) -> None:
@@ -111,5 +102,5 @@ async def test_a_killed_launcher_takes_the_group_with_it(cloud: Cloud) -> None:
     ((_, record),) = cloud.state.list(PROCESSES)
     pid = (await cloud.get())["pid"]
     os.kill(record["pid"], signal.SIGKILL)
-    await until(lambda: ended(pid))
+    await until(lambda: is_dead(pid))
     await until(lambda: "exit code '137'" in cloud.events())

@@ -5,25 +5,25 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.conformance import evidence
 from tests.localcloud.apps.cloud import Cloud, until, web_template
 
-from remora.localcloud.apps.defaults import essence, with_defaults
-from remora.localcloud.apps.mounts import Mounts
-from remora.localcloud.apps.profiles import read_profiles
-from remora.localcloud.apps.shapes import CONTAINER_APP, ENVIRONMENT
-from remora.localcloud.apps.template import read_template
-from remora.localcloud.apps.wire import display_location
-from remora.localcloud.arm.resource import ArmError
+from remora.localcloud.apps.capacity.profiles import read_profiles
+from remora.localcloud.apps.documents.defaults import essence, with_defaults
+from remora.localcloud.apps.documents.shapes import CONTAINER_APP, ENVIRONMENT
+from remora.localcloud.apps.documents.template import read_template
+from remora.localcloud.apps.documents.wire import display_location
+from remora.localcloud.apps.replicas.mounts import Mounts
+from remora.localcloud.arm.resources.resource import ArmError
 from remora.localcloud.arm.shapes import checked_properties
 from remora.localcloud.state import Json
 
-RECORDINGS = Path(__file__).parents[4] / "shared" / "azure" / "recordings" / "azure_cli_containerapp"
+RECORDINGS = evidence.folder() / "recordings" / "azure_cli_containerapp"
 
 
 def properties(**changes: Any) -> Json:
@@ -87,7 +87,10 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "mode": ({"configuration": {"activeRevisionsMode": "Many"}}, "'Many' is not one of"),
     "no container": ({"template": {"containers": []}}, "has 0 containers"),
     "suffix": ({"template": web_template(suffix="1-no")}, "invalid value '1-no'"),
-    "secret value": ({"configuration": {"secrets": [{"name": "a"}]}}, "Secret 'a' has no value"),
+    "secret value": (
+        {"configuration": {"secrets": [{"name": "a"}]}},
+        "secret(s) with name(s) 'a' are invalid",
+    ),
     "secret ref": ({"template": web_template(variables=[{"name": "A", "secretRef": "b"}])}, "SecretRef 'b'"),
     "probe": ({"template": web_template(probes=[{"type": "Liveness"}])}, "Probe 'Liveness' needs"),
     "probe range": (
@@ -122,7 +125,7 @@ REFUSED: dict[str, tuple[Json, str]] = {
         {"template": web_template(scale={"rules": [http_rule("0")]})},
         "concurrentRequests is '0', must be at least 1",
     ),
-    "mount": ({"template": web_template(mount="relative")}, "'relative' of volume 'share' is not absolute"),
+    "mount": ({"template": web_template(mount="/")}, "'/' of volume 'share' is not a path below the root"),
     "escape": ({"template": web_template(mount="/mount/../etc")}, "'/mount/../etc' of volume"),
     "replicas": ({"template": web_template(replicas=11)}, "minReplicas 11"),
 }
@@ -300,7 +303,7 @@ def test_mount_paths_are_mapped_only_where_they_are_paths() -> None:
     )
 
 
-@pytest.mark.skipif(not RECORDINGS.is_dir(), reason="the recordings of the real service are not here")
+@pytest.mark.skipif(not RECORDINGS.is_dir(), reason=evidence.ABSENT)
 async def test_documents_have_the_keys_of_the_recordings(cloud: Cloud) -> None:
     await cloud.deploy(mount=str(cloud.folder / "mount"))
     await until(lambda: bool(cloud.replicas(cloud.latest)))

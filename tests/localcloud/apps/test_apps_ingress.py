@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import httpx
 import pytest
-from tests.localcloud.apps.cloud import Cloud, until
-
-from remora.localcloud.apps.host import Limits
+from tests.localcloud.apps.cloud import DEADLINE_SECONDS, PATIENT, Cloud, until
 
 
 @pytest.fixture
 async def client(cloud: Cloud) -> AsyncIterator[httpx.AsyncClient]:
     await cloud.deploy()
     await cloud.until_ready()
-    async with httpx.AsyncClient(base_url=cloud.url) as client:
+    async with httpx.AsyncClient(base_url=cloud.url, timeout=DEADLINE_SECONDS) as client:
         yield client
 
 
@@ -65,7 +64,7 @@ async def test_sticky_sessions_come_back_to_their_replica(cloud: Cloud) -> None:
     await until(lambda: cloud.revision(cloud.latest)["healthState"] == "Healthy")
     strangers = {(await cloud.get())["pid"] for _ in range(4)}
     assert len(strangers) == 2
-    async with httpx.AsyncClient(base_url=cloud.url) as client:
+    async with httpx.AsyncClient(base_url=cloud.url, timeout=DEADLINE_SECONDS) as client:
         answers = [await client.get("/") for _ in range(6)]
         assert len({answer.json()["pid"] for answer in answers}) == 1
         assert ["set-cookie" in answer.headers for answer in answers] == [True] + [False] * 5
@@ -77,12 +76,12 @@ async def test_sticky_sessions_come_back_to_their_replica(cloud: Cloud) -> None:
 
 
 async def test_a_request_over_the_limit_is_504(make_cloud: Callable[..., Cloud]) -> None:
-    cloud = make_cloud(limits=Limits(request_seconds=0.2))
+    cloud = make_cloud(limits=replace(PATIENT, request_seconds=0.2))
     await cloud.provision()
     await cloud.deploy()
     await cloud.until_ready()
-    async with httpx.AsyncClient(base_url=cloud.url) as client:
-        answer = await client.get(f"/slow?until={cloud.folder / 'never'}")
+    async with httpx.AsyncClient(base_url=cloud.url, timeout=DEADLINE_SECONDS) as client:
+        answer = await client.get(f"/slow?until={cloud.home / 'never'}")
         assert (answer.status_code, answer.text) == (504, "stream timeout")
         with pytest.raises(httpx.RemoteProtocolError):  # an answer already begun is broken off
             await client.get("/endless")

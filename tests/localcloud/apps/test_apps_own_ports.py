@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.localcloud.apps.cloud import WEB, Cloud, resource, until, web_template
 
-from remora.localcloud.apps.own_ports import listening_address
+from remora.localcloud.apps.replicas.own_ports import listening_address
 from remora.localcloud.state import Json
 
 
@@ -49,7 +48,10 @@ async def test_it_is_reached_and_said_to_be_alone(cloud: Cloud, port: int) -> No
 async def test_its_probes_ask_that_port(cloud: Cloud, port: int) -> None:
     http = {"path": "/", "port": port}
     kinds = ("Startup", "Readiness", "Liveness")
-    probes = [{"type": kind, "httpGet": http, "periodSeconds": 60, "failureThreshold": 10} for kind in kinds]
+    probes = [
+        {"type": kind, "httpGet": http, "periodSeconds": 60, "timeoutSeconds": 240, "failureThreshold": 10}
+        for kind in kinds
+    ]
     await deploy(cloud, port, probes=probes)
     await cloud.until_ready()
     (container,) = containers(cloud, cloud.latest)
@@ -104,16 +106,16 @@ async def test_a_new_revision_that_fails_lets_the_old_one_serve_again(cloud: Clo
 
 
 async def test_an_old_revision_that_comes_up_late_does_not_keep_the_new_one_out(
-    cloud: Cloud, port: int, tmp_path: Path
+    cloud: Cloud, port: int
 ) -> None:
     """As where the first deploy brings the files that a crashing revision was waiting for."""
-    ready = tmp_path / "ready"
+    ready = cloud.home / "ready"
     late = f"until [ -e {ready} ]; do sleep 0.02; done"
     old = f"PORT={port} exec python3 {WEB}"
     first = ["/bin/bash", "-c", f"{late}; {old}"]
     await deploy(cloud, port, mode="Multiple", env={"VERSION": "1"}, command=first)
     open_port = f"until (echo > /dev/tcp/127.0.0.1/{port}) 2> /dev/null; do sleep 0.02; done"
-    seen = tmp_path / "seen"
+    seen = cloud.home / "seen"
     new = f"[ -e {seen} ] || {open_port}; touch {seen}; PORT={port} exec python3 {WEB}"
     await deploy(cloud, port, mode="Multiple", env={"VERSION": "2"}, command=["/bin/bash", "-c", new])
     ready.touch()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
-from tests.localcloud.apps.cloud import Cloud, until, web_template
+from tests.localcloud.apps.cloud import PATIENT, Cloud, until, web_template
 
 from remora.localcloud.apps.clock import SystemClock
-from remora.localcloud.apps.host import Limits
-from remora.localcloud.apps.probes import Tally, watch
-from remora.localcloud.apps.template import Probe, read_template
+from remora.localcloud.apps.documents.template import Probe, read_template
+from remora.localcloud.apps.replicas.probes import Tally, watch
 from remora.localcloud.state import Json
 
 
@@ -41,6 +41,31 @@ class Patient:
         self.story.append(f"{probe.kind} {problem}")
 
 
+class ManualClock(SystemClock):
+    """Stands still, but for the test: `until` moves it on, from one sleeper's end to the next."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self._sleepers: list[tuple[float, asyncio.Event]] = []
+
+    def monotonic(self) -> float:
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        woken = asyncio.Event()
+        self._sleepers.append((self._now + seconds, woken))
+        await woken.wait()
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        while not holds():
+            for _ in range(10):  # whoever can go on without time does
+                await asyncio.sleep(0)
+            if self._sleepers and not holds():
+                self._sleepers.sort(key=lambda sleeper: sleeper[0])
+                self._now, woken = self._sleepers.pop(0)
+                woken.set()
+
+
 class NoTime(SystemClock):
     def __init__(self) -> None:
         self.slept: list[float] = []
@@ -52,7 +77,7 @@ class NoTime(SystemClock):
 
 def probe(kind: str, **numbers: int) -> Probe:
     template = web_template(probes=[{"type": kind, "httpGet": {"path": "/healthz", "port": 80}, **numbers}])
-    return read_template(template).probes[0]
+    return read_template(template).main.probes[0]
 
 
 def test_azures_defaults() -> None:
@@ -79,7 +104,7 @@ async def test_a_startup_probe_that_never_succeeds_ends_it() -> None:
 async def test_azures_own_startup_probe_gives_up_on_a_port_that_stays_closed(
     make_cloud: Callable[..., Cloud],
 ) -> None:
-    cloud = make_cloud(limits=Limits(open_seconds=20))
+    cloud = make_cloud(limits=replace(PATIENT, port_poll_seconds=5, open_seconds=20))
     await cloud.provision()
     await cloud.deploy(command=["/bin/bash", "-c", "sleep 60"])
     await until(lambda: cloud.revision(cloud.latest)["runningState"] == "Failed")
@@ -87,7 +112,7 @@ async def test_azures_own_startup_probe_gives_up_on_a_port_that_stays_closed(
 
 
 async def test_a_gpu_app_may_take_its_time_to_open_its_port(make_cloud: Callable[..., Cloud]) -> None:
-    cloud = make_cloud(limits=Limits(open_seconds=1))
+    cloud = make_cloud(limits=replace(PATIENT, open_seconds=1))
     await cloud.provision()
     profile = {"name": "T4", "workloadProfileType": "Consumption-GPU-NC8as-T4"}
     body = {"location": "westus3", "properties": {"workloadProfiles": [profile]}}
@@ -106,6 +131,19 @@ async def test_the_others_wait_for_the_startup_probe() -> None:
     assert patient.story.count("Liveness no") == 3
 
 
+async def test_a_start_is_noticed_sooner_than_a_period_and_failures_are_told_once_a_period() -> None:
+    patient = Patient(Readiness="-" * 12 + "+", Liveness="+" * 20 + "---")
+    clock = ManualClock()
+    watching = asyncio.create_task(
+        watch([probe("Readiness", periodSeconds=2), probe("Liveness", periodSeconds=1000)], None,
+              patient.check, clock, patient)
+    )  # fmt: skip
+    await clock.until(lambda: patient.ready)
+    assert clock.monotonic() < 3
+    assert patient.story.count("Readiness no") == 2
+    watching.cancel()
+
+
 async def test_readiness_comes_and_goes() -> None:
     patient = Patient(Readiness="+---+", Liveness="+" * 20 + "---")
     await watch([probe("Readiness"), probe("Liveness")], None, patient.check, NoTime(), patient)
@@ -115,7 +153,7 @@ async def test_readiness_comes_and_goes() -> None:
 
 @pytest.mark.parametrize("target", [{"httpGet": {"path": "/", "port": 7860}}, {"tcpSocket": {"port": 7860}}])
 async def test_a_readiness_probe_reaches_the_injected_port(cloud: Cloud, target: Json) -> None:
-    await cloud.deploy(probes=[{"type": "Readiness", "periodSeconds": 1, **target}])
+    await cloud.deploy(probes=[{"type": "Readiness", "periodSeconds": 1, "timeoutSeconds": 240, **target}])
     await cloud.until_ready()
     assert (await cloud.get())["pid"]
 

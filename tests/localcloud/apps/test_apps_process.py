@@ -22,6 +22,7 @@ from azure.mgmt.appcontainers import ContainerAppsAPIClient
 from tests.localcloud.apps.cloud import DEADLINE_SECONDS, WEB
 
 VERSION = "2025-07-01"
+GROUPS_VERSION = "2022-09-01"
 GPU = {"name": "GPU", "workloadProfileType": "NC24-A100", "minimumCount": 0, "maximumCount": 1}
 IDLE_SECONDS = 2
 MOST_IDLE_SHARE = 0.01  # of one core
@@ -70,8 +71,9 @@ class Process:
         return httpx.Client(base_url=self.connection["arm_url"], headers={"authorization": authorization})
 
     def arm(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        version = VERSION if "/providers/" in path else GROUPS_VERSION
         with self.http() as client:
-            return client.request(method, path, params={"api-version": VERSION}, json=body)
+            return client.request(method, path, params={"api-version": version}, json=body)
 
     def put_environment(self, name: str, **properties: Any) -> str:
         path = f"{self.group}/providers/Microsoft.App/managedEnvironments/{name}"
@@ -151,15 +153,55 @@ def test_faults_need_the_token_and_a_name(cloud: Process) -> None:
         unknown = client.post("/_faults", json={"name": "fire"})
         assert unknown.status_code == 400
         assert (
-            "Known are: quota, slow_environment, image_pull_denied, stuck_replica, share_full, slow_start"
+            "Known faults: quota, slow_environment, image_pull_denied, stuck_replica, share_full, slow_start"
             in unknown.text
         )
         assert client.post("/_faults", json={"name": "quota", "times": -1}).status_code == 400
-        assert client.get("/_faults").json() == {"value": []}
+        assert client.get("/_faults").json()["value"] == []
         client.post("/_faults", json={"name": "quota", "times": 2})
-        assert client.get("/_faults").json() == {"value": [{"name": "quota", "times": 2, "seconds": 30.0}]}
+        assert client.get("/_faults").json()["value"] == [{"name": "quota", "times": 2, "seconds": 30.0}]
         client.post("/_faults", json={"name": "quota", "times": 0})
-        assert client.get("/_faults").json() == {"value": []}
+        assert client.get("/_faults").json()["value"] == []
+
+
+ENVIRONMENT = "Microsoft.App/managedEnvironments/refused"
+WORKSPACE = "Microsoft.OperationalInsights/workspaces/refused"
+
+
+@pytest.mark.parametrize(
+    ("fault", "path", "status", "code"),
+    [
+        ("regional_quota", ENVIRONMENT, 400, "MaxNumberOfRegionalEnvironmentsInSubExceeded"),
+        ("workspace_soft_deleted", WORKSPACE, 409, "Conflict"),
+        ("throttled", ENVIRONMENT, 429, "TooManyRequests"),
+        ("token_expired", ENVIRONMENT, 401, "ExpiredAuthenticationToken"),
+    ],
+)
+def test_a_fault_refuses_until_it_is_switched_off(
+    cloud: Process, fault: str, path: str, status: int, code: str
+) -> None:
+    cloud.fault(name=fault, times=None)
+    for _ in range(2):
+        refused = cloud.arm(
+            "PUT", f"{cloud.group}/providers/{path}", {"location": "westus3", "properties": {}}
+        )
+        assert (refused.status_code, refused.json()["error"]["code"]) == (status, code)
+        assert ("retry-after" in refused.headers) is (status == 429)
+    cloud.fault(name=fault, times=0)
+    with cloud.http() as client:
+        assert client.get("/_faults").json()["value"] == []
+
+
+def test_a_log_stream_fault_refuses_a_fresh_token(cloud: Process) -> None:
+    path = f"{cloud.group}/providers/Microsoft.App/containerApps/any"
+    stream = path.replace("/providers/Microsoft.App", "") + "/eventstream"
+    environment = cloud.put_environment("logs")
+    cloud.put_app("any", environment)
+    token = cloud.arm("POST", f"{path}/getAuthtoken").json()["properties"]["token"]
+    with cloud.http(token) as client:
+        cloud.fault(name="log_stream_denied")
+        assert client.get(stream, params={"follow": "false"}).status_code == 401
+        assert client.get(stream, params={"follow": "false"}).status_code == 200
 
 
 def test_a_quota_fault_refuses_once(cloud: Process) -> None:
@@ -193,7 +235,7 @@ def test_a_slow_environment_is_late_once(cloud: Process) -> None:
     cloud.put_environment("late")
     assert time.monotonic() - begun >= 1
     with cloud.http() as client:
-        assert client.get("/_faults").json() == {"value": []}
+        assert client.get("/_faults").json()["value"] == []
 
 
 def test_a_slow_start_delays_the_revision(cloud: Process) -> None:

@@ -6,19 +6,19 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conformance import evidence
 from tests.localcloud.apps.cloud import Cloud, until
 
-from remora.localcloud.apps.capacity import Capacity, Pool
-from remora.localcloud.apps.profiles import TYPES, offered_in, read_profiles
+from remora.localcloud.apps.capacity.pools import Capacity, Pool
+from remora.localcloud.apps.capacity.profiles import TYPES, offered_in, read_profiles
 from remora.localcloud.arm.locations import LOCATIONS
-from remora.localcloud.arm.resource import ArmError, ResourceId
+from remora.localcloud.arm.resources.resource import ArmError, ResourceId
 from remora.localcloud.state import Json
 
-AZURE = Path(__file__).parents[4] / "shared" / "azure"
+AZURE = evidence.folder()
 RECORDED = AZURE / "recordings/azure_cli_containerapp/containerapp_env_workload_profiles_list_supported.json"
 REGIONS = AZURE / "regions" / "region-features.json"
 NOT_DESCRIBED = {"Flex", "Consumption-GPU-NV6ads-A10"}  # the one without a size, the other in a test region
@@ -150,30 +150,51 @@ async def test_a_restart_needs_no_second_node(cloud: Cloud) -> None:
     assert after["name"] != before["name"]
 
 
+async def test_counts_may_be_texts_and_nodes_no_longer_kept_ready_stay_for_a_while(cloud: Cloud) -> None:
+    states = cloud.virtual("managedEnvironments/workloadProfileStates")
+
+    def count() -> int:
+        return int(states.list(cloud.environment)[0]["properties"]["currentCount"])
+
+    shown = await put_environment(cloud, {**dedicated(0, "D4"), "minimumCount": "2", "maximumCount": "3"})
+    (profile,) = shown["properties"]["workloadProfiles"]
+    assert (profile["minimumCount"], profile["maximumCount"], profile["enableFips"]) == (2, 3, False)
+    assert count() == 2
+    await put_environment(cloud, {**dedicated(3, "D4"), "minimumCount": 1})
+    assert count() == 2
+    await until(lambda: count() == 1)
+    with pytest.raises(ArmError, match="minimumCount"):
+        await put_environment(cloud, {**dedicated(3, "D4"), "minimumCount": "many"})
+
+
 async def test_usages_count_what_runs(cloud: Cloud) -> None:
     await put_environment(cloud, dedicated(1), serverless("Consumption-GPU-NC8as-T4", "T4"))
     assert usages(cloud.region_usages("westus3")) == {
         "ManagedEnvironmentCount": (1, 50),
         "SubscriptionNCA100Gpus": (1, 2),
+        "SessionPools": (0, 50),
         "SubscriptionConsumptionNCA100Gpus": (0, 2),
         "SubscriptionConsumptionT4Gpus": (0, 8),
+        "ConsumptionNCA100GpusEnvCount": (0, 1),
+        "ConsumptionT4GpusEnvCount": (1, 2),
     }
     assert usages(cloud.region_usages("eastus"))["SubscriptionNCA100Gpus"] == (0, 0)
     states = cloud.virtual("managedEnvironments/workloadProfileStates")
-    assert [item["properties"]["currentCount"] for item in states.list(cloud.environment)] == [0]
+    counts = {item["name"]: item["properties"].get("currentCount") for item in states.list(cloud.environment)}
+    assert counts == {"GPU": 0, "T4": None}
     await deploy(cloud, "T4", cpu=8, memory="56Gi")
     await cloud.until_ready()
     assert usages(cloud.region_usages("westus3"))["SubscriptionConsumptionT4Gpus"] == (1, 8)
     await deploy(cloud, "GPU")
-    await until(lambda: [i["properties"]["currentCount"] for i in states.list(cloud.environment)] == [1])
+    await until(lambda: states.list(cloud.environment)[0]["properties"]["currentCount"] == 1)
     await deploy(cloud, "Consumption", cpu=0.5, memory="1Gi")
     await cloud.until_ready()
     listed = usages(cloud.virtual("managedEnvironments/usages").list(cloud.environment))
-    assert listed["ManagedEnvironmentConsumptionCores"] == (0.5, 100)
+    assert listed["ManagedEnvironmentConsumptionCores"] == (0.5, 500)
 
 
 def usages(listed: list[Json]) -> dict[str, tuple[float, float]]:
-    assert all(item["unit"] == "Count" for item in listed)
+    assert all(item["usage"] == item["currentValue"] for item in listed)
     return {item["name"]["value"]: (item["currentValue"], item["limit"]) for item in listed}
 
 

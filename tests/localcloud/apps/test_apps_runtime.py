@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import signal
 from collections.abc import Callable
+from dataclasses import replace
 
 import httpx
 import pytest
-from tests.localcloud.apps.cloud import WEB, Cloud, until, web_template
+from tests.localcloud.apps.cloud import DEADLINE_SECONDS, PATIENT, WEB, Cloud, until, web_template
 
-from remora.localcloud.apps.host import Limits
-from remora.localcloud.arm.resource import ArmError
+from remora.localcloud.arm.resources.resource import ArmError
 from remora.localcloud.state import Json
 
 MUST_BIND = os.getuid() == 0 and os.uname().sysname == "Linux"
@@ -36,7 +37,7 @@ async def test_a_deployed_app_answers_through_its_ingress(cloud: Cloud) -> None:
 
 async def test_nothing_ready_is_azures_503(cloud: Cloud) -> None:
     await cloud.deploy(env={"START_DELAY": "30"})
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=DEADLINE_SECONDS) as client:
         answer = await client.get(cloud.url)
     assert answer.status_code == 503
     assert answer.text.startswith("upstream connect error or disconnect/reset before headers.")
@@ -95,8 +96,8 @@ async def test_a_read_only_share_cannot_be_written_and_an_empty_volume_can(cloud
     assert "scratch is writable" in cloud.console(cloud.latest)
 
 
-async def test_without_bind_mounts_the_path_is_mapped_in_texts(make_cloud: Callable[..., Cloud]) -> None:
-    cloud = make_cloud(bind_mounts=False)
+async def test_without_namespaces_the_path_is_mapped_in_texts(make_cloud: Callable[..., Cloud]) -> None:
+    cloud = make_cloud(namespaces=False)
     await cloud.provision()
     share = cloud.folder / "shares/account/data"
     (share / "web.py").write_bytes(WEB.read_bytes())
@@ -119,7 +120,7 @@ async def test_a_new_template_takes_over_without_a_failed_request(cloud: Cloud) 
     done = asyncio.Event()
 
     async def ask() -> None:
-        async with httpx.AsyncClient(base_url=cloud.url) as client:
+        async with httpx.AsyncClient(base_url=cloud.url, timeout=DEADLINE_SECONDS) as client:
             while not done.is_set():
                 answer = await client.get("/")
                 answers.append((answer.status_code, answer.json()["version"]))
@@ -137,13 +138,13 @@ async def test_a_new_template_takes_over_without_a_failed_request(cloud: Cloud) 
     assert answers[0][1] == "1"
     assert {version for _, version in answers[count + 4 :]} == {"2"}
     assert cloud.latest == "web--0000001"
-    assert cloud.revision(first)["active"] is False
+    await until(lambda: cloud.revision(first)["active"] is False)
 
 
 async def test_a_request_in_flight_finishes_on_the_old_revision(cloud: Cloud) -> None:
     await cloud.deploy(env={"VERSION": "1"})
     await cloud.until_ready()
-    first, release = cloud.latest, cloud.folder / "release"
+    first, release = cloud.latest, cloud.home / "release"
     slow = asyncio.create_task(cloud.get(f"/slow?until={release}"))
     await until(lambda: "slow request begun" in cloud.console(first))
     await cloud.deploy(env={"VERSION": "2"})
@@ -184,7 +185,8 @@ async def test_a_broken_revision_leaves_the_old_one_serving_and_says_why(cloud: 
     await cloud.deploy(env={"VERSION": "3"})
     await cloud.until_ready()
     assert (await cloud.get())["version"] == "3"
-    assert [item["properties"]["active"] for item in cloud.revisions()] == [False, False, True]
+    # Until it has ended, a revision is shown as an active one that is deprovisioning.
+    await until(lambda: [item["properties"]["active"] for item in cloud.revisions()] == [False, False, True])
 
 
 async def test_a_template_without_a_command_says_that_images_are_not_pulled(cloud: Cloud) -> None:
@@ -231,6 +233,27 @@ async def test_revision_names(cloud: Cloud) -> None:
     assert len(cloud.revisions()) == 3
 
 
+@pytest.mark.parametrize("replicas", [2, 3])
+async def test_replicas_that_come_up_one_after_the_other_are_no_failure(cloud: Cloud, replicas: int) -> None:
+    turn = cloud.home / "turn"
+    turn.mkdir()
+    script = f"until mkdir {turn}/open 2> /dev/null; do sleep 0.02; done; exec python3 {WEB}"
+    await cloud.deploy(replicas=replicas, command=["/bin/bash", "-c", script])
+    for ready in range(1, replicas):
+        await until(lambda ready=ready: ready_replicas(cloud) == ready)  # type: ignore[misc]
+        seen = cloud.revision(cloud.latest)
+        states = (seen["healthState"], seen["runningState"], seen["provisioningState"])
+        assert states == ("None", "Degraded", "Provisioning")
+        (turn / "open").rmdir()
+    await until(lambda: cloud.revision(cloud.latest)["healthState"] == "Healthy")
+    assert cloud.revision(cloud.latest)["runningState"] == "Running"
+
+
+def ready_replicas(cloud: Cloud) -> int:
+    replicas = cloud.replicas(cloud.latest)
+    return sum(replica["properties"]["containers"][0]["ready"] for replica in replicas)
+
+
 async def test_replicas_take_turns(cloud: Cloud) -> None:
     await cloud.deploy(replicas=2)
     await until(lambda: cloud.revision(cloud.latest)["healthState"] == "Healthy")
@@ -242,27 +265,53 @@ async def test_replicas_take_turns(cloud: Cloud) -> None:
 async def test_a_crash_is_restarted_with_back_off(cloud: Cloud) -> None:
     await cloud.deploy()
     await cloud.until_ready()
-    for restarts in (1, 2):
+    for restarts in (1, 2, 3):
         with pytest.raises(httpx.HTTPError):
-            async with httpx.AsyncClient(base_url=cloud.url) as client:
+            async with httpx.AsyncClient(base_url=cloud.url, timeout=DEADLINE_SECONDS) as client:
                 (await client.get("/exit?code=7")).raise_for_status()
         await until_restarted(cloud, restarts)
     assert "terminated with exit code '7'" in cloud.events()
-    assert "Back-off 1 s" in cloud.events()
-    assert "Back-off 2 s" in cloud.events()
+    for seconds in (0, 1, 2):
+        assert f"Back-off {seconds} s" in cloud.events()
     assert (await cloud.get())["pid"]
 
 
+async def test_requests_wait_for_the_only_replica_after_a_kill(cloud: Cloud) -> None:
+    await cloud.deploy(env={"VERSION": "1"})
+    await cloud.until_ready()
+    killed = (await cloud.get())["pid"]
+    os.kill(killed, signal.SIGKILL)
+    answers = await asyncio.gather(*(cloud.get() for _ in range(5)))
+    assert {answer["version"] for answer in answers} == {"1"}
+    assert killed not in {answer["pid"] for answer in answers}
+
+
+async def test_a_request_waits_so_long_and_is_told_when_to_come_again(
+    make_cloud: Callable[..., Cloud],
+) -> None:
+    cloud = make_cloud(limits=replace(PATIENT, recovery_seconds=0.2))
+    await cloud.provision()
+    gone = cloud.home / "gone"
+    script = f"[ ! -e {gone} ] || exec sleep 60; exec python3 {WEB}"
+    await cloud.deploy(command=["/bin/bash", "-c", script])
+    await cloud.until_ready()
+    gone.touch()
+    os.kill((await cloud.get())["pid"], signal.SIGKILL)
+    async with httpx.AsyncClient(timeout=300) as client:
+        answer = await client.get(cloud.url)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+
+
 async def test_a_long_healthy_run_resets_the_back_off(make_cloud: Callable[..., Cloud]) -> None:
-    cloud = make_cloud(limits=Limits(back_off_reset_seconds=0))
+    cloud = make_cloud(limits=replace(PATIENT, back_off_reset_seconds=0))
     await cloud.provision()
     await cloud.deploy()
     await cloud.until_ready()
     for restarts in (1, 2):
-        async with httpx.AsyncClient(base_url=cloud.url) as client:
+        async with httpx.AsyncClient(base_url=cloud.url, timeout=DEADLINE_SECONDS) as client:
             assert (await client.get("/exit?code=7")).status_code == 502
         await until_restarted(cloud, restarts)
-    assert "Back-off 2 s" not in cloud.events()
+    assert "Back-off 1 s" not in cloud.events()
 
 
 async def test_activate_deactivate_restart(cloud: Cloud) -> None:
@@ -272,7 +321,7 @@ async def test_activate_deactivate_restart(cloud: Cloud) -> None:
     assert await cloud.ask_revision(name, "restart") == "Restart succeeded"
     await until(lambda: bool(container(cloud)["ready"]) and cloud.replicas(name)[0]["name"] != before["name"])
     assert await cloud.ask_revision(name, "deactivate") == "Deactivate succeeded"
-    assert cloud.revision(name)["active"] is False
+    await until(lambda: cloud.revision(name)["active"] is False)  # it is shown as active until it has ended
     assert await cloud.ask_revision(name, "activate") == "Activate succeeded"
     await until(lambda: cloud.revision(name)["healthState"] == "Healthy")
     assert (await cloud.get())["pid"]
@@ -286,7 +335,7 @@ async def test_stop_and_start(cloud: Cloud) -> None:
     await cloud.until_ready()
     shown = await cloud.ask("stop")
     assert shown["properties"]["runningStatus"] == "Stopped"
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=DEADLINE_SECONDS) as client:
         answer = await client.get(cloud.url)
     assert (answer.status_code, answer.text[:9]) == (404, "Error 404")
     await cloud.ask("start")
@@ -317,7 +366,7 @@ async def test_multiple_mode_routes_by_weight(cloud: Cloud) -> None:
     await cloud.until_ready()
     versions = [(await cloud.get())["version"] for _ in range(8)]
     assert sorted(versions) == ["a"] * 6 + ["b"] * 2
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=DEADLINE_SECONDS) as client:
         straight = await client.get(f"http://{cloud.properties['latestRevisionFqdn']}")
     assert straight.json()["version"] == "b"
     assert [item["properties"]["trafficWeight"] for item in cloud.revisions()] == [75, 25]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import httpx
 import pytest
-from tests.localcloud.apps.cloud import WEB, Cloud, until
+from tests.localcloud.apps.cloud import DEADLINE_SECONDS, PATIENT, WEB, Cloud, until
 
-from remora.localcloud.apps.host import Limits
-from remora.localcloud.apps.scale import Scale, ScalePlan, read_scale
+from remora.localcloud.apps.documents.scale import Scale, ScalePlan, read_scale
 from remora.localcloud.state import Json
 
 PERIOD = 15
@@ -70,7 +70,7 @@ def scaled(minimum: int, maximum: int, target: int = 1, **more: object) -> Json:
 @pytest.fixture
 async def quick(make_cloud: Callable[..., Cloud]) -> Cloud:
     """15 s pass in 50 ms; what was asked for is forgotten after two evaluations."""
-    cloud = make_cloud(limits=Limits(scale_period_seconds=5, scale_stable_seconds=10))
+    cloud = make_cloud(limits=replace(PATIENT, scale_period_seconds=5, scale_stable_seconds=10))
     await cloud.service.start()
     await cloud.provision()
     return cloud
@@ -79,7 +79,7 @@ async def quick(make_cloud: Callable[..., Cloud]) -> Cloud:
 async def test_out_with_the_requests_in_flight_and_in_without(quick: Cloud) -> None:
     await quick.deploy(scale=scaled(1, 3))
     await quick.until_ready()
-    release = quick.folder / "release"
+    release = quick.home / "release"
     asking = [asyncio.create_task(quick.get(f"/slow?until={release}")) for _ in range(5)]
     await until(lambda: len(quick.replicas(quick.latest)) == 3)
     await until(lambda: all(ready(item) for item in quick.replicas(quick.latest)))
@@ -113,19 +113,21 @@ async def test_a_client_that_goes_away_while_it_waits_harms_nothing(quick: Cloud
     assert (await quick.get())["pid"]
 
 
-async def test_what_cannot_wake_up_is_503_and_takes_too_long_is_504(make_cloud: Callable[..., Cloud]) -> None:
-    limits = Limits(request_seconds=1, scale_period_seconds=5, scale_stable_seconds=5)
+@pytest.mark.parametrize(("program", "request_seconds", "status"), [("false", 90, 503), ("sleep 60", 1, 504)])
+async def test_what_cannot_wake_up_is_503_and_takes_too_long_is_504(
+    make_cloud: Callable[..., Cloud], program: str, request_seconds: float, status: int
+) -> None:
+    limits = replace(PATIENT, request_seconds=request_seconds, scale_period_seconds=5, scale_stable_seconds=5)
     cloud = make_cloud(limits=limits)
     await cloud.provision()
-    switch = cloud.folder / "broken"
-    program = f"test -e {switch} && exec $(cat {switch}); exec python3 {WEB}"
-    await cloud.deploy(command=["/bin/bash", "-c", program], scale=scaled(0, 1, cooldownPeriod=5))
+    switch = cloud.home / "broken"
+    script = f"test -e {switch} && exec $(cat {switch}); exec python3 {WEB}"
+    await cloud.deploy(command=["/bin/bash", "-c", script], scale=scaled(0, 1, cooldownPeriod=5))
     await cloud.until_ready()
-    for words, status in (("false", 503), ("sleep 60", 504)):
-        await until(lambda: cloud.revision(cloud.latest)["replicas"] == 0)
-        switch.write_text(words)
-        async with httpx.AsyncClient() as client:
-            assert (await client.get(cloud.url)).status_code == status
+    await until(lambda: cloud.revision(cloud.latest)["replicas"] == 0)
+    switch.write_text(program)
+    async with httpx.AsyncClient(timeout=DEADLINE_SECONDS) as client:
+        assert (await client.get(cloud.url)).status_code == status
 
 
 async def test_after_a_restart_what_was_at_zero_stays_there(make_cloud: Callable[..., Cloud]) -> None:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import uvicorn
 from starlette.applications import Starlette
-from tests.localcloud.apps.cloud import ARM_URL, Cloud, until
+from tests.localcloud.apps.cloud import ARM_URL, DEADLINE_SECONDS, Cloud, until
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ async def client(cloud: Cloud) -> AsyncIterator[httpx.AsyncClient]:
     await cloud.deploy(env={"VERSION": "1"})
     await cloud.until_ready()
     await cloud.get()
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE_SECONDS) as client:
         yield client
     server.should_exit = True
     await serving

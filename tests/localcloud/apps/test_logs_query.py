@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 from tests.localcloud.apps.cloud import SUBSCRIPTION, Cloud, until
 
-from remora.localcloud.arm.resource import ResourceId
+from remora.localcloud.arm.resources.resource import ResourceId
 from remora.localcloud.logs.kql import KqlError, Table, run_query
 from remora.localcloud.logs.service import LogsService
 
@@ -74,9 +74,9 @@ def test_columns() -> None:
         ("Nothing", "SemanticError", "named 'Nothing'"),
         ("Logs | where Nothing == 1", "SemanticError", "named 'Nothing'"),
         ("Logs | where Count > 'a'", "SemanticError", "different types"),
-        ("Logs | summarize count()", "SyntaxError", "'summarize' is not known"),
-        ("Logs | where Log matches 'x'", "SyntaxError", "'matches' is not known"),
-        ("Logs | where App == tolower('x')", "SyntaxError", "'tolower' is not known"),
+        ("Logs | summarize count()", "SyntaxError", "does not support the operator 'summarize'"),
+        ("Logs | where Log matches 'x'", "SyntaxError", "does not support the comparison 'matches'"),
+        ("Logs | where App == tolower('x')", "SyntaxError", "does not support the function 'tolower'"),
         ("Logs | take many", "SyntaxError", "not 'many'"),
         ("Logs where", "SyntaxError", "'|' is expected before 'where'"),
         ("Logs | where App == 'open", "SyntaxError", "near ''open'"),

@@ -23,7 +23,7 @@ from azure.mgmt.storage import StorageManagementClient
 from remora.localcloud.connection import Connection
 from remora.localcloud.process import run_cloud
 
-_START_SECONDS = 20
+_START_SECONDS = 300
 
 
 class StaticCredential:
@@ -60,7 +60,7 @@ class RunningCloud:
     def http(self, *, token: str | None = None) -> httpx.Client:
         """A plain client, for what SDKs hide."""
         headers = {"Authorization": f"Bearer {self.connection.token if token is None else token}"}
-        return httpx.Client(base_url=self.connection.arm_url, headers=headers, timeout=30)
+        return httpx.Client(base_url=self.connection.arm_url, headers=headers, timeout=300)
 
     def resources(self) -> Any:
         return self._client(ResourceManagementClient)

@@ -48,4 +48,4 @@ def run(cloud: RunningCloud, body: Json, name: str = "first", **parameters: Any)
 
 
 def values(done: Any) -> Json:
-    return {name: output["value"] for name, output in (done.outputs or {}).items()}
+    return {name: output["value"] for name, output in (done.outputs or {}).items() if "value" in output}

@@ -55,10 +55,18 @@ async def test_a_whole_life(cloud: RunningCloud) -> None:
             poller = await deployments.deployments.begin_create_or_update("here", "first", asked)
             done = await poller.result()
             assert len(done.properties.output_resources) == 2
-            alone = {"properties": {"template": template([workspace("logs-one")]), "mode": "Incremental"}}
             pollers = await asyncio.gather(
                 *(
-                    deployments.deployments.begin_create_or_update("here", f"number-{index}", alone)
+                    deployments.deployments.begin_create_or_update(
+                        "here",
+                        f"number-{index}",
+                        {
+                            "properties": {
+                                "template": template([workspace(f"of-{index}")]),
+                                "mode": "Incremental",
+                            }
+                        },
+                    )
                     for index in range(3)
                 )
             )
@@ -67,6 +75,6 @@ async def test_a_whole_life(cloud: RunningCloud) -> None:
             found = [item.name async for item in deployments.deployments.list_by_resource_group("here")]
             assert {"first", "inside", "number-0"} <= set(found)
         names = {item.name async for item in resources.resources.list()}
-        assert names == {"logs-one", "logs-two"}
+        assert names == {"logs-one", "logs-two", "of-0", "of-1", "of-2"}
         await (await resources.resource_groups.begin_delete("here")).result()
         assert not await resources.resource_groups.check_existence("here")

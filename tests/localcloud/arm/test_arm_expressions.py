@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remora.localcloud.arm.deployment_record import camel_case
-from remora.localcloud.arm.expressions import ExpressionError
+from remora.localcloud.arm.deployments.record import camel_case
 from remora.localcloud.arm.lenient_json import locate
-from remora.localcloud.arm.scope import Scope
-from remora.localcloud.arm.surroundings import Surroundings
+from remora.localcloud.arm.templates.expressions import ExpressionError
+from remora.localcloud.arm.templates.scope import Scope
+from remora.localcloud.arm.templates.surroundings import Surroundings
 
 _GROUP_ID = "/subscriptions/s/resourceGroups/MyGroup"
 
@@ -162,21 +162,21 @@ def test_values(expression: str, value: Any) -> None:
         ("[listKeys('x', '2023-01-01')]", "'listkeys' is not expected at this location"),
         ("[substring('abc', 2, 2)]", "must refer to a location within the string"),
         ("[add('1', 2)]", "arguments of type 'String, Integer'"),
-        ("[add(1)]", "number of arguments is '1'"),
+        ("[add(1)]", "does not take '1' arguments"),
         ("[format('{0:N2}', 1)]", "not supported"),
         ("[resourceId('Microsoft.App/jobs')]", "requires '1' resource name"),
         ("[fail('on purpose')]", "on purpose"),
         ("[lambda('x', 1)]", "A lambda is not expected"),
-        ("[createArray(lambda('x', 1))]", "takes no lambda"),
-        ("[map(createArray(1), lambda('x', lambda('y', 1)))]", "cannot give another lambda"),
+        ("[createArray(lambda('x', 1))]", "does not take a lambda"),
+        ("[map(createArray(1), lambda('x', lambda('y', 1)))]", "cannot return another lambda"),
         ("[map(createArray(1), 'x')]", "arguments of type 'Array, String'"),
-        ("[filter(createArray(1), lambda('x', 1))]", "must give a boolean"),
+        ("[filter(createArray(1), lambda('x', 1))]", "must return a boolean"),
         ("[map(createArray(1), lambda(resourceGroup(), 1))]", "must be strings"),
         ("[lambdaVariables('x')]", "lambda variable 'x' is not found"),
         ("[copyIndex()]", "there is no loop"),
         ("[copyIndex('l')]", "there is no loop 'l'"),
         ("[dateTimeAdd('2020-01-01', 'P')]", "is not an ISO 8601 duration"),
-        ("[dateTimeAdd('2020-01-01', 'P1D', 'q')]", "letter 'q' is not supported"),
+        ("[dateTimeAdd('2020-01-01', 'P1D', 'q')]", "does not support the date format letter 'q'"),
         ("[dateTimeAdd('soon', 'P1D')]", "are not valid"),
         ("[utcNow()]", "not expected at this location"),
         ("[json('NaN')]", "are not valid"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from remora.localcloud.arm.unique_string import unique_string
+from remora.localcloud.arm.templates.unique_string import unique_string
 
 if TYPE_CHECKING:
     from tests.localcloud.arm.conftest import RunningCloud

@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.conformance import evidence
 
 from remora.localcloud.arm.lenient_json import locate, read
-from remora.localcloud.arm.template_hash import exported, minified, template_hash
+from remora.localcloud.arm.templates.template_hash import exported, minified, template_hash
 
 if TYPE_CHECKING:
     from tests.localcloud.arm.conftest import RunningCloud
 
-_AZURE = Path(__file__).parents[4] / "shared" / "azure"
-_RECORDINGS = _AZURE / "recordings" / "azure_cli_resource"
+_AZURE = evidence.folder()
+_RECORDINGS = _AZURE / "recordings"
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inside: st.lists(inside) | st.dictionaries(st.text(), inside),
@@ -99,11 +99,13 @@ def test_locate_counts_lines_and_columns_from_one() -> None:
 
 def recorded() -> Iterator[tuple[dict[str, Any], str]]:
     """Every template that was recorded, and the hash that Azure gave for it."""
-    for path in sorted(_RECORDINGS.glob("*.json")):
-        for exchange in json.loads(path.read_text())["exchanges"]:
-            asked, answered = exchange["request"].get("body"), exchange["response"]["body"]
-            if asked and isinstance(answered, dict) and "templateHash" in answered.get("properties", {}):
-                yield read(asked.encode())["properties"]["template"], answered["properties"]["templateHash"]
+    for folder in ("azd", "azure_cli_resource"):
+        for path in sorted((_RECORDINGS / folder).glob("*.json")):
+            for exchange in json.loads(path.read_text())["exchanges"]:
+                asked, answered = exchange["request"].get("body"), exchange["response"]["body"]
+                if asked and isinstance(answered, dict) and "templateHash" in answered.get("properties", {}):
+                    sent = read(asked.encode()) if isinstance(asked, str) else asked
+                    yield sent["properties"]["template"], answered["properties"]["templateHash"]
 
 
 def test_template_hashes_are_the_recorded_ones() -> None:
@@ -140,12 +142,12 @@ def test_an_exported_template_is_in_order_and_capitalised() -> None:
 
 def test_requests_of_the_azure_cli_are_answered_as_recorded(cloud: RunningCloud, group: str) -> None:
     """Templates with comments, unquoted keys and line breaks in strings; the place of a violation in them."""
-    path = _RECORDINGS / "resource_group_deployment.json"
+    path = _RECORDINGS / "azure_cli_resource" / "resource_group_deployment.json"
     if not path.exists():
         pytest.skip("the recordings of Azure are not here")
     exchanges = json.loads(path.read_text())["exchanges"]
     recorded_refusal = next(item for item in exchanges if item["response"]["status"] == 400)
-    lite = json.loads((_RECORDINGS / "group_deployment_lite.json").read_text())["exchanges"][0]
+    lite = json.loads(path.with_name("group_deployment_lite.json").read_text())["exchanges"][0]
     url = f"{cloud.groups_path}/{group}/providers/Microsoft.Resources/deployments/az/validate"
     with cloud.http() as http:
         refused, accepted = (
@@ -175,3 +177,14 @@ def test_a_member_of_the_wrong_kind_is_refused_on_every_write(
             assert answer.status_code == 400
             assert answer.json()["error"]["code"] == "InvalidRequestContent"
         assert http.get(path, params=version).status_code == 200
+
+
+def test_more_than_resource_manager_takes_is_refused(cloud: RunningCloud, group: str) -> None:
+    path = f"{cloud.groups_path}/{group}?api-version=2022-09-01"
+    most = 4 * 1024 * 1024
+    filled = '{"location": "eastus"}'
+    with cloud.http() as http:
+        assert http.put(path, content=filled.ljust(most)).status_code == 200
+        refused = http.put(path, content=filled.ljust(most + 1))
+    assert refused.status_code == 413
+    assert refused.json()["error"]["code"] == "RequestContentTooLarge"

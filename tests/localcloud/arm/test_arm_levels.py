@@ -80,6 +80,7 @@ def test_a_group_and_what_is_in_it(shared: RunningCloud) -> None:
     assert [item.id.removeprefix(whole) for item in checked.validated_resources] == [
         "/resourceGroups/made",
         "/resourceGroups/made/providers/Microsoft.Resources/deployments/inside",
+        "/resourceGroups/made/providers/Microsoft.OperationalInsights/workspaces/logs-here",
     ]
     done = client.begin_create_or_update_at_subscription_scope("all", body("made")).result()
     assert (done.location, done.id) == ("westus", f"{whole}/providers/Microsoft.Resources/deployments/all")

@@ -10,12 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from starlette.routing import BaseRoute
 
 from remora.localcloud.arm.api import create_arm_api
 from remora.localcloud.arm.http import Guard
-from remora.localcloud.arm.resource import ArmError, ResourceHandler, ResourceId, VirtualHandler, Wire
-from remora.localcloud.arm.store import ResourceStore
+from remora.localcloud.arm.resources.resource import (
+    ArmError,
+    ResourceHandler,
+    ResourceId,
+    VirtualHandler,
+    Wire,
+)
+from remora.localcloud.arm.resources.store import ResourceStore
 from remora.localcloud.arm.subscription import LOCAL_SUBSCRIPTION
 from remora.localcloud.state import Json, State
 
@@ -116,7 +123,7 @@ async def arm(folder: Path, things: Things) -> AsyncIterator[httpx.AsyncClient]:
 
 async def ended(client: httpx.AsyncClient, url: str) -> Json:
     """Poll a status until it is final."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while True:
             status: Json = (await client.get(url)).json()
             if status["status"] not in ("InProgress", "Accepted", "Running"):
@@ -126,7 +133,7 @@ async def ended(client: httpx.AsyncClient, url: str) -> Json:
 
 async def answered(client: httpx.AsyncClient, url: str) -> httpx.Response:
     """Poll a location until it no longer says 202."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while True:
             answer = await client.get(url)
             if answer.status_code != 202:
@@ -282,3 +289,38 @@ async def test_deleting_what_is_being_made_stops_the_making(tmp_path: Path) -> N
         assert answer.status_code == 204
         assert (await client.get(url)).json()["status"] == "Canceled"
         assert (await client.get(_THING)).status_code == 404
+
+
+async def test_an_end_that_cannot_be_written_down_is_told_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    things, write = Things(open_from_start=False), State.put
+
+    def put_but_no_end(state: State, kind: str, key: str, body: Json) -> None:
+        if kind == "operations" and body["status"] != "InProgress":
+            raise RuntimeError("memory is short")
+        write(state, kind, key, body)
+
+    async with arm(tmp_path, things) as client:
+        url = (await put(client)).headers["azure-asyncoperation"]
+        monkeypatch.setattr(State, "put", put_but_no_end)
+        things.may_end.set()
+        assert (await ended(client, url))["status"] == "Succeeded"
+    assert "is not written down" in caplog.text
+
+
+async def test_work_that_waited_for_something_cancelled_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def complete(*_: object) -> Json:
+        other = asyncio.ensure_future(asyncio.sleep(60))
+        other.cancel()
+        await other
+        return {}
+
+    things = Things()
+    monkeypatch.setattr(things, "complete", complete)
+    async with arm(tmp_path, things) as client:
+        assert (await ended(client, (await put(client)).headers["azure-asyncoperation"]))[
+            "status"
+        ] == "Failed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -19,10 +20,13 @@ import httpx
 import pytest
 from tests.localcloud.arm.templates import nested, template, workspace
 
+from remora.localcloud import listeners
+from remora.localcloud.process import run_cloud
+
 if TYPE_CHECKING:
     from tests.localcloud.arm.conftest import RunningCloud
 
-_SECONDS = 30
+_SECONDS = 300
 _ACCOUNT = {"location": "eastus", "sku": {"name": "Standard_LRS"}, "kind": "StorageV2"}
 _GROUP = "/subscriptions/00000000-0000-0000-0000-00000000c10d/resourcegroups/work"
 _FILES = f"{_GROUP}/providers/Microsoft.Storage/storageAccounts/myfiles"
@@ -79,6 +83,7 @@ def test_a_clean_stop_removes_the_connection(tmp_path: Path, ending: signal.Sign
             "subscription_id",
             "tenant_id",
             "version",
+            "isolated",
         }
         assert client.get("/subscriptions").status_code == 200
     assert not file.exists()
@@ -187,3 +192,19 @@ def test_restart_keeps_all_and_takes_another_port_where_it_must(
         accounts = running.storage().storage_accounts
         assert [key.value for key in accounts.list_keys("work", "myfiles").keys_property] == keys
         assert running.connection.pid == os.getpid()
+
+
+async def test_a_process_that_hears_nothing_any_more_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = asyncio.Event()
+
+    async def main_loop(_: object) -> None:
+        await ready.wait()
+        raise RuntimeError("memory is short")
+
+    monkeypatch.setattr(listeners._Server, "main_loop", main_loop)
+    async with asyncio.timeout(_SECONDS):
+        with pytest.raises(RuntimeError, match="memory is short"):
+            await run_cloud(tmp_path, port=None, stop=asyncio.Event(), ready=lambda _: ready.set())
+    assert not (tmp_path / "connection.json").exists()

@@ -127,7 +127,7 @@ def test_a_workspace_has_an_id_and_keys_that_stay(cloud: RunningCloud, group: st
         assert http.post(f"{url}/listKeys", params=version).json() == keys.json()
         assert http.post(f"{url}/explode", params=version).status_code == 404
         gone = [http.delete(url, params=version).status_code for _ in range(2)]
-    assert (created.status_code, again.status_code, gone) == (201, 200, [200, 204])
+    assert (created.status_code, again.status_code, gone) == (201, 200, [202, 204])
     assert created.json()["type"] == "Microsoft.OperationalInsights/workspaces"
     assert created.json()["properties"]["customerId"] == again.json()["properties"]["customerId"]
     assert set(keys.json()) == {"primarySharedKey", "secondarySharedKey"}
@@ -156,3 +156,101 @@ def test_shares_are_those_of_the_files_api_too(cloud: RunningCloud, group: str) 
     with pytest.raises(ResourceNotFoundError, match="ShareNotFound"):
         shares.get(group, "myfiles", "by-arm")
     assert list(shares.list(group, "myfiles")) == []
+
+
+def test_shares_with_snapshots_deletion_and_restoring(cloud: RunningCloud, group: str) -> None:
+    make_account(cloud, group)
+    shares = cloud.storage().file_shares
+    tagged: list[str] = []
+    made = shares.create(
+        group,
+        "myfiles",
+        "data",
+        {},
+        raw_response_hook=lambda it: tagged.append(it.http_response.headers["ETag"]),
+    )
+    assert (made.share_quota, made.etag) == (None, None)  # a PUT tells what was sent
+    shown = shares.get(group, "myfiles", "data")
+    assert (shown.etag, shown.share_quota, shown.access_tier) == (tagged[0], 102400, "TransactionOptimized")
+    assert (shown.lease_state, shown.lease_status, shown.enabled_protocols) == (
+        "available",
+        "unlocked",
+        "SMB",
+    )
+    assert shown.signed_identifiers == []
+    policy = {"startTime": "2026-01-01T00:00:00Z", "expiryTime": "2027-01-01T00:00:00Z", "permission": "r"}
+    changes = {"accessTier": "Hot", "signedIdentifiers": [{"id": "read", "accessPolicy": policy}]}
+    shares.update(group, "myfiles", "data", {"properties": changes})
+    shown = shares.get(group, "myfiles", "data", expand="stats")
+    assert (shown.access_tier, shown.share_usage_bytes) == ("Hot", 0)
+    assert shown.signed_identifiers[0].access_policy.permission == "r"
+
+    taken = shares.create(
+        group, "myfiles", "data", {"properties": {"metadata": {"a": "b"}}}, expand="snapshots"
+    )
+    stamp = taken.snapshot_time.strftime("%Y-%m-%dT%H:%M:%S.0000000Z")
+    kept = shares.get(group, "myfiles", "data", x_ms_snapshot=stamp)
+    assert (kept.metadata, kept.snapshot_time) == ({"a": "b"}, taken.snapshot_time)
+    listed = shares.list(group, "myfiles", expand="snapshots")
+    assert [item.snapshot_time for item in listed] == [taken.snapshot_time, None]
+    assert not list(shares.list(group, "myfiles", filter="startswith(name, x)"))
+    with pytest.raises(HttpResponseError, match="ShareHasSnapshots") as refused:
+        shares.delete(group, "myfiles", "data", include="none")
+    assert "x-ms-failure-cause" not in refused.value.response.headers
+    shares.delete(group, "myfiles", "data", x_ms_snapshot=stamp)
+    lease = shares.lease(group, "myfiles", "data", parameters={"action": "Acquire", "leaseDuration": -1})
+    assert shares.get(group, "myfiles", "data").lease_state == "leased"
+    shares.lease(group, "myfiles", "data", parameters={"action": "Release", "leaseId": lease.lease_id})
+    shares.delete(group, "myfiles", "data", include="none")
+    assert not list(shares.list(group, "myfiles"))
+    (gone,) = shares.list(group, "myfiles", expand="deleted")
+    assert (gone.name, gone.deleted, gone.remaining_retention_days) == ("data", True, 7)
+    restored = {"deletedShareName": "data", "deletedShareVersion": gone.version}
+    shares.restore(group, "myfiles", "data", restored)
+    assert shares.get(group, "myfiles", "data").access_tier == "Hot"
+
+
+def test_a_file_service_can_forget_deleted_shares(cloud: RunningCloud, group: str) -> None:
+    make_account(cloud, group)
+    storage = cloud.storage()
+    service = storage.file_services.get_service_properties(group, "myfiles")
+    assert (service.sku.name, service.cors.cors_rules) == ("Standard_LRS", [])
+    assert service.protocol_settings.smb is not None
+    policy: dict[str, Any] = {"shareDeleteRetentionPolicy": {"enabled": False}}
+    storage.file_services.set_service_properties(group, "myfiles", {"properties": policy})
+    storage.file_shares.create(group, "myfiles", "data", {})
+    storage.file_shares.delete(group, "myfiles", "data")
+    assert not list(storage.file_shares.list(group, "myfiles", expand="deleted"))
+    policy = {"shareDeleteRetentionPolicy": {"enabled": True, "days": 400}}
+    with pytest.raises(HttpResponseError, match="days"):
+        storage.file_services.set_service_properties(group, "myfiles", {"properties": policy})
+
+
+def test_a_geo_redundant_account_tells_its_second_region(cloud: RunningCloud, group: str) -> None:
+    body = {**_ACCOUNT, "sku": {"name": "Standard_RAGRS"}}
+    account = cloud.storage().storage_accounts.begin_create(group, "twice", body).result()
+    assert (account.secondary_location, account.status_of_secondary) == ("westus", "available")
+    assert account.secondary_endpoints.blob
+    assert account.minimum_tls_version == "TLS1_2"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sku": {"name": "Cheap_LRS"}}, "The value 'Cheap_LRS' is not allowed for property sku.name"),
+        ({"kind": "Cupboard"}, "The value 'Cupboard' is not allowed for property kind"),
+        ({"kind": "FileStorage"}, "not supported for accounts of the kind 'FileStorage'"),
+    ],
+)
+def test_nonsense_in_an_account_is_refused(
+    cloud: RunningCloud, group: str, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(HttpResponseError, match=message):
+        cloud.storage().storage_accounts.begin_create(group, "myfiles", {**_ACCOUNT, **changes})
+
+
+@pytest.mark.parametrize("wrong", [{"accessTier": "Warm"}, {"rootSquash": "Some"}, {"provisionedIops": 5}])
+def test_nonsense_in_a_share_is_refused(cloud: RunningCloud, group: str, wrong: dict[str, Any]) -> None:
+    make_account(cloud, group)
+    with pytest.raises(HttpResponseError, match=next(iter(wrong))):
+        cloud.storage().file_shares.create(group, "myfiles", "data", {"properties": wrong})

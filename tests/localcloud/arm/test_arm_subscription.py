@@ -24,8 +24,13 @@ def test_subscription_tenant_and_locations(cloud: RunningCloud) -> None:
     assert client.subscriptions.get(subscription.subscription_id).state == "Enabled"
     (tenant,) = client.tenants.list()
     assert tenant.tenant_id == "00000000-0000-0000-0000-000000007e4a"
-    names = {location.name for location in client.subscriptions.list_locations(subscription.subscription_id)}
-    assert {"eastus", "westeurope", "swedencentral"} <= names
+    shown = {item.name: item for item in client.subscriptions.list_locations(subscription.subscription_id)}
+    assert {"eastus", "westeurope", "swedencentral", "unitedstates", "eastusstage"} <= shown.keys()
+    europe = shown["westeurope"]
+    assert europe.regional_display_name == "(Europe) West Europe"
+    assert (europe.metadata.geography, europe.metadata.physical_location) == ("Europe", "Netherlands")
+    assert [pair.name for pair in europe.metadata.paired_region] == ["northeurope"]
+    assert [zone.logical_zone for zone in europe.availability_zone_mappings] == ["1", "2", "3"]
 
 
 def test_providers_are_registered(cloud: RunningCloud) -> None:
@@ -34,7 +39,7 @@ def test_providers_are_registered(cloud: RunningCloud) -> None:
     assert (provider.namespace, provider.registration_state) == ("Microsoft.Storage", "Registered")
     assert "storageAccounts/fileServices/shares" in {kind.resource_type for kind in provider.resource_types}
     assert client.providers.register("Microsoft.App").namespace == "Microsoft.App"
-    assert len(list(client.providers.list())) == 4
+    assert len(list(client.providers.list())) == 5
     with pytest.raises(ResourceNotFoundError, match="InvalidResourceNamespace"):
         client.providers.get("Microsoft.Nothing")
 
@@ -106,11 +111,11 @@ def test_healthz_needs_no_token(cloud: RunningCloud) -> None:
         ("GET", f"/SUBSCRIPTIONS/{{S}}/RESOURCEGROUPS/none{_VERSION}", 404, "ResourceGroupNotFound"),
         ("GET", f"{{W}}/Microsoft.Nothing/things/x{_VERSION}", 404, "InvalidResourceNamespace"),
         ("GET", f"{{W}}/Microsoft.App/things/x{_VERSION}", 404, "InvalidResourceType"),
-        ("GET", f"{{W}}/microsoft.storage/STORAGEACCOUNTS/x{_VERSION}", 404, "ResourceNotFound"),
+        ("GET", "{W}/microsoft.storage/STORAGEACCOUNTS/x?api-version=2023-05-01", 404, "ResourceNotFound"),
         ("GET", f"{{W}}/Microsoft.Resources/deployments/x{_VERSION}", 404, "DeploymentNotFound"),
         (
             "PUT",
-            f"{{W}}/Microsoft.App/managedEnvironments/e/storages/s{_VERSION}",
+            "{W}/Microsoft.App/managedEnvironments/e/storages/s?api-version=2024-03-01",
             404,
             "ParentResourceNotFound",
         ),
@@ -165,10 +170,10 @@ _STORAGE_TEMPLATE = """{"resources": [
 def test_a_provider_must_be_registered(cloud: RunningCloud, group: str) -> None:
     client = cloud.resources()
     assert client.providers.unregister("microsoft.storage").registration_state == "NotRegistered"
-    path = f"{cloud.groups_path}/{group}/providers/Microsoft.Storage/storageAccounts/myfiles{_VERSION}"
+    path = f"{cloud.groups_path}/{group}/providers/Microsoft.Storage/storageAccounts/myfiles"
     account = {"location": "eastus", "sku": {"name": "Standard_LRS"}, "kind": "StorageV2"}
     with cloud.http() as http:
-        refused = http.put(path, json=account)
+        refused = http.put(path, params={"api-version": "2023-05-01"}, json=account)
     error = refused.json()["error"]
     assert (refused.status_code, error["code"]) == (409, "MissingSubscriptionRegistration")
     assert re.findall(r".*'(.*)'", error["message"]) == ["Microsoft.Storage"]  # how the SDKs read it
@@ -218,5 +223,12 @@ def test_tags_of_anything(cloud: RunningCloud, group: str, deploy: Callable[...,
     assert cloud.storage().storage_accounts.get_properties(group, "keptfiles").tags == {"d": "5"}
     tags.begin_delete_at_scope(account).result()
     assert not cloud.storage().storage_accounts.get_properties(group, "keptfiles").tags
-    with pytest.raises(HttpResponseError, match="'tags' must hold texts"):
+    with pytest.raises(HttpResponseError, match="'tags' must contain strings"):
         tags.begin_create_or_update_at_scope(account, {"properties": {"tags": {"a": 1}}})
+
+
+def test_a_group_that_is_being_deleted_says_when_to_ask_again(cloud: RunningCloud, group: str) -> None:
+    """After a zero, Microsoft's Python client and the Azure CLI wait for half a minute."""
+    with cloud.http() as http:
+        gone = http.delete(f"{cloud.groups_path}/{group}{_VERSION}")
+    assert (gone.status_code, gone.headers["retry-after"]) == (202, "1")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from tests.localcloud.arm.templates import WORKSPACES, Json, inner, nested, run, template, values, workspace
+
+from remora.localcloud.arm.deployments.deployments import check_quota
+from remora.localcloud.arm.resources.resource import ArmError
 
 if TYPE_CHECKING:
     from tests.localcloud.arm.conftest import RunningCloud
@@ -275,9 +279,9 @@ def test_own_functions_and_types(shared: RunningCloud) -> None:
             template([workspace("x", copy={"name": "l", "count": 1}, resources=[workspace("child")])]),
             "both 'copy' and child resources",
         ),
-        (template([workspace("x", resourceGroup="there")]), "only nested deployments can"),
+        (template([workspace("x", resourceGroup="there")]), "only allowed for nested deployments"),
         (template([workspace("x", scope="/")]), "uses 'scope'"),
-        (template([nested("x", template(), subscriptionId="other")]), "subscription 'other'"),
+        (template([nested("x", template(), subscriptionId="other")]), "another subscription, 'other'"),
         (
             template([{**workspace("x"), "type": "Microsoft.Resources/resourceGroups"}]),
             "cannot be deployed to a resource group",
@@ -292,3 +296,27 @@ def test_templates_that_are_refused(shared: RunningCloud, body: Json, reason: st
         run(shared, body, "refused")
     assert reason in str(refusal.value)
     assert not shared.deployments().deployments.check_existence("here", "refused")
+
+
+@pytest.mark.parametrize(
+    ("section", "count", "told"),
+    [
+        ("parameters", 257, "The number of template parameters limit exceeded. Limit: 256 and actual: 257"),
+        ("variables", 257, "The number of template variables limit exceeded. Limit: 256 and actual: 257"),
+        ("outputs", 65, "The number of template output parameters limit exceeded. Limit: 64 and actual: 65"),
+        ("resources", 801, "The number of template resources limit exceeded. Limit: 800 and actual: 801"),
+    ],
+)
+def test_a_template_has_azures_limits(shared: RunningCloud, section: str, count: int, told: str) -> None:
+    items: Any = {f"n{number}": {"type": "int", "defaultValue": 1, "value": 1} for number in range(count)}
+    if section == "resources":
+        items = [workspace(f"w{number}") for number in range(count)]
+    with pytest.raises(HttpResponseError, match=re.escape(told)):
+        run(shared, {**template([]), section: items})
+
+
+def test_a_group_has_at_most_800_deployments() -> None:
+    check_quota("last", 799)
+    with pytest.raises(ArmError, match="would exceed the quota of '800'") as refused:
+        check_quota("one-more", 800)
+    assert (refused.value.status, refused.value.code) == (409, "DeploymentQuotaExceeded")

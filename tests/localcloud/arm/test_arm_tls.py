@@ -129,7 +129,7 @@ def test_the_sdks_own_credential_signs_in(secure: RunningCloud) -> None:
         "IDENTITY_HEADER": str(connection.identity_header),
     }
     command = [sys.executable, "-c", _SDK, str(connection.arm_tls_url), str(connection.ca_file)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
     assert done.stdout.strip() == f"['{connection.subscription_id}']", done.stderr
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError
+from tests.conformance import evidence
 from tests.localcloud.arm.templates import Json, inner, nested, run, template, workspace
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _ACCOUNT: Json = {
     "kind": "StorageV2",
     "properties": {"accessTier": None, "minimumTlsVersion": "TLS1_2"},
 }
-_STOCK = Path(__file__).parents[4] / "shared/azure/templates/inference.arm.derived.json"
+_STOCK = evidence.folder() / "templates" / "inference.arm.derived.json"
 _SKU: Json = {"sku": {"type": "string", "defaultValue": "Standard_LRS"}}
 
 

@@ -18,6 +18,7 @@ from remora.localcloud.state import State
 from remora.localcloud.storage.app import PROTOCOL, create_files_app
 
 ACCOUNT = "aistorageabc123"
+OTHER_ACCOUNT = "otheraccount"
 KEYS = [base64.b64encode(bytes([n] * 64)).decode() for n in (1, 2)]
 
 
@@ -69,7 +70,7 @@ def start_server(tmp_path: Path) -> Iterator[Callable[[], FilesServer]]:
         state = State(tmp_path / "state.sqlite3")
         app = create_files_app(
             shares_root=tmp_path / "shares",
-            account_keys=lambda account: KEYS if account == ACCOUNT else [],
+            account_keys=lambda account: KEYS if account in (ACCOUNT, OTHER_ACCOUNT) else [],
             state=state,
             now=clock,
         )

@@ -19,8 +19,8 @@ from azure.storage.fileshare._shared.authentication import SharedKeyCredentialPo
 from hypothesis import given
 from hypothesis import strategies as st
 
+from remora.localcloud.storage.access.shared_key import string_to_sign, verify
 from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.shared_key import string_to_sign, verify
 
 KEY = base64.b64encode(b"k" * 64).decode()
 OTHER = base64.b64encode(b"o" * 64).decode()
@@ -144,10 +144,16 @@ def test_a_request_without_signature_is_told_what_is_missing(server: Any, share:
     [
         ("GET", "/models/a?comp=copy", {}, "UnsupportedHttpVerb"),
         ("PUT", "/models/a?comp=range", {"x-ms-copy-source": "x"}, "UnsupportedHeader"),
-        ("PUT", "/models?restype=share&comp=snapshot", {}, "UnsupportedQueryParameter"),
+        ("PUT", "/models?restype=share&comp=filepermission", {}, "UnsupportedQueryParameter"),
+        ("PUT", "/models?restype=share&sharesnapshot=x", {}, "ShareSnapshotOperationNotSupported"),
+        ("PUT", "/models/a?sharesnapshot=x", {"x-ms-type": "file"}, "ShareSnapshotOperationNotSupported"),
+        ("DELETE", "/models?restype=share", {"x-ms-delete-snapshots": "x"}, "InvalidHeaderValue"),
+        ("PUT", "/models?restype=share&comp=undelete", {}, "MissingRequiredHeader"),
+        ("PUT", "/models?restype=share&comp=properties", {"x-ms-access-tier": "x"}, "InvalidHeaderValue"),
         ("POST", "/models/a", {}, "UnsupportedHttpVerb"),
         ("PUT", "/models/a", {"x-ms-copy-source": "x"}, "InvalidUri"),
-        ("GET", "/models/a?sharesnapshot=x", {}, "UnsupportedQueryParameter"),
+        ("GET", "/models/a?sharesnapshot=x", {}, "ShareSnapshotNotFound"),
+        ("GET", "/models/a?comp=rangelist&prevsharesnapshot=x", {}, "UnsupportedQueryParameter"),
         ("PUT", "/models/a", {"x-ms-type": "file"}, "MissingRequiredHeader"),
         ("PUT", "/models/a", {"x-ms-type": "file", "x-ms-content-length": "-1"}, "OutOfRangeInput"),
         ("PUT", "/models/a", {"x-ms-type": "file", "x-ms-content-length": "x"}, "InvalidHeaderValue"),

@@ -270,7 +270,7 @@ def a_head(method: bytes, target: bytes, version: bytes, lines: list[bytes]) -> 
 )
 def test_bytes_that_are_no_request_are_refused_or_waited_for(fuzzed: FilesServer, data: bytes) -> None:
     port = int(fuzzed.url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=300) as connection:
         connection.sendall(data)
         connection.shutdown(socket.SHUT_WR)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
@@ -279,7 +279,7 @@ def test_bytes_that_are_no_request_are_refused_or_waited_for(fuzzed: FilesServer
 
 def test_a_head_without_end_is_cut_off(fuzzed: FilesServer) -> None:
     port = int(fuzzed.url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=300) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 12_000)
         assert connection.recv(100).startswith(b"HTTP/1.1 431")
 
@@ -290,7 +290,7 @@ def test_requests_may_follow_each_other_without_waiting(fuzzed: FilesServer) -> 
         70_000
     )
     last = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=300) as connection:
         connection.sendall(one * 3 + last)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     assert answer.count(b"HTTP/1.1 401") == 3

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from remora.localcloud.state import State
 from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.model import Share
 from remora.localcloud.storage.names import parse_target
-from remora.localcloud.storage.properties import Changes
-from remora.localcloud.storage.tree import locate
+from remora.localcloud.storage.store.model import Share
+from remora.localcloud.storage.store.properties import Changes
+from remora.localcloud.storage.store.tree import locate
 
 PARTS = st.one_of(
     st.sampled_from(

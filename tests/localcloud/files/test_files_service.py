@@ -94,7 +94,7 @@ def test_a_copy_from_another_share_of_the_account(server: Any, share: Any) -> No
         ("{url}/{account}/nosuchshare/a", "ShareNotFound"),
         ("{url}/otheraccount/models/a", "CannotVerifyCopySource"),
         ("{url}/{account}/models", "CannotVerifyCopySource"),
-        ("{url}/{account}/models/a?sharesnapshot=x", "CannotVerifyCopySource"),
+        ("{url}/{account}/models/a?sharesnapshot=x", "ShareSnapshotNotFound"),
         ("{url}/{account}/models/..%2f..%2fa", "InvalidResourceName"),
         ("http://[", "InvalidHeaderValue"),
     ],

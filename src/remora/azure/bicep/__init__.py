@@ -1,4 +1,8 @@
-"""Bicep to ARM templates: with the user's own Bicep CLI, or with a compiler of ours where there is none."""
+"""Compiles Bicep files to ARM templates: with the user's Bicep CLI, else with Remora's own compiler.
+
+Owns the compiler. Rejects what it cannot translate, with line and name, instead of translating it wrongly.
+Start with `compiler.py`, then `syntax/` and `translation/`.
+"""
 
 from remora.azure.bicep.command import OUR_COMPILER, Built, build
 from remora.azure.bicep.compiler import compile_bicep, template_text

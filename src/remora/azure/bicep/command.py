@@ -1,7 +1,7 @@
-"""The user's own Bicep CLI, run as a process, where there is one; our compiler where there is none.
+"""Runs the user's Bicep CLI as a process, or Remora's compiler if there is none.
 
-Owns the choice between them and what the CLI says. Never installs anything: `az bicep build` would download
-a missing CLI, so it is only asked where `az bicep version` knows of one.
+Owns the choice between them and the CLI's messages. Installs nothing: `az bicep build` would download a
+missing CLI, so it runs only if `az bicep version` finds one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ OUR_COMPILER = "remora"
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A template, what compiled it, and what that had to say."""
+    """A template, its compiler, and the compiler's messages."""
 
     template: dict[str, Any]
     compiler: str
@@ -31,9 +31,9 @@ class Built:
 
 
 def build(path: Path, root: Path | None = None, search_path: str | None = None) -> Built:
-    """The template of a Bicep file. `root` bounds what our compiler reads; `search_path` is as in PATH.
+    """The template of a Bicep file. Remora's compiler reads only within `root`; `search_path` is as in PATH.
 
-    Raises InvalidFile with what is wrong and where, FileNotFoundError where there is no such file.
+    Raises InvalidFile with the error and its position, FileNotFoundError if there is no such file.
     """
     source = path.read_bytes()
     command = find_cli(search_path)
@@ -47,7 +47,7 @@ def build(path: Path, root: Path | None = None, search_path: str | None = None) 
 
 
 def find_cli(search_path: str | None = None) -> tuple[str, ...] | None:
-    """The command that builds the file named after it, or None where no Bicep CLI is installed."""
+    """The command that builds a file (to be appended), or None if no Bicep CLI is installed."""
     bicep = shutil.which("bicep", path=search_path)
     if bicep is not None:
         return (bicep, "build", "--stdout")
@@ -82,11 +82,11 @@ def _build_with(command: tuple[str, ...], path: Path) -> Built:
             timeout=BUILD_SECONDS,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise InvalidFile(f"{path}: the Bicep CLI gave no answer: {error}", hint=f"try: {spoken}") from None
+        raise InvalidFile(f"{path}: the Bicep CLI did not run: {error}", hint=f"try: {spoken}") from None
     lines = tuple(line for line in done.stderr.decode(errors="replace").splitlines() if line.strip())
     if done.returncode != 0:
-        said = "\n".join(lines) or f"it ended with {done.returncode} and said nothing"
-        raise InvalidFile(f"{path}: the Bicep CLI does not compile it:\n{said}", hint=f"try: {spoken}")
+        said = "\n".join(lines) or f"exit code {done.returncode}, without a message"
+        raise InvalidFile(f"{path}: the Bicep CLI cannot compile it:\n{said}", hint=f"try: {spoken}")
     return Built(_template(done.stdout, path, spoken), " ".join(spoken.split()[:-1]), lines)
 
 

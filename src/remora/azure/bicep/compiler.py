@@ -1,4 +1,4 @@
-"""A Bicep file as an ARM template: its declarations collected, then written out section by section."""
+"""Compiles a Bicep file: collects declarations, then writes the template's sections. Runs no CLI."""
 
 from __future__ import annotations
 
@@ -6,31 +6,32 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from remora.azure.bicep import nodes
-from remora.azure.bicep.declarations import declare
-from remora.azure.bicep.decorators import LIMITS, decorations, described
-from remora.azure.bicep.dependencies import first_circle
-from remora.azure.bicep.files import Files
-from remora.azure.bicep.functions import NAMESPACE
-from remora.azure.bicep.naming import is_runtime
-from remora.azure.bicep.parser import parse
-from remora.azure.bicep.resources import document
-from remora.azure.bicep.source import Source
-from remora.azure.bicep.symbols import Module, Program, Resource
-from remora.azure.bicep.terms import Copy, Json, call, calls, copy_document, to_json
-from remora.azure.bicep.translator import Translator
-from remora.azure.bicep.types import declared, definition, is_plain
+from remora.azure.bicep.syntax import nodes
+from remora.azure.bicep.syntax.parser import parse
+from remora.azure.bicep.syntax.source import Source
+from remora.azure.bicep.translation.declarations import declare
+from remora.azure.bicep.translation.decorators import LIMITS, decorations, described
+from remora.azure.bicep.translation.dependencies import first_circle
+from remora.azure.bicep.translation.files import Files
+from remora.azure.bicep.translation.functions import NAMESPACE
+from remora.azure.bicep.translation.naming import is_runtime
+from remora.azure.bicep.translation.resources import document
+from remora.azure.bicep.translation.symbols import Module, Program, Resource
+from remora.azure.bicep.translation.terms import Copy, Json, call, calls, copy_document, to_json
+from remora.azure.bicep.translation.translator import Translator
+from remora.azure.bicep.translation.types import declared, definition, is_plain
 from remora.errors import InvalidFile
 
 SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
+LEFT_OUT = ("parameters", "variables", "outputs")  # where they are empty
 VALUE_DECORATORS = ("description", "metadata", "secure", *LIMITS)
 
 
 def compile_bicep(source: str, path: Path, root: Path | None = None) -> dict[str, Json]:
-    """The ARM template of a Bicep source; `path` is where it lies, for modules and messages.
+    """The ARM template of a Bicep source; `path` is its location, for modules and messages.
 
     Modules and loaded files are read from within `root`, by default the file's own folder.
-    Raises InvalidFile, with file, line and column, for anything that it does not compile.
+    Raises InvalidFile, with file, line and column, for anything that it cannot compile.
     """
     try:
         return _compile(Source(path, source), Files(root or path.parent, path.parent, (path.resolve(),)))
@@ -39,7 +40,7 @@ def compile_bicep(source: str, path: Path, root: Path | None = None) -> dict[str
 
 
 def template_text(template: Mapping[str, Json]) -> str:
-    """A template as it is kept beside its Bicep source."""
+    """A template in the format that is stored beside its Bicep source."""
     return json.dumps(template, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -61,15 +62,15 @@ def _compile(source: Source, files: Files) -> dict[str, Json]:
     if program.functions:
         template["functions"] = _functions(program)
     template["parameters"] = {name: _parameter(program, node) for name, node in program.parameters.items()}
-    template["variables"] = {}  # here, but filled after the others: they say what it has to hold
+    template["variables"] = {}  # fixes the order; filled last, from what the other sections use
     template["resources"] = _resources(program)
     template["outputs"] = {name: _output(program, node) for name, node in program.outputs.items()}
     template["variables"] = _variables(program)
-    return template
+    return {name: section for name, section in template.items() if section or name not in LEFT_OUT}
 
 
 def _needs_symbols(program: Program) -> bool:
-    """Whether the file uses what only a template of languageVersion 2.0 has."""
+    """Whether the file uses features that need languageVersion 2.0."""
     kinds = [parameter.type for parameter in program.parameters.values()]
     kinds += [output.type for output in program.outputs.values()]
     marks = [mark.name for output in program.outputs.values() for mark in output.decorators]
@@ -95,10 +96,22 @@ def _resources(program: Program) -> Json:
     circle = first_circle(program.waits)
     if circle is not None:
         at = next(found.at for found in program.all_deployed() if found.symbol == circle)
-        raise program.source.refuse(at, f"{circle!r} waits for itself, by way of other resources")
+        raise program.source.refuse(at, f"{circle!r} depends on itself, through other resources")
     if program.symbolic:
         return dict(documents)
-    return list(documents.values())
+    return [documents[symbol] for symbol in _in_order(program) if symbol in documents]
+
+
+def _in_order(program: Program) -> list[str]:
+    """The symbols as Bicep orders a list of resources: what is nested, inmost first; the rest; modules."""
+    resources = [found for found in program.deployed.values() if isinstance(found, Resource)]
+    modules = [found.symbol for found in program.deployed.values() if isinstance(found, Module)]
+    inner = [symbol for found in resources for symbol in _inmost_first(found)]
+    return [*inner, *(found.symbol for found in resources), *modules]
+
+
+def _inmost_first(resource: Resource) -> list[str]:
+    return [symbol for child in resource.nested.values() for symbol in (*_inmost_first(child), child.symbol)]
 
 
 def _is_kept(program: Program, found: Resource | Module) -> bool:
@@ -113,7 +126,7 @@ def _functions(program: Program) -> Json:
 
 
 def _function(program: Program, node: nodes.Function) -> Json:
-    """A function of the file's own. It knows its parameters and other functions, and nothing else."""
+    """A function that the file declares. It can use only its parameters and other functions."""
     decorated = decorations(program, node.decorators, allowed=("description", "metadata"))
     known = {name: call("parameters", name) for name, _ in node.parameters}
     translator = Translator(program, known)
@@ -135,10 +148,10 @@ def _parameter(program: Program, node: nodes.Parameter) -> Json:
         translator = Translator(program)
         found["defaultValue"] = to_json(translator.term(node.default))
         if translator.mentions:
-            raise program.source.refuse(node.default.at, "a default value cannot be taken from a resource")
+            raise program.source.refuse(node.default.at, "a default value cannot refer to a resource")
     if "allowed" in decorated:
         found["allowedValues"] = decorated["allowed"]
-    # After the default, as the CLI has it.
+    # After the default, as the CLI writes them.
     limits = {name: found.pop(name) for name in LIMITS if name in found}
     return described(found | limits, decorated)
 
@@ -155,7 +168,7 @@ def _output(program: Program, node: nodes.Output) -> Json:
 
 
 def _variables(program: Program) -> dict[str, Json]:
-    """The variables that read no resource; the others are written out where they are used."""
+    """The variables that read no resource; the others are inlined where they are used."""
     plain: dict[str, Json] = {}
     copies: list[Json] = []
     for name, node in program.variables.items():

@@ -11,25 +11,31 @@ from collections.abc import Collection, Coroutine
 from dataclasses import replace
 from typing import Any
 
-from remora.localcloud.apps.console import LineLog
-from remora.localcloud.apps.defaults import essence
-from remora.localcloud.apps.events import SystemLog
-from remora.localcloud.apps.exchange import Failure
-from remora.localcloud.apps.ingress import STOPPED as NO_APP
-from remora.localcloud.apps.ingress import UNREACHABLE, Backend, Ingress, Route
-from remora.localcloud.apps.names import revision_name
-from remora.localcloud.apps.records import AppRecord, RevisionRecord
-from remora.localcloud.apps.revision import STOPPED, Revision, RevisionParts, RevisionStatus
+from remora.localcloud.apps.documents.defaults import essence, most_inactive
+from remora.localcloud.apps.documents.names import revision_name
+from remora.localcloud.apps.documents.not_acted_upon import not_acted_upon
+from remora.localcloud.apps.documents.records import AppRecord, RevisionRecord
+from remora.localcloud.apps.documents.refusals import IN_TEMPLATE, invalid
+from remora.localcloud.apps.documents.traffic_defaults import check_revisions, labelled
+from remora.localcloud.apps.ingress.exchange import Failure
+from remora.localcloud.apps.ingress.listener import STOPPED as NO_APP
+from remora.localcloud.apps.ingress.listener import UNREACHABLE, Backend, Ingress, Route
+from remora.localcloud.apps.ingress.traffic import WeightedTurns, asked_for, weights_of
+from remora.localcloud.apps.replicas.console import LineLog
+from remora.localcloud.apps.replicas.events import SystemLog
+from remora.localcloud.apps.revision import ASLEEP, STOPPED, Revision, RevisionParts, RevisionStatus
 from remora.localcloud.apps.runtime import Runtime
-from remora.localcloud.apps.template_defaults import INVALID
-from remora.localcloud.apps.traffic import WeightedTurns, asked_for, weights_of
-from remora.localcloud.apps.traffic_defaults import check_revisions
-from remora.localcloud.arm.resource import ArmError
+from remora.localcloud.arm.resources.resource import ArmError
+from remora.localcloud.background import in_background, surviving
 from remora.localcloud.state import Json
 
 
 class App:
-    """Made from its record. `start` brings up what the record says; `stop` takes it down, not the record."""
+    """Made from its record. `stop` takes it down, not the record.
+
+    After `start` it listens, and sleeps: what the record says is brought up by the first who asks, be it with
+    a request or for its revisions. So a control plane that comes back with ten apps starts those in use.
+    """
 
     def __init__(self, record: AppRecord, runtime: Runtime) -> None:
         self.record = record
@@ -43,6 +49,7 @@ class App:
         self._background: set[asyncio.Task[None]] = set()
         self._change = asyncio.Lock()
         self._closing = False
+        self._asleep = False
         lines = LineLog(host.log_folder(record.group, record.name) / "system.log", host.clock)
         self.events = SystemLog(record.name, lines)
         self._parts = RevisionParts(lambda: self.record, runtime, self.events, self._on_change)
@@ -54,8 +61,14 @@ class App:
     def running(self, revision: str) -> Revision | None:
         return self._running.get(revision)
 
+    def at_work(self, revision: str) -> Revision | None:
+        """The same, also while it ends: until then Azure shows it as it was."""
+        return self._running.get(revision) or self._leaving.get(revision)
+
     def status(self, revision: RevisionRecord) -> RevisionStatus:
-        revision_at_work = self._running.get(revision.name) or self._leaving.get(revision.name)
+        revision_at_work = self.at_work(revision.name)
+        if revision_at_work is None and revision.active and self._asleep:
+            return ASLEEP
         return revision_at_work.status() if revision_at_work else STOPPED
 
     def weight(self, revision: str) -> int:
@@ -66,13 +79,29 @@ class App:
 
     async def start(self) -> None:
         async with self._change:
+            self._asleep = not self.record.stopped
             await self._open_ingress()
-            if self.record.stopped:
-                return
+            for revision in self.revisions if self._asleep else ():
+                if revision.active:
+                    await self._open_door(revision)
+
+    def wake_soon(self) -> None:
+        """Somebody asks for it."""
+        if self._asleep and not self._closing:
+            self._in_background(self._wake(), "the start")
+
+    async def _wake(self) -> None:
+        async with self._change:
+            await self._bring_up()
+
+    async def _bring_up(self) -> None:
+        """With `_change` held. An app that is up, or stopped, is a no-op."""
+        if self._asleep and not self._closing:
             for revision in self.revisions:
                 if revision.active:
                     await self._run(revision)
-        self._on_change()
+            self._asleep = False
+            self._on_change()
 
     async def stop(self, most_seconds: float) -> None:
         """Take everything down for now; the records stay as they are."""
@@ -84,7 +113,7 @@ class App:
                 await asyncio.wait(self._background, timeout=most_seconds)
             for revision in self._leaving.values():
                 revision.kill()
-            await asyncio.gather(*self._background)
+            await asyncio.gather(*self._background, return_exceptions=True)  # told when they failed
             doors = [self._ingress] if self._ingress else []
             await asyncio.gather(*(door.close() for door in [*doors, *self._doors.values()]))
             self.events.lines.close()
@@ -93,18 +122,29 @@ class App:
         """Take over new properties; a template that differs from the latest becomes a new revision."""
         template = properties["template"]
         async with self._change:
+            await self._bring_up()
+            had_several = self.record.multiple
             self._save(self.record.with_properties(properties))
             self.events.normal("ContainerAppUpdate", f"Updating containerApp: {self.record.name}")
             await self._open_ingress()
+            for running in self._running.values():
+                running.record = await self._open_door(running.record)
+            for item in not_acted_upon(properties):
+                message = f"'{item.path}' is kept and has no effect here: {item.why}."
+                self.events.warning("NotActedUpon", message)
             latest = self._latest()
             if latest is None or is_new(latest, template):
                 await self._add(template)
-            self._retire_all_but(self.record.latest, self.record.latest_ready)
+            if had_several:
+                self._retire_all_but(self.record.latest, self.record.latest_ready)
+            self._retire_superseded()
+            self._retire_without_label()
         self._on_change()
 
     async def set_stopped(self, stopped: bool) -> None:
         """Stop or start the app as a whole."""
         async with self._change:
+            self._asleep = False
             self._save(replace(self.record, stopped=stopped))
             for revision in self.revisions:
                 if revision.active and stopped:
@@ -115,28 +155,37 @@ class App:
 
     async def activate(self, revision: RevisionRecord) -> None:
         async with self._change:
-            self._records.put_revision(replace(revision, active=True))
+            await self._bring_up()
+            # As on Azure it starts, also one that may scale to zero.
+            revision = replace(revision, active=True, proven=False)
+            self._records.put_revision(revision)
             if not self.record.stopped:
                 await self._run(revision)
         self._on_change()
 
     async def deactivate(self, revision: RevisionRecord) -> None:
         async with self._change:
+            await self._bring_up()
             self._retire(revision)
 
     async def restart(self, revision: RevisionRecord) -> None:
+        await self._wake()
         running = self._running.get(revision.name)
         if running is None:
+            if revision.name in self._leaving:
+                return  # it ends, and restarts nothing on the way
             raise ArmError(400, "RevisionNotActive", f"Revision '{revision.name}' is not active.")
         self.events.normal("RevisionUpdate", f"Restarting revision: {revision.name}", revision=revision.name)
         running.restart()
 
-    def route(self, host: str) -> Backend | Failure:
+    async def route(self, host: str) -> Backend | Failure:
         """Who gets the next request: the revision or label that its host names, else whose turn it is."""
+        if self._asleep:
+            await self._wake()
         if self.record.stopped:
             return NO_APP
         ready = self.record.latest_ready
-        traffic = self.record.ingress["traffic"] if self.record.ingress and self.record.multiple else ()
+        traffic = self.record.traffic if self.record.multiple else ()
         asked = asked_for(host, self.record.name, traffic, ready)
         if asked is not None:
             return self._running.get(asked, NO_APP)
@@ -145,12 +194,16 @@ class App:
     def _weights(self, latest: str) -> dict[str, int]:
         if not self.record.multiple or not self.record.ingress:
             return {latest: 100} if latest else {}
-        return weights_of(self.record.ingress["traffic"], latest)
+        return weights_of(self.record.traffic, latest)
 
     def _on_change(self) -> None:
         """A replica got ready or not: where that makes the latest revision ready, it takes over."""
-        if self._closing:
-            return
+        # The next change tries again; the replicas must not end with it.
+        with surviving(f"app {self.record.name}: the look at its replicas"):
+            if not self._closing:
+                self._take_over()
+
+    def _take_over(self) -> None:
         for revision in self._running.values():
             if revision.is_ready and not revision.record.proven:
                 revision.record = replace(revision.record, proven=True)
@@ -172,7 +225,28 @@ class App:
             self.events.normal(
                 "TrafficWeightUpdated", f"All traffic goes to revision '{name}'", revision=name
             )
+        self._give_label(latest.record)
         self._retire_all_but(name)
+        self._retire_without_label()
+
+    def _give_label(self, revision: RevisionRecord) -> None:
+        """In Labels mode: a new revision that got ready takes over its label, and the label's weight."""
+        if self.record.label and revision.label:
+            self._save(self.record.with_traffic(labelled(self.record.traffic, revision.label, revision.name)))
+            message = f"Label '{revision.label}' goes to revision '{revision.name}'"
+            self.events.normal("TrafficWeightUpdated", message, revision=revision.name)
+
+    def _retire_without_label(self) -> None:
+        """In Labels mode a revision that no label leads to ends, except one that is about to get its own."""
+        if not self.record.label:
+            return
+        latest = self.record.latest
+        kept = {str(item.get("revisionName") or latest) for item in self.record.traffic}
+        if self.record.latest_ready != latest:
+            kept.add(latest)
+        for revision in self.revisions:
+            if revision.active and revision.name not in kept:
+                self._retire(revision)
 
     def _latest(self) -> RevisionRecord | None:
         return next((revision for revision in self.revisions if revision.name == self.record.latest), None)
@@ -181,7 +255,7 @@ class App:
         record = self.record
         name = revision_name(record.name, record.revisions, template.get("revisionSuffix") or "")
         created = self._host.clock.utc_now().isoformat(timespec="seconds")
-        revision = RevisionRecord(record.key, name, record.revisions, created, template)
+        revision = RevisionRecord(record.key, name, record.revisions, created, template, label=record.label)
         # The revision first: a crash in between leaves one that the repeated operation takes for the latest.
         self._records.put_revision(revision)
         self._save(replace(record, revisions=record.revisions + 1, latest=name))
@@ -192,7 +266,7 @@ class App:
 
     def _forget_oldest(self) -> None:
         inactive = [revision for revision in self.revisions if not revision.active]
-        most = self.record.configuration["maxInactiveRevisions"]
+        most = most_inactive(self.record.configuration)
         for revision in inactive[: max(0, len(inactive) - most)]:
             self._records.delete_revision(revision)
 
@@ -203,6 +277,15 @@ class App:
         revision = self._running[record.name] = Revision(record, self._parts)
         revision.start()
 
+    def _retire_superseded(self) -> None:
+        """In Single mode: those that a newer one has replaced before they were ready. The others go with the
+        next that gets ready, also one that somebody has activated again."""
+        revisions = () if self.record.multiple else self.revisions
+        ready = next((item.number for item in revisions if item.name == self.record.latest_ready), -1)
+        for revision in revisions:
+            if revision.active and revision.number > ready and revision.name != self.record.latest:
+                self._retire(revision)
+
     def _retire_all_but(self, *kept: str) -> None:
         """In Single mode only the serving revision and the one that will follow it stay active."""
         if self.record.multiple:
@@ -212,7 +295,8 @@ class App:
                 self._retire(revision)
 
     def _retire(self, revision: RevisionRecord) -> None:
-        self._records.put_revision(replace(revision, active=False))
+        now = self._host.clock.utc_now().isoformat(timespec="seconds")
+        self._records.put_revision(replace(revision, active=False, last_active_at=now))
         self.events.normal(
             "RevisionDeactivating", f"Deactivating revision: {revision.name}", revision=revision.name
         )
@@ -222,17 +306,20 @@ class App:
     def _take_down(self, name: str) -> None:
         if revision := self._running.pop(name, None):
             self._leaving[name] = revision
-            self._in_background(self._see_off(name, revision, self._doors.pop(name, None)))
+            self._in_background(self._see_off(name, revision), f"the end of {name}")
 
-    async def _see_off(self, name: str, revision: Revision, door: Ingress | None) -> None:
-        await revision.stop()
-        if self._leaving.get(name) is revision:
-            del self._leaving[name]
-        if door is not None:
-            await door.close()
+    async def _see_off(self, name: str, revision: Revision) -> None:
+        try:
+            await revision.stop()
+        finally:
+            # It is not stopped before its port is free; one that was activated meanwhile keeps its door.
+            if name not in self._running and (door := self._doors.pop(name, None)):
+                await door.close()
+            if self._leaving.get(name) is revision:
+                del self._leaving[name]
 
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+    def _in_background(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        task = in_background(work, f"app {self.record.name}: {what}")
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
@@ -241,14 +328,23 @@ class App:
             self._ingress = self._listener(self.route)
             self._save(replace(self.record, port=await self._ingress.open(self.record.port)))
         elif not self.record.ingress and self._ingress is not None:
-            await self._ingress.close()
+            doors, self._doors = list(self._doors.values()), {}
+            await asyncio.gather(*(door.close() for door in (self._ingress, *doors)))
             self._ingress = None
 
     async def _open_door(self, record: RevisionRecord) -> RevisionRecord:
         """The revision's own listener: what tries a revision before it gets traffic comes this way."""
         if not self.record.ingress:
             return record
-        door = self._doors[record.name] = self._listener(lambda _: self._running.get(record.name, NO_APP))
+        if record.name in self._doors:
+            return record
+
+        async def only(_: str) -> Backend | Failure:
+            if self._asleep:
+                await self._wake()
+            return self._running.get(record.name, NO_APP)
+
+        door = self._doors[record.name] = self._listener(only)
         record = replace(record, active=True, port=await door.open(record.port))
         self._records.put_revision(record)
         return record
@@ -270,26 +366,22 @@ def is_new(latest: RevisionRecord, template: Json) -> bool:
 
 
 def check_revision(app: AppRecord, revisions: Collection[RevisionRecord], properties: Json) -> None:
-    """Refuse a new revision under the name of an existing one, and traffic to one that cannot serve."""
+    """Refuse a new revision under the name of an existing one, and traffic to one that is not there."""
     template = properties["template"]
     suffix = template.get("revisionSuffix") or ""
     latest = next((revision for revision in revisions if revision.name == app.latest), None)
-    active = {revision.name for revision in revisions if revision.active}
-    inactive = {revision.name for revision in revisions} - active
+    known = {revision.name for revision in revisions}
     if latest is None or is_new(latest, template):
         new = revision_name(app.name, app.revisions, suffix)
-        if suffix and new in active | inactive:
+        if suffix and new in known:
             raise _suffix_taken(suffix)
-        active.add(new)
-    if properties["configuration"]["activeRevisionsMode"] == "Multiple":
-        ingress = properties["configuration"]["ingress"]
-        check_revisions(ingress["traffic"] if ingress else (), active, inactive)
+        known.add(new)
+    ingress = properties["configuration"]["ingress"]
+    if properties["configuration"]["activeRevisionsMode"] != "Single":
+        check_revisions(ingress["traffic"] if ingress else (), known)
 
 
 def _suffix_taken(suffix: str) -> ArmError:
-    return ArmError(
-        400,
-        INVALID,
-        "The following field(s) are either invalid or missing. Field 'template.revisionsuffix' is invalid"
-        f" with details: 'Invalid value: \"{suffix}\": revision with suffix {suffix} already exists.';.",
+    return invalid(
+        IN_TEMPLATE, "template.revisionsuffix", suffix, f"revision with suffix {suffix} already exists."
     )

@@ -17,7 +17,10 @@ class Limits:
     """The numbers of Azure's runtime, and those of ours where Azure's are for a data centre."""
 
     request_seconds: float = 240
-    back_off_seconds: tuple[float, ...] = (1, 2, 4, 8, 16, 32, 60)
+    recovery_seconds: float = 30
+    """How long a request waits for a replica that has served and is started again."""
+    back_off_seconds: tuple[float, ...] = (0, 1, 2, 4, 8, 16, 32, 60)
+    """The first restart is at once, as Kubernetes has it."""
     back_off_reset_seconds: float = 60
     """A replica that was ready this long starts its back-off from the beginning again."""
     exits_until_failed: int = 3
@@ -45,6 +48,17 @@ class Host:
 
     def log_folder(self, group: str, app: str) -> Path:
         return self.home / "logs" / group.lower() / app.lower()
+
+    def app_folder(self, group: str, app: str) -> Path:
+        """What an app's containers keep: their HOME and their environments; gone with the app."""
+        return self.home / "apps" / group.lower() / app.lower()
+
+    def job_log_folder(self, group: str, job: str) -> Path:
+        return self.home / "job-logs" / group.lower() / job.lower()
+
+    def job_folder(self, group: str, job: str) -> Path:
+        """What a job's containers keep; gone with the job."""
+        return self.home / "jobs" / group.lower() / job.lower()
 
     def replica_folder(self, replica: str) -> Path:
         """The working directory and the empty volumes of one replica; gone with it."""

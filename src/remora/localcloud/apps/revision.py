@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
-from remora.localcloud.apps.container import Launch
-from remora.localcloud.apps.environment import container_environment
-from remora.localcloud.apps.events import SystemLog
-from remora.localcloud.apps.mounts import MountError
-from remora.localcloud.apps.names import replica_name, replica_set_name
-from remora.localcloud.apps.records import AppRecord, RevisionRecord
-from remora.localcloud.apps.replica import CannotStart, Replica, ReplicaOrder
+from remora.localcloud.apps.documents.names import replica_name, replica_set_name
+from remora.localcloud.apps.documents.records import AppRecord, RevisionRecord
+from remora.localcloud.apps.documents.template import ContainerTemplate, read_template
+from remora.localcloud.apps.replicas.container import Launch
+from remora.localcloud.apps.replicas.events import SystemLog
+from remora.localcloud.apps.replicas.replica import Replica
+from remora.localcloud.apps.replicas.replica_order import (
+    CannotStart,
+    CompanionOrder,
+    ReplicaOrder,
+    ReplicaStatus,
+)
 from remora.localcloud.apps.runtime import Runtime
 from remora.localcloud.apps.scaler import Scaler
-from remora.localcloud.apps.template import read_template
-from remora.localcloud.faults import Fault
+from remora.localcloud.apps.spoiled import SPOILED
+from remora.localcloud.background import in_background, surviving
+from remora.localcloud.fault_table import Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +38,13 @@ class RevisionStatus:
     details: str = ""
 
 
-STOPPED = RevisionStatus("None", "Stopped", "Deprovisioned")
+NOT_ISOLATED: Final = (
+    "This machine gives containers no mount namespaces: HOME, TMPDIR and Python are the container's own,"
+    " but its commands can write wherever you can."
+)
+ASLEEP = RevisionStatus("None", "Activating", "Provisioned", "The local cloud is about to start it.")
+STOPPED = RevisionStatus("Healthy", "Stopped", "Provisioned")
+LEAVING = RevisionStatus("Healthy", "Deprovisioning", "Provisioned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,32 +70,34 @@ class Revision:
         self._former: dict[asyncio.Task[None], Replica] = {}  # replicas on their way out, and their ends
         self._stopping = False
         self._waking = False
+        self._warned = False
         self._changed = asyncio.Event()
         self._turn = 0
         self._denied = self._runtime.faults.take(Fault.IMAGE_PULL_DENIED) is not None
         self._stuck = self._runtime.faults.take(Fault.STUCK_REPLICA) is not None
         self._late = self._runtime.faults.take(Fault.SLOW_START)
+        self._pulls = self._runtime.faults.take(Fault.IMAGE_PULL_SLOW)
+        self._spoiled = [armed for fault in SPOILED if (armed := self._runtime.faults.take(fault))]
         limits = parts.runtime.host.limits
         self._scaler = Scaler(
             self.template.scale,
             parts.runtime.host.clock,
+            name=record.name,
             period_seconds=limits.scale_period_seconds,
             stable_seconds=limits.scale_stable_seconds,
             count=lambda: len(self.replicas),
             set_count=self._scale_to,
         )
         ingress = parts.app().ingress
-        own_ports, command = parts.runtime.own_ports, self.template.command
+        own_ports, command = parts.runtime.own_ports, self.template.main.command
         # Whether its program takes the target port of this machine for itself.
         self._alone = own_ports.is_known(ingress["targetPort"], command) if ingress else False
 
     def start(self) -> None:
         """Run what it needs: one that has proven that it can serve may begin with none."""
         plan = self.template.scale
-        image = self.template.image
-        self._normal(
-            "PulledImage", f"Image '{image}' is not pulled: its command runs on this machine as it is."
-        )
+        if not self._pulls:
+            self._pulled()
         for rule in plan.not_evaluated:
             self._parts.events.warning(
                 "KEDAScalerFailed",
@@ -89,6 +105,7 @@ class Revision:
                 revision=self.record.name,
             )
         wanted = plan.floor if self.record.proven else plan.initial
+        self._waking = self.record.proven and wanted > 0  # it served before the control plane was started
         self._add(min(wanted, 1) if self._alone else wanted)
 
     async def stop(self, *, drain: bool = True, most_seconds: float = float("inf")) -> None:
@@ -120,11 +137,29 @@ class Revision:
         """Counts one request for as long as it is entered; the first wakes a revision without replicas."""
         return self._scaler.request()
 
-    async def ready(self, refused: Collection[Replica], affinity: str) -> Replica | None:
-        """The ready replica of that affinity, else whose turn it is; while it wakes up, one is waited for."""
-        while (replica := self._choose(refused, affinity)) is None and self._waking:
-            await self._changed.wait()
-        return replica
+    async def ready(self, refused: Collection[str], affinity: str) -> Replica | None:
+        """The ready replica of that affinity, else whose turn it is. Waited for while the revision wakes up,
+        and for a bounded time where a replica that has served is started again."""
+        most = None if self._waking else self._runtime.host.limits.recovery_seconds
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(most):
+                while (replica := self._choose(refused, affinity)) is None and self._will_serve(refused):
+                    await self._changed.wait()
+                return replica
+        return None
+
+    def _will_serve(self, refused: Collection[str]) -> bool:
+        """Whether waiting may bring a replica: it wakes up, restarts, or has just been lost."""
+        if self._waking:
+            return True
+        if self._stopping or self._has_failed or not self.record.proven:
+            return False
+        return any(
+            replica.container_id in refused
+            if replica.status.ready
+            else not replica.status.was_ready or replica.status.exits_in_a_row > 0
+            for replica in self.replicas
+        )
 
     @property
     def sticky(self) -> bool:
@@ -144,30 +179,33 @@ class Revision:
 
     def status(self) -> RevisionStatus:
         if self._stopping:
-            return RevisionStatus("None", "Deprovisioning", "Deprovisioning")
+            return LEAVING
         if not self.replicas:
             return RevisionStatus("Healthy", "ScaledToZero", "Provisioned")
         statuses = [replica.status for replica in self.replicas]
-        details = next((status.details for status in statuses if not status.ready and status.details), "")
+        details = next((status.problem for status in statuses if not status.ready and status.problem), "")
         if self._has_failed:
             return RevisionStatus("Unhealthy", "Failed", "Provisioned", details)
-        starting = all(status.ready or not status.was_ready for status in statuses)
+        if any(status.was_ready and not status.ready for status in statuses):
+            return RevisionStatus("Unhealthy", "Degraded", "Provisioned", details)
+        return self._starting(statuses, details)
+
+    def _starting(self, statuses: Sequence[ReplicaStatus], details: str) -> RevisionStatus:
+        """Where no replica has been lost: those that are not ready are on their way."""
         least = 1 if self._alone else max(self.template.scale.minimum, 1)
-        enough = sum(status.ready for status in statuses) >= least
-        if enough and starting:  # those that are not ready are being added
+        if sum(status.ready for status in statuses) >= least:
             return RevisionStatus("Healthy", "Running", "Provisioned")
-        if starting and not self.is_ready:
-            provisioning = "Provisioned" if self.record.proven else "Provisioning"
-            return RevisionStatus("None", "Activating", provisioning, details)
-        return RevisionStatus("Unhealthy", "Degraded", "Provisioned", details)
+        if self.is_ready:  # "Degraded" on Azure too, until the last one is there: nothing is wrong
+            return RevisionStatus("None", "Degraded", "Provisioning", details)
+        return RevisionStatus("None", "Activating", "Provisioned", details)
 
     @property
     def _has_failed(self) -> bool:
         limit = self._runtime.host.limits.exits_until_failed
         return not self.is_ready and any(item.status.exits_in_a_row >= limit for item in self.replicas)
 
-    def _choose(self, refused: Collection[Replica], affinity: str) -> Replica | None:
-        ready = [replica for replica in self.replicas if replica.status.ready and replica not in refused]
+    def _choose(self, refused: Collection[str], affinity: str) -> Replica | None:
+        ready = [item for item in self.replicas if item.status.ready and item.container_id not in refused]
         if not ready:
             return None
         self._turn += 1
@@ -213,14 +251,17 @@ class Revision:
 
     def _dismiss(self, replica: Replica) -> asyncio.Task[None]:
         grace = self.template.grace_seconds
-        ending = asyncio.create_task(self._end(replica, grace, grace))
+        ending = in_background(self._end(replica, grace, grace), f"the end of replica {replica.name}")
         self._former[ending] = replica
         ending.add_done_callback(self._former.pop)
         return ending
 
     async def _end(self, replica: Replica, grace_seconds: float, drain_seconds: float) -> None:
-        await replica.stop(grace_seconds, drain_seconds)
-        self._runtime.capacity.give_back(replica.name)
+        try:
+            with surviving(f"the stop of replica {replica.name}"):  # the others stop, and successors start
+                await replica.stop(grace_seconds, drain_seconds)
+        finally:
+            self._runtime.capacity.give_back(replica.name)
 
     async def _place(self, replica: Replica, former: asyncio.Task[None] | None = None) -> None:
         """Return when the replica may start: the one it replaces has ended, and there is room for it."""
@@ -228,6 +269,10 @@ class Revision:
             await asyncio.shield(former)
         if self._late:
             await self._runtime.host.clock.sleep(self._late.seconds)
+        if self._pulls:
+            self._normal("PullingImage", f"Pulling image '{self.template.main.image}'")
+            await self._runtime.host.clock.sleep(self._pulls.seconds)
+            self._pulled()
         if self._stuck:
             replica.on_no_room("no node is free")
             await asyncio.get_running_loop().create_future()
@@ -258,49 +303,70 @@ class Revision:
             number=self.record.number,
             revision=self.record.name,
             name=name,
-            container=self.template.container,
-            command=self.template.command,
-            probes=self.template.probes,
+            container=self.template.main.name,
+            command=self.template.main.command,
+            probes=self.template.main.probes,
             grace_seconds=self.template.grace_seconds,
             target_port=app.ingress["targetPort"] if app.ingress else None,
             open_seconds=float("inf") if self._runtime.placement.has_gpu(app) else host.limits.open_seconds,
             log_path=host.log_folder(app.group, app.name) / f"{name}.log",
-            prepare=self._prepare,
+            prepare=lambda replica, port: self._prepare(self.template.main, replica, port),
+            initial=tuple(self._companion(item, name) for item in self.template.initial),
+            sidecars=tuple(self._companion(item, name) for item in self.template.sidecars),
             on_own_port=self._stay_alone,
             leave=self._leave,
         )
         runtime, events = self._runtime, self._parts.events
-        return Replica(order, host, runtime.state, events, self._on_change, own_ports=runtime.own_ports)
+        return Replica(
+            order,
+            host,
+            runtime.state,
+            events,
+            self._on_change,
+            free_ports=runtime.free_ports,
+            own_ports=runtime.own_ports,
+        )
 
-    async def _prepare(self, replica: str, port: int) -> Launch:
-        app, host = self._parts.app(), self._runtime.host
+    def _companion(self, container: ContainerTemplate, replica: str) -> CompanionOrder:
+        app, events = self._parts.app(), self._parts.events
+
+        def tell(reason: str, message: str, wrong: bool) -> None:
+            emit = events.warning if wrong else events.normal
+            emit(reason, message, revision=self.record.name, replica=replica)
+
+        return CompanionOrder(
+            replica=replica,
+            container=container,
+            log_folder=self._runtime.host.log_folder(app.group, app.name),
+            grace_seconds=self.template.grace_seconds,
+            prepare=lambda item: self._prepare(item, replica, 0),
+            tell=tell,
+        )
+
+    async def _prepare(self, container: ContainerTemplate, replica: str, port: int) -> Launch:
+        app = self._parts.app()
         if self._denied:
-            raise CannotStart("ImagePullUnauthorized", f"pulling image '{self.template.image}' was denied")
-        if not self.template.command:
+            raise CannotStart("ImagePullUnauthorized", f"pulling image '{container.image}' was denied")
+        if not container.command:
             raise CannotStart(
                 "ContainerCreateFailure",
-                f"the template names no command, and image '{self.template.image}' is not pulled here",
+                f"the template names no command, and image '{container.image}' is not pulled here",
             )
-        folder = host.replica_folder(replica)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            mounts = await self._runtime.mounter.plan(
-                self.template, lambda storage: self._runtime.records.share(app.environment, storage), folder
+        launch = await self._runtime.launcher.of_app(app, self.record, container, replica, port)
+        if not launch.isolated and not self._warned:
+            self._warned = True
+            self._parts.events.warning("NotIsolated", NOT_ISOLATED, revision=self.record.name)
+        if container is self.template.main:
+            for fault in self._spoiled:
+                launch = SPOILED[fault.name](launch, fault.seconds)
+        return launch
+
+    def _pulled(self) -> None:
+        for container in (*self.template.initial, *self.template.containers):
+            self._normal(
+                "PulledImage",
+                f"Image '{container.image}' is not pulled: its command runs on this machine as it is.",
             )
-        except MountError as error:
-            raise CannotStart("VolumeMountFailure", str(error)) from None
-        environment = container_environment(
-            self.template,
-            app.secrets,
-            mounts,
-            app=app.name,
-            revision=self.record.name,
-            replica=replica,
-            address=host.address,
-            port=port,
-        )
-        command = tuple(mounts.translate(word) for word in self.template.command)
-        return Launch(command, environment, folder, mounts.binds)
 
     def _normal(self, reason: str, message: str) -> None:
         self._parts.events.normal(reason, message, revision=self.record.name)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from remora.localcloud.apps.capacity import Capacity
+from remora.localcloud.apps.capacity.placement import Placement
+from remora.localcloud.apps.capacity.pools import Capacity
+from remora.localcloud.apps.documents.records import Records
 from remora.localcloud.apps.host import Host
-from remora.localcloud.apps.mounts import Mounter
-from remora.localcloud.apps.own_ports import OwnPorts
-from remora.localcloud.apps.placement import Placement
-from remora.localcloud.apps.records import Records
+from remora.localcloud.apps.replicas.free_ports import FreePorts
+from remora.localcloud.apps.replicas.launch import Launcher
+from remora.localcloud.apps.replicas.own_ports import OwnPorts
 from remora.localcloud.faults import Faults
 from remora.localcloud.state import State
 
@@ -19,8 +20,9 @@ class Runtime:
     host: Host
     state: State
     records: Records
-    mounter: Mounter
+    launcher: Launcher
     capacity: Capacity
     placement: Placement
+    free_ports: FreePorts
     own_ports: OwnPorts
     faults: Faults

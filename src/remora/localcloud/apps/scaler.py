@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from remora.localcloud.apps.clock import Clock
-from remora.localcloud.apps.scale import Scale, ScalePlan
+from remora.localcloud.apps.documents.scale import Scale, ScalePlan
+from remora.localcloud.background import in_background, surviving
 
 
 class Scaler:
@@ -22,6 +23,7 @@ class Scaler:
         plan: ScalePlan,
         clock: Clock,
         *,
+        name: str,
         period_seconds: float,
         stable_seconds: float,
         count: Callable[[], int],
@@ -29,6 +31,7 @@ class Scaler:
     ) -> None:
         self._plan = plan
         self._clock = clock
+        self._name = f"the scale of {name}"
         self._period_seconds = period_seconds
         self._stable_seconds = stable_seconds
         self._count = count
@@ -44,7 +47,7 @@ class Scaler:
         fixed = self._plan.floor >= self._plan.maximum and self._count() == self._plan.floor
         if self._stopped or self._evaluating or settled or fixed:
             return
-        self._evaluating = asyncio.create_task(self._evaluate())
+        self._evaluating = in_background(self._evaluate(), self._name)
 
     async def stop(self) -> None:
         self._stopped = True
@@ -67,16 +70,21 @@ class Scaler:
 
     async def _evaluate(self) -> None:
         scale = Scale(self._plan, self._period_seconds, self._stable_seconds)
-        while True:
+        settled = False
+        while not settled:
             await self._clock.sleep(self._period_seconds)
-            # Azure divides the requests of a period by its length. An answer of a model may take longer
-            # than a period, and is work nevertheless: what is in flight counts, too.
-            concurrency = max(self._arrived / self._period_seconds, float(self._in_flight))
-            self._arrived = 0
-            current = self._count()
-            wanted = scale.next(current, concurrency)
-            if wanted != current:
-                self._set_count(wanted, f"{concurrency:.1f} concurrent requests")
-            if wanted == self._plan.floor and not self._in_flight and scale.is_settled:
-                self._evaluating = None
-                return
+            with surviving(self._name):  # the next period tries again
+                settled = self._is_settled(scale)
+        self._evaluating = None
+
+    def _is_settled(self, scale: Scale) -> bool:
+        """Set the number of replicas for the period that has passed; whether only a request can change it."""
+        # Azure divides the requests of a period by its length. An answer of a model may take longer
+        # than a period, and is work nevertheless: what is in flight counts, too.
+        concurrency = max(self._arrived / self._period_seconds, float(self._in_flight))
+        self._arrived = 0
+        current = self._count()
+        wanted = scale.next(current, concurrency)
+        if wanted != current:
+            self._set_count(wanted, f"{concurrency:.1f} concurrent requests")
+        return wanted == self._plan.floor and not self._in_flight and scale.is_settled

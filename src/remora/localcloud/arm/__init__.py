@@ -1,1 +1,5 @@
-"""Azure Resource Manager: routing, resource groups, deployments, template expressions."""
+"""Azure Resource Manager (ARM).
+
+Owns routing, identity and long-running operations. The folders below it own templates, deployments,
+resources and routes. Start with `api.py`.
+"""

@@ -1,4 +1,4 @@
-"""Wiring of ARM: from services and state to one router and the operations behind it."""
+"""Wires ARM together: one router and its operations, from services and state. Owns no logic."""
 
 from __future__ import annotations
 
@@ -8,32 +8,33 @@ from dataclasses import dataclass
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp
 
-from remora.localcloud.arm.deployed import Deployed
-from remora.localcloud.arm.deployment_record import DeploymentStore
-from remora.localcloud.arm.deployment_routes import DeploymentRoutes
-from remora.localcloud.arm.deployments import Deployments
-from remora.localcloud.arm.group_deletion import GroupDeletion
-from remora.localcloud.arm.groups import Groups
+from remora.localcloud.arm.deployments.deployed import Deployed
+from remora.localcloud.arm.deployments.deployments import Deployments
+from remora.localcloud.arm.deployments.group_deletion import GroupDeletion
+from remora.localcloud.arm.deployments.preparation import Preparation
+from remora.localcloud.arm.deployments.record import DeploymentStore
+from remora.localcloud.arm.deployments.what_if import WhatIf
 from remora.localcloud.arm.operations import Operations
-from remora.localcloud.arm.preparation import Preparation
-from remora.localcloud.arm.provider_answers import ProviderAnswers
-from remora.localcloud.arm.provider_routes import ProviderRoutes
-from remora.localcloud.arm.registrations import Registrations
-from remora.localcloud.arm.registry import Registry
-from remora.localcloud.arm.resource import Service
-from remora.localcloud.arm.resource_routes import ResourceRoutes
-from remora.localcloud.arm.resources import Resources
-from remora.localcloud.arm.store import ResourceStore
+from remora.localcloud.arm.resources.groups import Groups
+from remora.localcloud.arm.resources.known_versions import KnownVersions
+from remora.localcloud.arm.resources.provider_answers import ProviderAnswers
+from remora.localcloud.arm.resources.registrations import Registrations
+from remora.localcloud.arm.resources.registry import Registry
+from remora.localcloud.arm.resources.resource import Service
+from remora.localcloud.arm.resources.resources import Resources
+from remora.localcloud.arm.resources.store import ResourceStore
+from remora.localcloud.arm.routes.deployments import DeploymentRoutes
+from remora.localcloud.arm.routes.providers import ProviderRoutes
+from remora.localcloud.arm.routes.resources import ResourceRoutes
+from remora.localcloud.arm.routes.subscriptions import SubscriptionRoutes
+from remora.localcloud.arm.routes.tags import TagRoutes
 from remora.localcloud.arm.subscription import Subscription
-from remora.localcloud.arm.subscription_routes import SubscriptionRoutes
-from remora.localcloud.arm.tag_routes import TagRoutes
-from remora.localcloud.arm.what_if import WhatIf
 from remora.localcloud.state import State
 
 
 @dataclass(frozen=True, slots=True)
 class ArmApi:
-    """The routes, still unguarded, and what works on after they have answered."""
+    """The routes, without authentication, and the operations that continue after a response."""
 
     router: ASGIApp
     operations: Operations
@@ -46,7 +47,7 @@ def create_arm_api(
     state: State,
     service_routes: Sequence[BaseRoute] = (),
 ) -> ArmApi:
-    """`service_routes` are a service's own requests under a subscription, such as checkNameAvailability."""
+    """`service_routes` are a service's own routes under a subscription, such as checkNameAvailability."""
     registry = Registry(services)
     groups = Groups(state, subscription.id)
     operations = Operations(state)
@@ -86,4 +87,5 @@ def create_arm_api(
         *service_routes,
         *resource_routes.routes,
     )
-    return ArmApi(ProviderAnswers(Router(routes=routes, redirect_slashes=False)), operations)
+    router = ProviderAnswers(Router(routes=routes, redirect_slashes=False))
+    return ArmApi(KnownVersions(router, groups, registry), operations)

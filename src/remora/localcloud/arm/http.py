@@ -1,11 +1,13 @@
-"""ARM over HTTP: who may come in, how bodies are read, how answers and errors look."""
+"""ARM over HTTP: authentication, request bodies, and the form of responses and errors. Knows no route."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -15,10 +17,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from remora.localcloud.arm.lenient_json import read
-from remora.localcloud.arm.resource import ArmError
+from remora.localcloud.arm.resources.resource import ArmError, as_arm_error
 from remora.localcloud.state import Json
 
 _API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-[A-Za-z]+)?")
+BODY_SECONDS = 60
+MOST_BYTES = 4 * 1024 * 1024
+asked_url: ContextVar[str] = ContextVar("asked_url", default="")
+"""The address that the request at hand came to: what its answer names must be reachable for its sender."""
 _log = logging.getLogger(__name__)
 
 
@@ -29,15 +35,26 @@ class AnyCaseRoute(Route):
         self, path: str, endpoint: Callable[[Request], Awaitable[Response]], *, methods: Sequence[str]
     ) -> None:
         super().__init__(path, endpoint, methods=list(methods))
-        self.methods = set(methods)  # a GET route of Starlette's would answer HEAD too, with 200
+        self.methods = set(methods)  # Starlette adds HEAD to GET routes and would answer 200
         self.path_regex = re.compile(self.path_regex.pattern, re.IGNORECASE)
 
 
 class Guard:
-    """Lets in requests with a bearer token and an api-version; turns ArmError into Azure's answer."""
+    """Requires a bearer token and an api-version; turns ArmError into Azure's error response.
 
-    def __init__(self, app: ASGIApp, *, accepts: Callable[[str], bool], tenant_id: str) -> None:
+    `fault` may answer a request, by its method and path, instead of the app.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        accepts: Callable[[str], bool],
+        tenant_id: str,
+        fault: Callable[[str, str], Response | None] = lambda _method, _path: None,
+    ) -> None:
         self._app = app
+        self._fault = fault
         self._accepts = accepts
         self._tenant_id = tenant_id
 
@@ -46,24 +63,23 @@ class Guard:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
+        asked_url.set(str(request.base_url).rstrip("/"))
         tracked = _with_request_id(send)
-        refusal = self._refusal(request)
+        refusal = self._refusal(request) or self._fault(request.method, request.url.path)
         if refusal is not None:
             await refusal(scope, receive, tracked)
             return
         try:
             await self._app(scope, receive, tracked)
-        except ArmError as error:
-            await error_response(error)(scope, receive, tracked)
         except HTTPException as refused:
             code = "MethodNotAllowed" if refused.status_code == 405 else "InvalidResourcePath"
-            message = f"The local cloud does not know {request.method} {request.url.path}."
+            message = f"The local cloud does not support {request.method} {request.url.path}."
             unknown = ArmError(refused.status_code, code, message)
             await error_response(unknown)(scope, receive, tracked)
-        except Exception:
-            _log.exception("%s %s failed", request.method, request.url.path)
-            broken = ArmError(500, "InternalServerError", "The local cloud failed; see its log.")
-            await error_response(broken)(scope, receive, tracked)
+        except Exception as error:
+            if not isinstance(error, ArmError):
+                _log.exception("%s %s failed", request.method, request.url.path)
+            await error_response(as_arm_error(error))(scope, receive, tracked)
 
     def _refusal(self, request: Request) -> Response | None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -104,8 +120,15 @@ def error_response(error: ArmError) -> Response:
 
 
 async def read_json(request: Request) -> Json:
-    """The body as an object; an empty one is {}. Raises ArmError 400 InvalidRequestContent."""
-    data = await request.body()
+    """The body as an object, {} if it is empty. Raises ArmError."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            data = await request.body()
+    except TimeoutError:
+        raise ArmError(408, "RequestTimeout", f"The body was not complete within {BODY_SECONDS} s.") from None
+    if len(data) > MOST_BYTES:
+        message = "The request content size exceeds the maximum size of 4 MB."
+        raise ArmError(413, "RequestContentTooLarge", message)
     if not data:
         return {}
     try:
@@ -124,14 +147,14 @@ async def read_json(request: Request) -> Json:
 
 
 def own_url(request: Request, path: str, **query: str) -> str:
-    """An absolute URL to this server as the client addressed it, with the request's api-version."""
+    """An absolute URL of this server, with the host and api-version of the request."""
     base = str(request.base_url).rstrip("/")
     pairs = {"api-version": _api_version(request) or "", **query}
     return f"{base}{path}?" + "&".join(f"{key}={value}" for key, value in pairs.items())
 
 
 def operation_result_url(request: Request, operation_id: str) -> str:
-    """Where the end of an operation of Resource Manager itself is told."""
+    """The URL that shows the result of one of Resource Manager's own operations."""
     subscription = request.path_params["subscription"]
     return own_url(request, f"/subscriptions/{subscription}/operationresults/{operation_id}")
 
@@ -141,7 +164,7 @@ def _api_version(request: Request) -> str | None:
 
 
 def _with_request_id(send: Send) -> Send:
-    """Every answer carries ids to look for in the log."""
+    """Add the request ids that every response has."""
     request_id = str(uuid.uuid4()).encode()
 
     async def tracked(message: Message) -> None:

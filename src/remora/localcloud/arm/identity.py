@@ -1,6 +1,6 @@
-"""Who may use ARM: the token in connection.json, and tokens of a managed identity as App Service has it.
+"""Authentication of ARM: the token in connection.json, and App Service's tokens for a managed identity.
 
-The second exists for clients that sign in by themselves and read their token, as the Azure CLI does.
+The second kind is for clients that sign in themselves and read their token, such as the Azure CLI.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from remora.localcloud.state import Json, State
 PATH: Final = "/msi/token"
 _LIFETIME_SECONDS: Final = 24 * 3600
 _NAMESPACE: Final = uuid.UUID("3f0f5a52-6d6d-4c43-9a3e-9df2a4a0c10d")
+_PRINCIPAL: Final = str(uuid.uuid5(_NAMESPACE, "principal"))
+_CLIENT: Final = str(uuid.uuid5(_NAMESPACE, "client"))
 
 
 class Identity:
-    """Tokens and the secret that gets one. All are kept, so that a client's cached one outlives a restart."""
+    """Tokens and the secret to request one, kept on disk so that a client's token survives a restart."""
 
     def __init__(
         self, state: State, subscription: Subscription, now: Callable[[], float] = time.time
@@ -40,14 +42,14 @@ class Identity:
         self.routes: tuple[BaseRoute, ...] = (AnyCaseRoute(PATH, self.answer, methods=["GET"]),)
 
     def accepts(self, token: str) -> bool:
-        """Whether a bearer token opens ARM. Tells nothing about a wrong one by the time it takes."""
+        """Whether a bearer token is valid. Compares in constant time."""
         if hmac.compare_digest(token.encode(), self.token.encode()):
             return True
         claims = jwt.read(token, self._key)
         return claims is not None and claims["exp"] > self._now()
 
     async def answer(self, request: Request) -> Response:
-        """App Service's token endpoint: a secret in a header, the wished-for audience in the query."""
+        """App Service's token endpoint: a secret in a header, the requested audience in the query."""
         header = request.headers.get("x-identity-header", "")
         if not hmac.compare_digest(header.encode(), self.header.encode()):
             return _refusal(401, "Unauthorized", "The X-IDENTITY-HEADER is missing or wrong.")
@@ -56,11 +58,15 @@ class Identity:
             return _refusal(400, "BadRequest", "The query parameter 'resource' is required.")
         return JSONResponse(self.issue(audience))
 
-    def issue(self, audience: str) -> Json:
-        """A token as the endpoint answers it."""
+    def audience(self, token: str) -> str:
+        """What a signed token is for; "" for one that is not valid, and for the one in connection.json."""
+        claims = jwt.read(token, self._key)
+        return str(claims["aud"]) if claims is not None and claims["exp"] > self._now() else ""
+
+    def issue(self, audience: str, principal: str = _PRINCIPAL, client: str = _CLIENT, of: str = "") -> Json:
+        """A token as the endpoint returns it, of the identity with the resource id `of`."""
         now = int(self._now())
         expires = now + _LIFETIME_SECONDS
-        client = str(uuid.uuid5(_NAMESPACE, "client"))
         claims = {
             "aud": audience,
             "iss": f"https://sts.windows.net/{self._subscription.tenant_id}/",
@@ -68,10 +74,11 @@ class Identity:
             "nbf": now,
             "exp": expires,
             "tid": self._subscription.tenant_id,
-            "oid": str(uuid.uuid5(_NAMESPACE, "principal")),
+            "oid": principal,
             "appid": client,
             "idtyp": "app",
-            "xms_mirid": f"/subscriptions/{self._subscription.id}/resourcegroups/local"
+            "xms_mirid": of
+            or f"/subscriptions/{self._subscription.id}/resourcegroups/local"
             "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/local-cloud",
         }
         return {

@@ -1,8 +1,8 @@
-"""JSON as Azure reads it: strict JSON, and what people and `az deployment` send as JSON.
+"""Parses JSON as Azure does: strict JSON, and the variants that people and `az deployment` send.
 
-That is: a byte order mark, comments, names without quotes or in single ones, line breaks inside strings,
-a comma before a closing bracket. Numbers that JSON cannot write back (NaN, 1e999) and broken surrogate
-pairs are refused, so that whatever was read can be answered.
+The variants: a byte order mark, comments, names without quotes or in single quotes, line breaks in strings,
+a trailing comma. Refuses numbers that JSON cannot write (NaN, 1e999) and broken surrogate pairs, so that
+every parsed value can be serialized again.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ class Position:
 
 
 def read(data: bytes) -> Any:
-    """The value. Raises ValueError with a reason that can be shown."""
+    """The value. Raises ValueError with a message for the client."""
     try:
         value = json.loads(data, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         value = _Reader(data.decode("utf-8-sig")).read()
-    if b"\\u" in data:  # the only way to write half of a surrogate pair
+    if b"\\u" in data:  # only an escape can produce half of a surrogate pair
         _refuse_half_characters(value)
     return value
 
 
 def locate(text: str, *keys: str) -> Position | None:
-    """Where the value under nested object keys starts; None where there is none or the text is broken."""
+    """Where the value under nested object keys starts; None if there is none or the text is invalid."""
     reader = _Reader(text, wanted=keys)
     try:
         reader.read()
@@ -57,7 +57,7 @@ def locate(text: str, *keys: str) -> Position | None:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"'{name}' is not a number that JSON knows")
+    raise ValueError(f"'{name}' is not a JSON number")
 
 
 def _finite(text: str) -> float:
@@ -71,11 +71,11 @@ def _refuse_half_characters(value: Any) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise ValueError("a string holds half of a surrogate pair") from None
+        raise ValueError("a string contains half of a surrogate pair") from None
 
 
 class _Reader:
-    """Recursive descent. Remembers where the value under the `wanted` keys stands."""
+    """A recursive descent parser. Records the position of the value under the `wanted` keys."""
 
     def __init__(self, text: str, wanted: Sequence[str] = ()) -> None:
         self._text = text
@@ -161,7 +161,7 @@ class _Reader:
         return True
 
     def _separator(self, closing: str) -> None:
-        """A comma, or the end of the list, which stays to be read."""
+        """Consume a comma, unless the list ends here."""
         self._skip()
         if not self._text.startswith(closing, self._at):
             self._expect(",")

@@ -1,6 +1,6 @@
-"""`/metadata/endpoints`: what `az cloud register` asks a cloud before it knows anything about it.
+"""`/metadata/endpoints`: what `az cloud register` requests before it knows anything about a cloud.
 
-Every address that the local cloud has no service for is its own, so that no client is sent elsewhere.
+Every address without a local service is the local cloud's own, so that no client contacts another host.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _NOWHERE = "local.invalid"
 
 
 class Metadata:
-    """The endpoints document, for whichever address it was asked at."""
+    """Serves the endpoints document, with the address of the request."""
 
     def __init__(self, subscription: Subscription) -> None:
         self._subscription = subscription
@@ -57,7 +57,7 @@ class Metadata:
         )
 
     async def endpoints(self, request: Request) -> Response:
-        """One object for recent api-versions, a list of one for those before 2019-05-01."""
+        """One object for recent api-versions, a list of it for versions from 2019-05-01 up to 2022-09-01."""
         own = str(request.base_url).rstrip("/")
         document = {
             "name": "RemoraLocal",

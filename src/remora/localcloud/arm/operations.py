@@ -1,4 +1,4 @@
-"""Long-running operations: written down before they start, run as tasks, run again after a crash."""
+"""Long-running operations: recorded before they start, run as tasks, and run again after a crash."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 
-from remora.localcloud.arm.resource import ArmError
+from remora.localcloud.arm.resources.resource import ArmError, as_arm_error
 from remora.localcloud.arm.timestamps import now_text
+from remora.localcloud.background import in_background
 from remora.localcloud.state import Json, State
 
 _KIND = "operations"
@@ -32,34 +33,38 @@ class Operation:
     error: Json | None = None
     error_status: int = 0
     result: Json | None = None
+    end_time: str = ""
 
 
 class Operations:
-    """`run` functions by kind do the work; they must be safe to run again from the start."""
+    """Runs one function per kind of operation; each must be safe to run again from the start."""
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._runners: dict[str, Callable[[Operation], Awaitable[None]]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._unsaved: dict[str, Operation] = {}  # ended, but could not be saved
 
     def register(self, kind: str, run: Callable[[Operation], Awaitable[None]]) -> None:
         self._runners[kind] = run
 
     def begin(self, kind: str, target: str, *, operation_id: str = "") -> Operation:
-        """Write the operation down and start it; its work begins when the caller next awaits."""
+        """Record the operation and start it; its work begins when the caller next awaits."""
         start_time = now_text()
         operation = Operation(operation_id or str(uuid.uuid4()), kind, target, IN_PROGRESS, start_time)
         self._save(operation)
         self._start(operation)
         return operation
 
-    def note(self, kind: str, target: str, result: Json) -> Operation:
-        """Write down what is done already, for clients that come to fetch the result."""
+    def note(self, kind: str, target: str, result: Json | None) -> Operation:
+        """Record an operation that is already done, for clients that fetch its result."""
         operation = Operation(str(uuid.uuid4()), kind, target, "Succeeded", now_text(), result=result)
         self._save(operation)
         return operation
 
     def get(self, operation_id: str) -> Operation | None:
+        if operation_id in self._unsaved:
+            return self._unsaved[operation_id]
         body = self._state.get(_KIND, operation_id)
         return None if body is None else Operation(**body)
 
@@ -72,14 +77,14 @@ class Operations:
         return None
 
     async def finished(self, operation: Operation) -> Operation:
-        """Wait for the end of an operation and return it as it ended."""
+        """Wait until an operation ends and return its final state."""
         task = self._tasks.get(operation.id)
         if task is not None:
             await asyncio.wait([task])
         return self.get(operation.id) or operation
 
     async def cancel(self, operation: Operation) -> None:
-        """Stop the work where it is."""
+        """Stop the operation."""
         self._save(replace(operation, status="Canceled"))
         task = self._tasks.get(operation.id)
         if task is not None:
@@ -87,7 +92,7 @@ class Operations:
             await asyncio.wait([task])
 
     def resume(self) -> None:
-        """After a restart: run again what was not finished, forget what ended long ago."""
+        """After a restart: run unfinished operations again, and delete old finished ones."""
         too_old = now_text(ago=_KEEP)
         for _, body in self._state.list(_KIND):
             operation = Operation(**body)
@@ -97,7 +102,7 @@ class Operations:
                 self._state.delete(_KIND, operation.id)
 
     async def stop(self) -> None:
-        """Interrupt what runs; it stays unfinished on disk, to be resumed."""
+        """Interrupt running operations; they stay unfinished on disk, and `resume` runs them again."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -105,22 +110,37 @@ class Operations:
             await asyncio.wait(tasks)
 
     def _start(self, operation: Operation) -> None:
-        task = asyncio.create_task(self._run(operation), name=f"{operation.kind} {operation.target}")
+        task = in_background(self._run(operation), f"the {operation.kind} of {operation.target}")
         self._tasks[operation.id] = task
         task.add_done_callback(lambda _: self._tasks.pop(operation.id, None))
 
     async def _run(self, operation: Operation) -> None:
         try:
             await self._runners[operation.kind](operation)
-        except ArmError as error:
-            failed = replace(operation, status="Failed", error=error.to_json(), error_status=error.status)
-            self._save(failed)
-        except Exception:
-            _log.exception("The %s of %s failed", operation.kind, operation.target)
-            error_json = {"code": "InternalServerError", "message": "The local cloud failed; see its log."}
-            self._save(replace(operation, status="Failed", error=error_json, error_status=500))
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            self._fail(operation, RuntimeError("something that it waited for was cancelled"))
+        except Exception as error:
+            self._fail(operation, error)
         else:
-            self._save(replace(operation, status="Succeeded"))
+            self._end(replace(operation, status="Succeeded"))
+
+    def _fail(self, operation: Operation, error: Exception) -> None:
+        if not isinstance(error, ArmError):
+            _log.error("The %s of %s failed", operation.kind, operation.target, exc_info=error)
+        told = as_arm_error(error)
+        self._end(replace(operation, status="Failed", error=told.to_json(), error_status=told.status))
+
+    def _end(self, operation: Operation) -> None:
+        """If the end cannot be saved, keep it in memory; the operation runs again after a restart."""
+        operation = replace(operation, end_time=now_text())
+        try:
+            self._save(operation)
+        except Exception:
+            _log.exception("The end of the %s of %s is not written down", operation.kind, operation.target)
+            self._unsaved[operation.id] = operation
 
     def _save(self, operation: Operation) -> None:
         self._state.put(_KIND, operation.id, asdict(operation))

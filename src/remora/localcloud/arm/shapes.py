@@ -1,19 +1,19 @@
-"""The JSON types of what clients send, checked before anything reads it: a text where a list belongs is
-the client's mistake, to be answered by name. Properties that are not in a shape may be anything."""
+"""Checks the JSON types of what clients send before other code reads it, so that a wrong type is reported
+by the name of its property. Does not restrict properties that are not in a shape."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any, Final
 
-from remora.localcloud.arm.resource import ArmError
+from remora.localcloud.arm.resources.resource import ArmError
 from remora.localcloud.state import Json
 
 Shape = Any
 """A type or a tuple of types; a dict of shapes by property; or a list with the shape of every item."""
 
 NAMES: Final = {
-    str: "a text",
+    str: "a string",
     int: "a whole number",
     float: "a number",
     bool: "true or false",
@@ -30,13 +30,13 @@ def checked_properties(body: Json, shape: Shape) -> Json:
 
 
 def settable(properties: Json | None, read_only: Collection[str]) -> Json:
-    """What a client has given: not null, and not what only the service sets, which Azure ignores."""
+    """The properties that a client sets: not null, and not read-only ones, which Azure ignores."""
     given = (properties or {}).items()
     return {name: value for name, value in given if value is not None and name not in read_only}
 
 
 def _check(value: Any, shape: Shape, path: str) -> None:
-    """Null is allowed everywhere: it means that nothing was given."""
+    """Null is allowed everywhere: it means that the property is not set."""
     if value is None:
         return
     if isinstance(shape, dict):

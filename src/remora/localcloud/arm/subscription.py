@@ -1,10 +1,10 @@
-"""The one subscription of the local cloud, and its tenant."""
+"""The local cloud's single subscription and its tenant. Does not own what is in it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from remora.localcloud.arm.resource import ArmError
+from remora.localcloud.arm.resources.resource import ArmError
 from remora.localcloud.state import Json
 
 LOCAL_SUBSCRIPTION_ID = "00000000-0000-0000-0000-00000000c10d"
@@ -20,7 +20,7 @@ class Subscription:
     tenant_id: str
 
     def show(self) -> Json:
-        """What `subscription()` and GET give."""
+        """The subscription as `subscription()` and GET return it."""
         return {
             "id": f"/subscriptions/{self.id}",
             "subscriptionId": self.id,

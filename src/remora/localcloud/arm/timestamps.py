@@ -1,4 +1,4 @@
-"""Points in time as Azure writes them."""
+"""Timestamps as Azure writes them. Parses none."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from datetime import UTC, datetime, timedelta
 
 
 def now_text(*, ago: timedelta = timedelta(0)) -> str:
-    """`2026-01-31T12:00:00.1234560Z`: UTC, seven digits, so that texts sort as times do."""
+    """`2026-01-31T12:00:00.1234560Z`: UTC with seven digits, so that the texts sort by time."""
     return f"{datetime.now(UTC) - ago:%Y-%m-%dT%H:%M:%S.%f}0Z"

@@ -1,1 +1,5 @@
-"""Log Analytics, as far as environments ask for it: workspaces and their keys. Logs are not kept here."""
+"""Log Analytics, the subset that environments use.
+
+Owns workspaces, their keys and queries over the logs of apps. Does not store log lines itself.
+Start with `service.py`.
+"""

@@ -1,7 +1,7 @@
-"""A small subset of the Kusto language, as the Azure CLI and our client write it: parse, then run over rows.
+"""A small subset of the Kusto language, as the Azure CLI and Remora's client write it. Knows no HTTP.
 
 `Table | where … | project … | order by … | take N | count`, with and, or, not and parentheses in where.
-What it does not know is refused with its name, never passed over.
+Anything else is refused by name, never ignored.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class KqlError(Exception):
 class Table:
     name: str
     columns: dict[str, str]  # name → Kusto type
-    rows: Sequence[Row]  # datetimes as ISO 8601 texts that end in Z
+    rows: Sequence[Row]  # datetimes are ISO 8601 texts that end in Z
 
 
 def run_query(text: str, tables: Callable[[str], Table | None], now: datetime) -> Table:
@@ -91,7 +91,7 @@ def _run(tokens: _Tokens, tables: Callable[[str], Table | None], now: datetime) 
         tokens.expect("|")
         operator = tokens.name()
         if operator not in OPERATORS:
-            raise KqlError("SyntaxError", f"The operator '{operator}' is not known to the local cloud.")
+            raise KqlError("SyntaxError", f"The local cloud does not support the operator '{operator}'.")
         table = OPERATORS[operator](_Step(tokens, table, now))
     return table
 
@@ -119,7 +119,7 @@ class _Tokens:
         return str(match.lastgroup), match.group().strip()
 
     def skip(self, *words: str) -> bool:
-        """Whether the next tokens are these; they are then taken."""
+        """If the next tokens are `words`, take them and return True."""
         position = self._position
         for word in words:
             if self.peek().lower() != word:
@@ -139,7 +139,7 @@ class _Tokens:
         return text
 
     def bare_datetime(self) -> str | None:
-        """What stands in `datetime(2026-11-22)`, which needs no quotes."""
+        """The unquoted text in `datetime(2026-11-22)`."""
         match = DATETIME.match(self._text, self._position)
         if match is not None:
             self._position = match.end()
@@ -235,7 +235,7 @@ class _Step:
         name = operator.removeprefix("!") if operator in NEGATIONS else operator
         compare = COMPARISONS.get(name)
         if compare is None:
-            raise KqlError("SyntaxError", f"The comparison '{operator}' is not known to the local cloud.")
+            raise KqlError("SyntaxError", f"The local cloud does not support the comparison '{operator}'.")
         wanted = self._literal()
         return lambda row: compare(self._value(row, column), wanted) is (operator not in NEGATIONS)
 
@@ -266,7 +266,7 @@ class _Step:
             return self._now
         if function == "ago" and len(values) == 1 and isinstance(values[0], timedelta):
             return self._now - values[0]
-        raise KqlError("SyntaxError", f"The function '{function}' is not known to the local cloud.")
+        raise KqlError("SyntaxError", f"The local cloud does not support the function '{function}'.")
 
     def _value(self, row: Row, column: str) -> Any:
         value = row[column]
@@ -313,7 +313,7 @@ def parse_span(text: str) -> timedelta:
 
 
 def as_json(table: Table) -> Json:
-    """The table as the query service answers it."""
+    """The table as the query service returns it."""
     return {
         "name": "PrimaryResult",
         "columns": [{"name": name, "type": kind} for name, kind in table.columns.items()],

@@ -1,4 +1,4 @@
-"""`POST /v1/workspaces/{customer id}/query`: the query service of Log Analytics, over what apps logged."""
+"""`POST /v1/workspaces/{customer id}/query`: the query service of Log Analytics, over the logs of apps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from remora.localcloud.arm.http import read_json
-from remora.localcloud.arm.resource import ArmError
+from remora.localcloud.arm.resources.resource import ArmError
 from remora.localcloud.logs.kql import KqlError, Table, as_json, parse_time, run_query
 
 DURATION: Final = re.compile(
@@ -27,7 +27,7 @@ class LogSource(Protocol):
     """Where the rows come from."""
 
     def table(self, customer_id: str, name: str) -> Table | None:
-        """All rows that a workspace has in a table, oldest first; None: there is no such table."""
+        """All rows that a workspace has in a table, oldest first; None if there is no such table."""
 
 
 class LogQuery:
@@ -73,7 +73,7 @@ class LogQuery:
 
 
 def _span(text: str, now: datetime) -> tuple[datetime, datetime] | None:
-    """`PT1H` (until now), `start/end` or `start/PT1H`; None: no bound. Raises KqlError."""
+    """`PT1H` (until now), `start/end` or `start/PT1H`; None if there is no limit. Raises KqlError."""
     if not text:
         return None
     first, _, last = text.partition("/")

@@ -1,6 +1,6 @@
-"""The Azure Files service as a web app: checks who speaks, finds the operation, answers in its manner.
+"""The Azure Files service as an ASGI app: authenticates a request, finds its operation and runs it.
 
-Path-style URLs: `/<account>/<share>/<path>`. What an operation does is in the *_operations files.
+URLs are path-style: `/<account>/<share>/<path>`. What an operation does is defined in `operations/`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,23 +20,23 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from remora.errors import CannotWrite, DamagedState
 from remora.localcloud.state import State
-from remora.localcloud.storage import copy_operations as copies
-from remora.localcloud.storage import directory_operations as directories
-from remora.localcloud.storage import file_operations as files
-from remora.localcloud.storage import handle_operations as handles
-from remora.localcloud.storage import lease_operations as lease
-from remora.localcloud.storage import service_operations as service
-from remora.localcloud.storage import share_operations as shares
 from remora.localcloud.storage import xml
+from remora.localcloud.storage.access.bearer import check_bearer
+from remora.localcloud.storage.access.sas import Grant, verify_sas
+from remora.localcloud.storage.access.shared_key import verify
 from remora.localcloud.storage.body import Body
 from remora.localcloud.storage.call import Call
 from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.headers import flag
+from remora.localcloud.storage.headers import flag, spelled_metadata, with_capitals
+from remora.localcloud.storage.http_protocol import SPELLED
 from remora.localcloud.storage.names import Target, parse_target
-from remora.localcloud.storage.sas import Grant, verify_sas
-from remora.localcloud.storage.shared_key import verify
-from remora.localcloud.storage.shares import Shares
+from remora.localcloud.storage.operations import copying as copies
+from remora.localcloud.storage.operations import directories, files, handles, shares
+from remora.localcloud.storage.operations import leases as lease
+from remora.localcloud.storage.operations import services as service
+from remora.localcloud.storage.store.shares import Shares
 
 Operation = Callable[[Call], Response]
 
@@ -56,6 +57,8 @@ OPERATIONS: Final[Mapping[tuple[str, str, str], Operation]] = {
     ("share", "HEAD", "acl"): shares.get_policies,
     ("share", "PUT", "acl"): shares.set_policies,
     ("share", "PUT", "lease"): lease.lease_share,
+    ("share", "PUT", "snapshot"): shares.snapshot,
+    ("share", "PUT", "undelete"): shares.restore,
     ("directory", "PUT", ""): directories.create,
     ("directory", "GET", ""): directories.get,
     ("directory", "HEAD", ""): directories.get,
@@ -82,12 +85,12 @@ OPERATIONS: Final[Mapping[tuple[str, str, str], Operation]] = {
     ("handles", "GET", "listhandles"): handles.list_handles,
     ("handles", "PUT", "forceclosehandles"): handles.close,
 }
-"""(what the request is about, method, comp) to operation."""
+"""(subject of the request, method, comp) to operation."""
 
 PROTOCOL: Final = "remora.localcloud.storage.http_protocol:BulkProtocol"
-"""How this app wants uvicorn to speak HTTP."""
+"""The uvicorn protocol class that this app needs."""
 
-_UNSUPPORTED_QUERY: Final = ("sharesnapshot", "prevsharesnapshot")
+_UNSUPPORTED_QUERY: Final = ("prevsharesnapshot",)
 _UNSUPPORTED_HEADERS: Final = ("x-ms-structured-body", "x-ms-file-file-type", "x-ms-mode")
 _CONDITIONS: Final = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
 _DISK_ERRORS: Final[Mapping[int | None, str]] = {
@@ -100,8 +103,9 @@ _DISK_ERRORS: Final[Mapping[int | None, str]] = {
     errno.ENOSPC: "ShareSizeLimitReached",
     errno.EDQUOT: "ShareSizeLimitReached",
     errno.EFBIG: "OutOfRangeInput",
+    errno.EROFS: "CannotWrite",
 }
-"""What the file system says where a container changed something between our look and our act."""
+"""Errors of the file system, when a container changes something between the check and the operation."""
 
 _log = logging.getLogger(__name__)
 
@@ -113,10 +117,14 @@ def create_files_app(
     state: State,
     now: Callable[[], float] = time.time,
     is_full: Callable[[], bool] = lambda: False,
+    fault: Callable[[], tuple[str, str] | None] = lambda: None,
+    audience: Callable[[str], str] = lambda _: "",
 ) -> ASGIApp:
-    """`account_keys` gives an account's valid base64 keys, none for an unknown account. `is_full` is asked
-    before content is written, and refuses it where it says so."""
-    return _Service(Shares(shares_root, state, now), account_keys, now, is_full)
+    """`account_keys` returns an account's valid base64 keys, none for an unknown account. `is_full` is called
+    before content is written; if it returns True, the write is refused. `fault` is called for every request
+    and returns the code and the detail of an error to answer, if there is one. `audience` tells what a bearer
+    token is for; "" for one that is not valid."""
+    return _Service(Shares(shares_root, state, now), account_keys, now, is_full, fault, audience)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +133,8 @@ class _Service:
     account_keys: Callable[[str], Sequence[str]]
     now: Callable[[], float]
     is_full: Callable[[], bool]
+    fault: Callable[[], tuple[str, str] | None]
+    audience: Callable[[str], str]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -138,23 +148,32 @@ class _Service:
         except FilesError as error:
             await body.drain()
             response = self._refusal(error, request, request_id)
-        except ClientDisconnect:  # in the middle of its upload: nothing was changed and nobody reads this
+        except ClientDisconnect:  # during its upload: nothing changed, and nobody reads this response
             return Response(status_code=400)
+        except CannotWrite as error:  # the properties of files are part of the state
+            response = self._refusal(FilesError(type(error).__name__), request, request_id)
+        except DamagedState as error:
+            response = self._refusal(FilesError("DamagedState", error.message), request, request_id)
         except Exception:
             _log.exception("%s %s", request.method, request.url.path)
             response = self._refusal(FilesError("InternalError"), request, request_id)
         response.headers.update(_common_headers(request, request_id))
+        response.raw_headers = with_capitals(response.raw_headers)
         return response
 
     async def _operate(self, request: Request, body: Body) -> Response:
         headers = dict(request.headers)
         target = parse_target(_raw_path(request), keep_trailing_dots=flag(headers, "x-ms-allow-trailing-dot"))
+        if (wrong := self.fault()) is not None:
+            raise FilesError(*wrong)
         grant = self._authenticate(request, target, headers)
         comp = request.query_params.get("comp", "").lower()
         subject = _subject(request, target, comp)
         if grant is not None:
             grant.require(subject, request.method, comp)
         _refuse_unsupported(request, comp)
+        if "sharesnapshot" in request.query_params:
+            _refuse_change_of_snapshot(subject, request.method, comp)
         if request.method == "PUT" and subject == "file" and comp in ("", "range") and self.is_full():
             raise FilesError("ShareSizeLimitReached")
         operation = _operation(subject, request.method, comp)
@@ -162,36 +181,45 @@ class _Service:
             origin=f"{request.url.scheme}://{request.url.netloc}",
             target=target,
             query=request.query_params,
-            headers=headers,
+            headers=spelled_metadata(headers, request.scope.get(SPELLED, {})),
             body=await body.read(),
             shares=self.shares,
             now=self.now,
+            verify_token=partial(self._verify_token, request.client.host if request.client else ""),
         )
         return await to_thread.run_sync(_run, operation, call)
 
     def _authenticate(self, request: Request, target: Target, headers: Mapping[str, str]) -> Grant | None:
-        """What a token allows; None for who has the account's key, and may do everything."""
-        keys, query = self.account_keys(target.account), request.query_params
+        """What a signature in the URL allows; None for a key or a bearer token, which allow everything."""
+        query = request.query_params
         if "sig" in query and "authorization" not in headers:
-            return verify_sas(
-                target=target,
-                query=query,
-                keys=keys,
-                policies=lambda: self.shares.get(target.account, target.share).policies,
-                client_ip=request.client.host if request.client else "",
-                scheme=request.url.scheme,
-                now=self.now(),
-            )
+            client_ip = request.client.host if request.client else ""
+            return self._verify_token(client_ip, target, query, request.url.scheme)
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            check_bearer(self.audience(token), headers, known=bool(self.account_keys(target.account)))
+            return None
         verify(
             method=request.method,
             raw_path=_raw_path(request),
             query=query.multi_items(),
             headers=headers,
             account=target.account,
-            keys=keys,
+            keys=self.account_keys(target.account),
             now=self.now(),
         )
         return None
+
+    def _verify_token(self, client_ip: str, target: Target, query: Mapping[str, str], scheme: str) -> Grant:
+        return verify_sas(
+            target=target,
+            query=query,
+            keys=self.account_keys(target.account),
+            policies=lambda: self.shares.get(target.account, target.share).policies,
+            client_ip=client_ip,
+            scheme=scheme,
+            now=self.now(),
+        )
 
     def _refusal(self, error: FilesError, request: Request, request_id: str) -> Response:
         headers = {"x-ms-error-code": error.code}
@@ -231,12 +259,12 @@ def _subject(request: Request, target: Target, comp: str) -> str:
     if restype == "directory":
         return "directory"
     if restype or not target.path:
-        raise FilesError("InvalidUri", f"restype={restype} does not go with this path.")
+        raise FilesError("InvalidUri", f"restype={restype} is not valid for this path.")
     return "file"
 
 
 def _refuse_unsupported(request: Request, comp: str) -> None:
-    """What would change the meaning of a request is refused by name, never ignored."""
+    """Refuse by name what would change the meaning of a request; never ignore it."""
     for name in _UNSUPPORTED_QUERY:
         if name in request.query_params:
             raise FilesError("UnsupportedQueryParameter", name)
@@ -250,6 +278,13 @@ def _refuse_unsupported(request: Request, comp: str) -> None:
             raise FilesError("ConditionHeadersNotSupported", name)
 
 
+def _refuse_change_of_snapshot(subject: str, method: str, comp: str) -> None:
+    """A snapshot can be read, and deleted as a whole."""
+    reads = method in {"GET", "HEAD"} and comp != "listhandles"
+    if not reads and (subject, method, comp) != ("share", "DELETE", ""):
+        raise FilesError("ShareSnapshotOperationNotSupported")
+
+
 def _common_headers(request: Request, request_id: str) -> dict[str, str]:
     headers = {"x-ms-request-id": request_id}
     for name in ("x-ms-version", "x-ms-client-request-id"):
@@ -259,6 +294,6 @@ def _common_headers(request: Request, request_id: str) -> dict[str, str]:
 
 
 def _raw_path(request: Request) -> str:
-    """As the client signed it: still percent-encoded."""
+    """The path as the client signed it, still percent-encoded."""
     raw: bytes = request.scope["raw_path"]
     return raw.decode("latin-1")

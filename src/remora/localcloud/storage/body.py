@@ -1,4 +1,4 @@
-"""The body of one request: read whole and once, or read and forgotten. Knows its length, not its meaning."""
+"""The body of one request: read once, or drained and discarded. Knows its length, not its meaning."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
 
-from remora.localcloud.storage.content import MAX_WRITE_BYTES
 from remora.localcloud.storage.errors import FilesError
+from remora.localcloud.storage.store.content import MAX_WRITE_BYTES
 
 _MAX_DRAINED_BYTES: Final = 4 * MAX_WRITE_BYTES
 
 
 class Body:
-    """At most MAX_WRITE_BYTES long. Raises ClientDisconnect where the client leaves in the middle of it."""
+    """At most MAX_WRITE_BYTES long. Raises ClientDisconnect if the client disconnects during it."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
         self._complete = False
 
     async def read(self) -> bytes | memoryview:
-        """As the server hands it over, in one piece where it can: the bytes are not copied."""
+        """Return the body, without a copy if the server passes it in one piece."""
         length = self._request.headers.get("content-length")
         if length is None:
             if "transfer-encoding" in self._request.headers:
@@ -36,7 +36,7 @@ class Body:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def drain(self) -> None:
-        """Read what the client still sends, within limits: it reads our refusal only when it is done."""
+        """Discard the rest of the body, up to a limit: the client reads the error after it has sent all."""
         received_bytes = 0
         try:
             while not self._complete and received_bytes <= _MAX_DRAINED_BYTES:

@@ -1,4 +1,4 @@
-"""One request, authenticated and read, as the operations see it. Owns what several of them parse alike."""
+"""One authenticated request with its body, as operations see it. Owns the parsing that they share."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from remora.localcloud.storage import headers as wire
+from remora.localcloud.storage.access.sas import Grant
 from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.model import Share
 from remora.localcloud.storage.names import Target
-from remora.localcloud.storage.shares import Shares
+from remora.localcloud.storage.store.model import Share
+from remora.localcloud.storage.store.shares import Shares
 from remora.localcloud.storage.xml import Query
 
 _RANGE: Final = re.compile(r"bytes=(\d+)-(\d*)\Z")
@@ -31,17 +32,26 @@ class Call:
     body: bytes | memoryview
     shares: Shares
     now: Callable[[], float]
+    verify_token: Callable[[Target, Mapping[str, str], str], Grant]
+    """What a token in a URL of this scheme allows on a target. Raises FilesError."""
 
     @property
     def share(self) -> Share:
+        """The content of the share, or of the snapshot that the request names."""
+        if self.snapshot is not None:
+            return self.shares.open_snapshot(self.target.account, self.target.share, self.snapshot)
         return self.shares.open(self.target.account, self.target.share)
+
+    @property
+    def snapshot(self) -> str | None:
+        return self.query.get("sharesnapshot")
 
     @property
     def lease_id(self) -> str | None:
         return self.headers.get("x-ms-lease-id")
 
     def range(self) -> tuple[int, int | None] | None:
-        """(first, last) byte of the request's range; x-ms-range counts before Range."""
+        """(first, last) byte of the request's range; x-ms-range takes precedence over Range."""
         text = self.headers.get("x-ms-range") or self.headers.get("range")
         if text is None:
             return None
@@ -54,7 +64,7 @@ class Call:
         return first, last
 
     def body_md5(self) -> str:
-        """base64 MD5 of the body. Raises Md5Mismatch where the client counted another."""
+        """The base64 MD5 of the body. Raises Md5Mismatch if the client sent a different one."""
         digest = hashlib.md5(self.body, usedforsecurity=False).digest()
         sent = wire.md5(self.headers)
         if sent is not None and sent != digest:
@@ -65,6 +75,8 @@ class Call:
         text = self.query.get("maxresults")
         limit = None if text is None else _max_results(text)
         include = self.query.get("include", "").lower().split(",")
+        if wire.flag(self.headers, "x-ms-file-extended-info"):
+            include.append("fileid")
         return Query(
             service_endpoint=f"{self.origin}/{self.target.account}/",
             prefix=self.query.get("prefix", ""),
@@ -79,7 +91,7 @@ def page_size(query: Query) -> int:
 
 
 def encode_marker(key: str | None) -> str:
-    """Opaque to clients, who send it back to get the next page."""
+    """Opaque to clients, which send it back to get the next page."""
     return "" if key is None else base64.urlsafe_b64encode(key.encode()).decode()
 
 
@@ -93,6 +105,6 @@ def decode_marker(marker: str) -> str:
 def _max_results(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= _MAX_RESULTS:
         raise FilesError(
-            "OutOfRangeQueryParameterValue", f"maxresults={text}, allowed is 1 to {_MAX_RESULTS}."
+            "OutOfRangeQueryParameterValue", f"maxresults={text}; it must be from 1 to {_MAX_RESULTS}."
         )
     return int(text)

@@ -1,6 +1,6 @@
 """The XML that clients send: a share's access policies and the account's service settings.
 
-Nothing of it is interpreted beyond what is stored; entities and document types are refused unread.
+Does not interpret more than is stored. Refuses documents with entities or a document type without parsing.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Final
 from xml.etree import ElementTree as ET
 
 from remora.localcloud.storage.errors import FilesError
+from remora.localcloud.storage.store import stamps
 
 _MAX_BYTES: Final = 64 * 1024
 _MAX_POLICIES: Final = 5
@@ -19,7 +20,7 @@ SECTIONS: Final = ("HourMetrics", "MinuteMetrics", "Cors", "ProtocolSettings")
 
 
 def read_policies(body: bytes | memoryview) -> dict[str, dict[str, str]]:
-    """Id → its fields that are not empty. An empty body removes every policy."""
+    """Maps each id to its non-empty fields. An empty body removes every policy."""
     if not body:
         return {}
     root = _parse(body, "SignedIdentifiers")
@@ -29,14 +30,24 @@ def read_policies(body: bytes | memoryview) -> dict[str, dict[str, str]]:
         if item.tag != "SignedIdentifier" or not 1 <= len(name) <= _MAX_ID_CHARACTERS or name in found:
             raise FilesError("InvalidXmlDocument", f"SignedIdentifier '{name}'")
         fields = {field: (item.findtext(f"AccessPolicy/{field}") or "").strip() for field in _POLICY_FIELDS}
-        found[name] = {field: text for field, text in fields.items() if text}
+        found[name] = {field: _stored(field, text) for field, text in fields.items() if text}
     if len(found) > _MAX_POLICIES:
         raise FilesError("InvalidXmlDocument", f"At most {_MAX_POLICIES} access policies, not {len(found)}.")
     return found
 
 
+def _stored(field: str, text: str) -> str:
+    """Times have seven digits of a second, whatever was sent. A date without a time is its first moment."""
+    if field == "Permission":
+        return text
+    try:
+        return stamps.iso(stamps.parse_iso(text))
+    except ValueError:
+        raise FilesError("InvalidXmlNodeValue", f"{field}: {text}") from None
+
+
 def read_service_properties(body: bytes | memoryview) -> dict[str, str]:
-    """Section → its XML, of those sections that are sent: the others keep their settings."""
+    """Maps each section that was sent to its XML; the other sections keep their settings."""
     root = _parse(body, "StorageServiceProperties")
     sections = {item.tag: ET.tostring(item, encoding="unicode") for item in root}
     if unknown := sections.keys() - set(SECTIONS):
@@ -45,7 +56,7 @@ def read_service_properties(body: bytes | memoryview) -> dict[str, str]:
 
 
 def default_service_properties() -> Mapping[str, str]:
-    """What an account has before anybody set anything."""
+    """The settings of an account before a client sets any."""
     off = "<Enabled>false</Enabled>"
     metrics = f"<Version>1.0</Version>{off}<RetentionPolicy>{off}</RetentionPolicy>"
     return {
@@ -60,7 +71,7 @@ def _parse(body: bytes | memoryview, root_tag: str) -> ET.Element:
     if len(data) > _MAX_BYTES or b"<!" in data:
         raise FilesError("InvalidXmlDocument", f"At most {_MAX_BYTES} bytes, without a document type.")
     try:
-        root = ET.fromstring(data)  # noqa: S314 - no document type, hence no entities
+        root = ET.fromstring(data)  # noqa: S314 - no document type, so no entities
     except (ET.ParseError, ValueError, LookupError):
         raise FilesError("InvalidXmlDocument") from None
     if root.tag != root_tag:

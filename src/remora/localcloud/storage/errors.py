@@ -1,6 +1,6 @@
-"""What the Azure Files service answers when it refuses: code, HTTP status, words. Knows no request.
+"""The errors of the Azure Files service: code, HTTP status and text. Knows no request.
 
-The codes are the service's own; clients branch on them. One table, so that no status is written twice.
+The codes are the service's own, because clients branch on them. One table, so that each status is set once.
 """
 
 from __future__ import annotations
@@ -15,12 +15,16 @@ _TABLE: Final[dict[str, tuple[int, str]]] = {
     "AuthorizationResourceTypeMismatch": (403, "The token does not allow this type of resource."),
     "AuthorizationServiceMismatch": (403, "The token is not for the file service."),
     "AuthorizationSourceIPMismatch": (403, "The token does not allow requests from this address."),
+    "CannotWrite": (507, "The disk behind the share is read-only."),
     "CannotVerifyCopySource": (400, "The source of the copy cannot be read."),
     "CannotDeleteFileOrDirectory": (409, "This directory cannot be deleted or renamed."),
     "ConditionHeadersNotSupported": (400, "Azure Files supports no condition headers."),
+    "DamagedState": (500, "The state of the local cloud is damaged; see: remora cloud status."),
     "DirectoryNotEmpty": (409, "The specified directory is not empty."),
+    "DiskFull": (507, "The disk behind the local cloud is full."),
     "EmptyMetadataKey": (400, "A metadata header has no name."),
-    "InternalError": (500, "The server met an internal error; its log says more."),
+    "InternalError": (500, "The server encountered an internal error; see its log."),
+    "InvalidAuthenticationInfo": (401, "The bearer token is not valid."),
     "InvalidHeaderValue": (400, "The value of a header is not in the correct format."),
     "InvalidInput": (400, "One of the request inputs is not valid."),
     "InvalidMd5": (400, "The Content-MD5 header is not a base64 MD5."),
@@ -30,6 +34,10 @@ _TABLE: Final[dict[str, tuple[int, str]]] = {
     "InvalidResourceName": (400, "The resource name contains characters that are not allowed."),
     "InvalidFileOrDirectoryPathName": (400, "The path is too long or has too many subdirectories."),
     "InvalidUri": (400, "The request URI is not valid."),
+    "KeyBasedAuthenticationNotPermitted": (
+        403,
+        "Key based authentication is not permitted on this storage account.",
+    ),
     "LeaseAlreadyBroken": (409, "The lease has already been broken."),
     "LeaseAlreadyPresent": (409, "There is already a lease present."),
     "LeaseIdMismatchWithFileOperation": (412, "The lease id does not match the lease of the file."),
@@ -44,6 +52,7 @@ _TABLE: Final[dict[str, tuple[int, str]]] = {
     "LeaseNotPresentWithShareOperation": (412, "There is no lease on the share."),
     "Md5Mismatch": (400, "The Content-MD5 header does not match the MD5 of the received body."),
     "InvalidXmlDocument": (400, "The XML of the request is not valid."),
+    "InvalidXmlNodeValue": (400, "The value of an XML node is not in the correct format."),
     "MissingContentLengthHeader": (411, "The Content-Length header was not specified."),
     "MissingRequiredHeader": (400, "A header that is mandatory for this request is missing."),
     "NoPendingCopyOperation": (409, "There is no pending copy operation."),
@@ -57,6 +66,10 @@ _TABLE: Final[dict[str, tuple[int, str]]] = {
     "ResourceNotFound": (404, "The specified resource does not exist."),
     "ResourceTypeMismatch": (409, "The specified resource is of another type."),
     "ShareAlreadyExists": (409, "The specified share already exists."),
+    "ShareHasSnapshots": (409, "The share has snapshots and the operation requires no snapshots."),
+    "ShareSnapshotCountExceeded": (409, "The share has as many snapshots as it may have."),
+    "ShareSnapshotOperationNotSupported": (400, "A snapshot can be read and deleted, not changed."),
+    "ShareSnapshotNotFound": (404, "The specified share snapshot does not exist."),
     "ShareNotFound": (404, "The specified share does not exist."),
     "ShareSizeLimitReached": (400, "The disk behind the share is full."),
     "UnsupportedHeader": (400, "A header of this request is not supported by the local cloud."),
@@ -66,7 +79,7 @@ _TABLE: Final[dict[str, tuple[int, str]]] = {
 
 
 class FilesError(Exception):
-    """Becomes the service's error answer; `detail` says which value was at fault."""
+    """Becomes the service's error response; `detail` names the invalid value."""
 
     def __init__(self, code: str, detail: str = "") -> None:
         status, words = _TABLE[code]

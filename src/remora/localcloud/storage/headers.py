@@ -1,6 +1,6 @@
-"""Between HTTP headers and the model: what a request asks to set, and what an answer says of an entry.
+"""Translates between HTTP headers and the model: what a request sets and what a response shows of an entry.
 
-Permissions are accepted and not kept: a local directory has no Windows ACL, so every entry shows one key.
+Accepts permissions but does not store them: a local directory has no Windows ACL, so entries share one key.
 """
 
 from __future__ import annotations
@@ -8,19 +8,21 @@ from __future__ import annotations
 import base64
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from remora.localcloud.storage import stamps
 from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.leases import INFINITE, Lease
-from remora.localcloud.storage.model import Entry
-from remora.localcloud.storage.properties import MD5, Changes, Copied
+from remora.localcloud.storage.store import stamps
+from remora.localcloud.storage.store.leases import INFINITE, Lease
+from remora.localcloud.storage.store.model import Entry
+from remora.localcloud.storage.store.properties import MD5, Changes, Copied
 
 Headers = dict[str, str]
 
 _META: Final = "x-ms-meta-"
-_META_NAME: Final = re.compile(r"[a-z_][a-z0-9_]*\Z")
+_META_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_SPELLED: Final = f"{_META}="
+"""Before the hexadecimal form of a name with capitals, which ASGI's headers cannot carry."""
 _CONTENT: Final = {
     "x-ms-cache-control": "cache-control",
     "x-ms-content-disposition": "content-disposition",
@@ -51,31 +53,31 @@ _MAX_FILE_BYTES: Final = 4 * 1024**4
 
 
 def metadata(headers: Mapping[str, str]) -> Headers:
-    """Names come out in lower case, as the HTTP server hands them over."""
+    """The metadata of the request. Names keep the letter case in which they were sent."""
     found = {name[len(_META) :]: value for name, value in headers.items() if name.startswith(_META)}
     for name in found:
         if not name:
             raise FilesError("EmptyMetadataKey")
         if not _META_NAME.match(name):
-            raise FilesError("InvalidMetadata", f"'{name}' is no identifier.")
+            raise FilesError("InvalidMetadata", f"'{name}' is not an identifier.")
     return found
 
 
 def creation(headers: Mapping[str, str]) -> Changes:
-    """What Create File and Create Directory set: all of it, defaults included."""
+    """What Create File and Create Directory set, defaults included."""
     return Changes(
         metadata=metadata(headers),
         content=_content(headers),
         attributes=_attributes(headers),
         created_ns=_time(headers, "x-ms-file-creation-time", now_ns=None),
         written_ns=_time(headers, "x-ms-file-last-write-time", now_ns=None),
+        changed_ns=_time(headers, "x-ms-file-change-time", now_ns=None),
     )
 
 
 def new_properties(headers: Mapping[str, str], *, is_file: bool) -> Changes:
-    """What Set Properties sets. Content headers are set together: those that are not sent are removed.
-
-    Only a request for nothing but a new size leaves them. A directory has neither.
+    """What Set Properties sets. Content headers are set together: the ones that are not sent are removed,
+    unless the request sets only a new size. A directory has neither content headers nor a size.
     """
     size_bytes = optional_int(headers, "x-ms-content-length") if is_file else None
     content = _content(headers)
@@ -84,12 +86,13 @@ def new_properties(headers: Mapping[str, str], *, is_file: bool) -> Changes:
         attributes=_attributes(headers),
         created_ns=_time(headers, "x-ms-file-creation-time", now_ns=time.time_ns()),
         written_ns=_time(headers, "x-ms-file-last-write-time", now_ns=time.time_ns()),
+        changed_ns=_time(headers, "x-ms-file-change-time", now_ns=None),
         size_bytes=None if size_bytes is None else _file_size(size_bytes),
     )
 
 
 def rename_changes(headers: Mapping[str, str], current: Mapping[str, str] | None) -> Changes:
-    """What Rename sets on the way; `current` are the content headers of a file, whose type may change."""
+    """What Rename also sets. `current` are the content headers of a file; only the type can change."""
     content_type = headers.get("x-ms-content-type")
     return Changes(
         metadata=metadata(headers) or None,
@@ -99,6 +102,7 @@ def rename_changes(headers: Mapping[str, str], current: Mapping[str, str] | None
         attributes=_attributes(headers),
         created_ns=_time(headers, "x-ms-file-creation-time", now_ns=time.time_ns()),
         written_ns=_time(headers, "x-ms-file-last-write-time", now_ns=time.time_ns()),
+        changed_ns=_time(headers, "x-ms-file-change-time", now_ns=None),
     )
 
 
@@ -145,11 +149,11 @@ def version_headers(entry: Entry) -> Headers:
 
 
 def system_headers(entry: Entry) -> Headers:
-    """What every answer about a file or directory says of its Windows side."""
+    """The Windows properties in every response about a file or directory."""
     return {
         **version_headers(entry),
         "x-ms-file-attributes": attributes_of(entry),
-        "x-ms-file-change-time": stamps.iso(entry.stat.st_ctime_ns),
+        "x-ms-file-change-time": stamps.iso(entry.properties.shown_change_ns(entry.stat)),
         "x-ms-file-creation-time": stamps.iso(created_ns(entry)),
         "x-ms-file-last-write-time": stamps.iso(entry.stat.st_mtime_ns),
         "x-ms-file-id": file_id(entry),
@@ -171,7 +175,7 @@ def directory_headers(entry: Entry) -> Headers:
 
 
 def file_headers(entry: Entry, now: float) -> Headers:
-    """All but length and range. The stored MD5 is shown only while it is that of the bytes."""
+    """All headers but length and range. The stored MD5 is shown only while it matches the bytes."""
     properties = entry.properties
     if not properties.vouches_for(entry.stat):
         properties = properties.without_md5()
@@ -204,7 +208,7 @@ def copy_headers(copied: Copied | None) -> Headers:
 
 
 def overriding(query: Mapping[str, str]) -> Headers:
-    """Headers of an answer that a shared access signature sets; they are part of what it signs."""
+    """The response headers that a shared access signature sets; its signature covers them."""
     found = {header: query[name] for name, header in _OVERRIDES.items() if query.get(name)}
     for header, value in found.items():
         if not value.isascii() or not value.isprintable():
@@ -213,16 +217,39 @@ def overriding(query: Mapping[str, str]) -> Headers:
 
 
 def metadata_headers(values: Mapping[str, str]) -> Headers:
-    return {f"{_META}{name}": value for name, value in values.items()}
+    """`with_capitals` completes what this begins."""
+    return {
+        f"{_META}{name}" if name.islower() else f"{_SPELLED}{name.encode().hex()}": value
+        for name, value in values.items()
+    }
+
+
+def with_capitals(raw_headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers of a response, with the names of metadata in their own letter case."""
+    mark = _SPELLED.encode()
+    return [
+        (_META.encode() + bytes.fromhex(name[len(mark) :].decode()), value)
+        if name.startswith(mark)
+        else (name, value)
+        for name, value in raw_headers
+    ]
+
+
+def spelled_metadata(headers: Mapping[str, str], spelled: Mapping[str, str]) -> Headers:
+    """The headers of a request; names of metadata in the letter case in which they were sent."""
+    return {
+        f"{_META}{spelled[name][len(_META) :]}" if name.startswith(_META) and name in spelled else name: value
+        for name, value in headers.items()
+    }
 
 
 def file_id(entry: Entry) -> str:
-    """The root directory is 0."""
+    """The file's id; the root directory's is 0."""
     return "0" if entry.parent_id is None else str(entry.stat.st_ino)
 
 
 def created_ns(entry: Entry) -> int:
-    """A file that a container made has no creation time here; its oldest known time stands in."""
+    """A file that a container made has no recorded creation time; its oldest known time is used instead."""
     known_ns = entry.properties.created_ns
     return min(entry.stat.st_mtime_ns, entry.stat.st_ctime_ns) if known_ns is None else known_ns
 
@@ -255,7 +282,7 @@ def _attributes(headers: Mapping[str, str]) -> str | None:
 
 
 def _time(headers: Mapping[str, str], name: str, *, now_ns: int | None) -> int | None:
-    """None where the file system's own stamp stands: for "preserve", and for "now" of a new entry."""
+    """None to keep the file system's own timestamp: for "preserve", and for "now" of a new entry."""
     text = headers.get(name, "preserve")
     if text.lower() in {"now", "preserve"}:
         return now_ns if text.lower() == "now" else None

@@ -1,8 +1,8 @@
-"""HTTP/1.1 for uvicorn, for one purpose: bodies of a few MiB, read from the socket straight into one buffer.
+"""HTTP/1.1 for uvicorn, for bodies of a few MiB: reads them from the socket straight into one buffer.
 
-The general servers copy a body four times in pieces of 64 KiB; that cost more than all else of an upload.
-Owns framing only: what a request means, and who may send it, is the application's. Requests need a
-Content-Length; a body longer than `MAX_BODY_BYTES` is read, forgotten, and the application told its length.
+uvicorn's own protocols copy a body four times in pieces of 64 KiB, which costs more than all other work.
+Owns framing only; authentication and the meaning of requests belong to the application. Requests need a
+Content-Length; a body longer than `MAX_BODY_BYTES` is discarded, and the application learns its length.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from starlette.types import ASGIApp, Message, Scope
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from remora.localcloud.storage.content import MAX_WRITE_BYTES
+from remora.localcloud.storage.store.content import MAX_WRITE_BYTES
 
 MAX_BODY_BYTES: Final = MAX_WRITE_BYTES
 _MAX_HEAD_BYTES: Final = 64 * 1024
 _MAX_IGNORED_BYTES: Final = 64 * 1024 * 1024
-_IDLE_SECONDS: Final = 60
+_IDLE_SECONDS: Final = 60  # for a head, and for the next piece of a body
+SPELLED: Final = "remora.spelled"
+"""In the scope: names of headers as they were sent, by their lower-case form, where these differ."""
+_MOST_HEADERS: Final = 100
 _JOINED_BYTES: Final = 64 * 1024
 _REQUEST_LINE: Final = re.compile(rb"([A-Z]{1,20}) (/[\x21-\x7e]*) HTTP/1\.([01])\Z")
 _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00\r\n]*?)[ \t]*\Z")
@@ -33,11 +36,11 @@ _log = logging.getLogger(__name__)
 
 
 class _Malformed(Exception):
-    """The bytes are no request of HTTP/1.1; the argument is the status to answer with."""
+    """The bytes are not an HTTP/1.1 request; the argument is the status of the response."""
 
 
 class BulkProtocol(asyncio.BufferedProtocol):
-    """One connection: reads a request, runs the application, writes its answer, and again."""
+    """One connection: reads a request, runs the application, writes its response, and repeats."""
 
     def __init__(
         self,
@@ -51,11 +54,11 @@ class BulkProtocol(asyncio.BufferedProtocol):
         self._loop = _loop or asyncio.get_running_loop()
         self._head = bytearray(_MAX_HEAD_BYTES)
         self._head_bytes = 0
-        self._body: memoryview | None = None  # what of the current body is still to come
+        self._body: memoryview | None = None  # the part of the buffer that the current body has yet to fill
         self._ignored_bytes = 0
         self._scope: Scope = {}
-        self._whole: bytes | memoryview = b""  # the body, or where it is being read into
-        self._buffer = bytearray()  # kept for the next body: fresh memory costs as much as reading
+        self._whole: bytes | memoryview = b""  # the body, or the buffer that it is read into
+        self._buffer = bytearray()  # reused for the next body: new memory costs as much as reading
         self._exchange: _Exchange | None = None
         self._idle: asyncio.TimerHandle | None = None
         self._closing = False
@@ -73,7 +76,7 @@ class BulkProtocol(asyncio.BufferedProtocol):
             self._exchange.lost()
 
     def shutdown(self) -> None:
-        """uvicorn is stopping: finish what is being answered, take nothing new."""
+        """uvicorn is stopping: finish the current request, accept no new one."""
         self._closing = True
         if self._exchange is None:
             self._transport.close()
@@ -92,6 +95,9 @@ class BulkProtocol(asyncio.BufferedProtocol):
         return memoryview(self._head)[self._head_bytes :]
 
     def buffer_updated(self, nbytes: int) -> None:
+        if self._body is not None or self._ignored_bytes:
+            self._stop_waiting()
+            self._wait_for_request()
         if self._body is not None:
             self._body = self._body[nbytes:]
             if not self._body:
@@ -100,16 +106,17 @@ class BulkProtocol(asyncio.BufferedProtocol):
             self._head_bytes = nbytes
             self._ignore()
         else:
+            known = self._head_bytes
             self._head_bytes += nbytes
-            self._read_head()
+            self._read_head(max(0, known - 3))
 
-    def _read_head(self) -> None:
-        end = self._head.find(b"\r\n\r\n", 0, self._head_bytes)
+    def _read_head(self, since: int = 0) -> None:
+        """Parse the head once it is complete; the search for its end starts at `since`."""
+        end = self._head.find(b"\r\n\r\n", since, self._head_bytes)
         if end < 0:
             if self._head_bytes == len(self._head):
                 self._refuse(431)
             return
-        self._stop_waiting()
         try:
             self._scope = self._read_scope(bytes(self._head[:end]))
             length = _content_length(self._scope["headers"])
@@ -150,15 +157,16 @@ class BulkProtocol(asyncio.BufferedProtocol):
             self._dispatch()
 
     def _consume(self, count: int) -> None:
-        """Drop the first bytes of what was read beyond bodies; the next request may lie behind them."""
+        """Drop `count` bytes from the start of the head buffer; the next request may follow them."""
         rest = self._head_bytes - count
         if rest:
             self._head[:rest] = self._head[count : self._head_bytes]
         self._head_bytes = rest
 
     def _dispatch(self) -> None:
-        """The request is complete. Nothing is read until it is answered: one at a time."""
+        """Run the complete request. Reading pauses until the response is sent: one request at a time."""
         self._body = None
+        self._stop_waiting()
         self._transport.pause_reading()
         self._server.total_requests += 1
         whole, self._whole = self._whole, b""
@@ -197,12 +205,16 @@ class BulkProtocol(asyncio.BufferedProtocol):
         request = _REQUEST_LINE.match(first)
         if request is None:
             raise _Malformed(400)
-        headers = []
+        if len(lines) > _MOST_HEADERS:
+            raise _Malformed(431)
+        headers, spelled = [], {}
         for line in lines:
             match = _HEADER.match(line)
             if match is None:
                 raise _Malformed(400)
             headers.append((match[1].lower(), match[2]))
+            if match[1] != headers[-1][0]:
+                spelled[headers[-1][0].decode("latin-1")] = match[1].decode("latin-1")
         raw_path, _, query = request[2].partition(b"?")
         return {
             "type": "http",
@@ -215,13 +227,14 @@ class BulkProtocol(asyncio.BufferedProtocol):
             "query_string": query,
             "root_path": "",
             "headers": headers,
+            SPELLED: spelled,
             "client": self._transport.get_extra_info("peername"),
             "server": self._transport.get_extra_info("sockname"),
         }
 
 
 class _Exchange:
-    """One request and its answer, as ASGI has it. `may_continue` says whether another may follow."""
+    """One request and its response, in ASGI terms. `may_continue`: another request may follow."""
 
     def __init__(
         self,
@@ -251,7 +264,7 @@ class _Exchange:
             await app(self._scope, self._receive, self._send)
         except Exception:
             _log.exception("%s %s failed", self._scope["method"], self._scope["path"])
-        if not self._complete:  # nothing, or half an answer, cannot be followed by another
+        if not self._complete:  # no other response can follow a missing or partial one
             self.may_continue = False
 
     async def _receive(self) -> Message:
@@ -263,7 +276,7 @@ class _Exchange:
 
     async def _send(self, message: Message) -> None:
         if self._gone.is_set():
-            raise ConnectionResetError("The client has left.")
+            raise ConnectionResetError("The client has disconnected.")
         if message["type"] == "http.response.start":
             self._head = self._render(message["status"], list(message.get("headers", ())))
             return
@@ -278,19 +291,19 @@ class _Exchange:
             await self.drained.wait()
 
     def _render(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
-        """An answer without a length ends with the connection."""
+        """A response without a length ends when the connection closes."""
         if not any(name == b"content-length" for name, _ in headers):
             self.may_continue = False
         if not self.may_continue:
             headers.append((b"connection", b"close"))
         lines = [b"%b: %b\r\n" % header for header in (*self._default_headers, *headers)]
         if any(b"\n" in line[:-2] or b"\r" in line[:-2] for line in lines):
-            raise ValueError("A header of the answer has a line break.")
+            raise ValueError("A response header contains a line break.")
         return _status_line(status) + b"".join(lines) + b"\r\n"
 
 
 def _content_length(headers: list[tuple[bytes, bytes]]) -> int:
-    """0 without one. A body in chunks is refused: its end cannot be known before it is read."""
+    """0 if there is none. Refuses a chunked body: its length is unknown before it is read."""
     lengths = {value for name, value in headers if name == b"content-length"}
     if any(name == b"transfer-encoding" for name, _ in headers):
         raise _Malformed(411)

@@ -1,6 +1,6 @@
-"""What a request path names: account, share, and a path inside the share. Touches no disk.
+"""Parses a request path: account, share, and a path inside the share. Touches no disk.
 
-Nothing that leaves this file can climb out of a share: every part is one plain name.
+No path that this file returns can leave a share: every part is one plain name.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ class Target:
 def parse_target(raw_path: str, *, keep_trailing_dots: bool) -> Target:
     """Read the still percent-encoded `/account/share/path`. Raises FilesError.
 
-    An encoded slash separates like a plain one: the SDK encodes those of a directory's path.
+    An encoded slash separates names, as a plain one does: the SDK encodes the slashes of a directory's path.
     """
     account, *rest = _decode(raw_path.removeprefix("/")).split("/")
     if rest and rest[-1] == "":
         rest.pop()
     if not _ACCOUNT.match(account):
-        raise FilesError("InvalidUri", f"'{account}' is no storage account name.")
+        raise FilesError("InvalidUri", f"'{account}' is not a storage account name.")
     if not rest:
         return Target(account, "", ())
     if not _SHARE.match(rest[0]):
-        raise FilesError("InvalidResourceName", f"'{rest[0]}' is no share name.")
+        raise FilesError("InvalidResourceName", f"'{rest[0]}' is not a share name.")
     return Target(account, rest[0], _path(rest[1:], keep_trailing_dots))
 
 
@@ -52,7 +52,7 @@ def parse_source(url: str, *, keep_trailing_dots: bool) -> Target:
 
 
 def is_name(name: str) -> bool:
-    """Whether one path part can be addressed through the API; a container may write others."""
+    """Whether the API can address this path part; a container can write others."""
     return name not in {"", ".", ".."} and len(name) <= _MAX_NAME_CHARACTERS and not _FORBIDDEN.search(name)
 
 
@@ -69,7 +69,7 @@ def _path(parts: list[str], keep_trailing_dots: bool) -> tuple[str, ...]:
     names = tuple(part if keep_trailing_dots else part.rstrip(".") for part in parts)
     for part, name in zip(parts, names, strict=True):
         if not is_name(name):
-            raise FilesError("InvalidResourceName", f"'{part}' is no file or directory name.")
+            raise FilesError("InvalidResourceName", f"'{part}' is not a file or directory name.")
     if len(names) > _MAX_DEPTH or len("/".join(names)) > _MAX_PATH_CHARACTERS:
         raise FilesError("InvalidFileOrDirectoryPathName")
     return names

@@ -1,8 +1,11 @@
-"""The properties of accounts and shares: their JSON types, and which of them only the service sets."""
+"""The properties of accounts and shares: their JSON types, and the ones that only the service sets."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Collection
+from typing import Any, Final
+
+from remora.localcloud.arm.resources.resource import ArmError
 
 ACCOUNT: Final = {
     "accessTier": str,
@@ -12,7 +15,14 @@ ACCOUNT: Final = {
     "supportsHttpsTrafficOnly": bool,
 }
 FILE_SERVICE: Final = {"shareDeleteRetentionPolicy": {"enabled": bool, "days": int}}
-SHARE: Final = {"shareQuota": int, "enabledProtocols": str, "accessTier": str, "metadata": dict}
+SHARE: Final = {
+    "shareQuota": int,
+    "enabledProtocols": str,
+    "accessTier": str,
+    "rootSquash": str,
+    "metadata": dict,
+    "signedIdentifiers": list,
+}
 ACCOUNTS_OWN: Final = frozenset(
     (
         "accountMigrationInProgress",
@@ -50,3 +60,11 @@ SHARES_OWN: Final = frozenset(
         "version",
     )
 )
+
+
+def require_one_of(path: str, value: Any, allowed: Collection[str]) -> None:
+    """Raise ArmError for a value that Azure does not know. A missing value is allowed."""
+    if value is not None and value not in allowed:
+        raise ArmError(
+            400, "InvalidRequestPropertyValue", f"The value '{value}' is not allowed for property {path}."
+        )

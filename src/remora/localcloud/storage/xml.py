@@ -1,4 +1,4 @@
-"""The XML bodies of the Azure Files service, byte order mark included. Knows shapes, no requests."""
+"""The XML bodies of the Azure Files service, byte order mark included. Knows no requests."""
 
 from __future__ import annotations
 
@@ -7,24 +7,42 @@ from dataclasses import dataclass
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from remora.localcloud.storage import stamps
 from remora.localcloud.storage.headers import attributes_of, created_ns, file_id, permission_key
-from remora.localcloud.storage.model import Entry, Page
 from remora.localcloud.storage.names import Target
-from remora.localcloud.storage.shares import ShareProperties
+from remora.localcloud.storage.store import stamps
+from remora.localcloud.storage.store.kept import Deleted
+from remora.localcloud.storage.store.leases import INFINITE, Lease
+from remora.localcloud.storage.store.model import Entry, Page
+from remora.localcloud.storage.store.shares import ShareProperties
 
 _PROLOG: Final = '\ufeff<?xml version="1.0" encoding="utf-8"?>'
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a listing was asked for, echoed in its answer. `include` is in lower case."""
+    """The parameters of a listing, which its response repeats. `include` is in lower case."""
 
     service_endpoint: str
     prefix: str
     marker: str
     max_results: int | None
     include: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedShare:
+    """A share, one of its snapshots, or a deleted share."""
+
+    name: str
+    properties: ShareProperties
+    snapshot: str | None = None
+    deleted: Deleted | None = None
+
+    @property
+    def key(self) -> str:
+        """Its place in the list: deleted ones first, then snapshots, then the share itself."""
+        kept = "" if self.deleted is None else self.deleted.version
+        return f"{self.name}\0{'0' if kept else '1' if self.snapshot else '2'}{self.snapshot or kept}"
 
 
 def error(code: str, message: str, request_id: str, now_ns: int) -> bytes:
@@ -34,27 +52,49 @@ def error(code: str, message: str, request_id: str, now_ns: int) -> bytes:
     return _body(root)
 
 
-def share_list(
-    query: Query, shares: Iterable[tuple[str, ShareProperties]], next_marker: str, now: float
-) -> bytes:
+def share_list(query: Query, shares: Iterable[ListedShare], next_marker: str, now: float) -> bytes:
     root = _results(query, {})
     listed = ET.SubElement(root, "Shares")
-    for name, share in shares:
-        item = ET.SubElement(listed, "Share")
-        _add(item, "Name", name)
-        properties = ET.SubElement(item, "Properties")
-        _add(properties, "Last-Modified", stamps.http_date(share.changed_ns))
-        _add(properties, "Etag", stamps.etag(share.changed_ns))
-        locked = share.lease is not None and share.lease.is_active(now)
-        _add(properties, "LeaseStatus", "locked" if locked else "unlocked")
-        _add(properties, "LeaseState", "available" if share.lease is None else share.lease.state(now))
-        _add(properties, "Quota", str(share.quota_gib))
-        _add(properties, "DefaultEncryptionScope", "$account-encryption-key")
-        _add(properties, "DenyEncryptionScopeOverride", "false")
-        if "metadata" in query.include and share.metadata:
-            _add_all(ET.SubElement(item, "Metadata"), share.metadata)
+    for share in shares:
+        _add_share(listed, share, query.include, now)
     _add(root, "NextMarker", next_marker)
     return _body(root)
+
+
+def _add_share(parent: ET.Element, listed: ListedShare, include: frozenset[str], now: float) -> None:
+    item, share = ET.SubElement(parent, "Share"), listed.properties
+    _add(item, "Name", listed.name)
+    if listed.snapshot:
+        _add(item, "Snapshot", listed.snapshot)
+    if listed.deleted:
+        _add(item, "Deleted", "true")
+        _add(item, "Version", listed.deleted.version)
+    properties = ET.SubElement(item, "Properties")
+    _add(properties, "Last-Modified", stamps.http_date(share.changed_ns))
+    _add(properties, "Etag", stamps.etag(share.changed_ns))
+    if listed.deleted:
+        _add(properties, "DeletedTime", stamps.http_date(listed.deleted.deleted_ns))
+        _add(properties, "RemainingRetentionDays", str(listed.deleted.remaining_days(int(now * 10**9))))
+    _add_lease(properties, share.lease, now)
+    _add(properties, "Quota", str(share.quota_gib))
+    _add(properties, "DefaultEncryptionScope", "$account-encryption-key")
+    _add(properties, "DenyEncryptionScopeOverride", "false")
+    if share.tier:
+        _add(properties, "AccessTier", share.tier)
+        _add(properties, "AccessTierChangeTime", stamps.http_date(share.tier_changed_ns))
+    if share.protocols != "SMB":
+        _add(properties, "EnabledProtocols", share.protocols)
+        _add(properties, "RootSquash", share.root_squash or "NoRootSquash")
+    if "metadata" in include and share.metadata:
+        _add_all(ET.SubElement(item, "Metadata"), share.metadata)
+
+
+def _add_lease(properties: ET.Element, lease: Lease | None, now: float) -> None:
+    locked = lease is not None and lease.is_active(now)
+    _add(properties, "LeaseStatus", "locked" if locked else "unlocked")
+    _add(properties, "LeaseState", "available" if lease is None else lease.state(now))
+    if locked and lease is not None:
+        _add(properties, "LeaseDuration", "infinite" if lease.duration_seconds == INFINITE else "fixed")
 
 
 def directory_list(query: Query, target: Target, directory: Entry, page: Page, next_marker: str) -> bytes:
@@ -94,7 +134,7 @@ def access_policies(policies: Mapping[str, Mapping[str, str]]) -> bytes:
 
 
 def service_properties(sections: Iterable[str]) -> bytes:
-    """`sections` are elements, written already."""
+    """`sections` are elements that are already serialized."""
     content = "".join(sections)
     return f"{_PROLOG}<StorageServiceProperties>{content}</StorageServiceProperties>".encode()
 
@@ -117,7 +157,7 @@ def _add_entry(parent: ET.Element, entry: Entry, include: frozenset[str]) -> Non
         _add(properties, "CreationTime", stamps.iso(created_ns(entry)))
         _add(properties, "LastAccessTime", stamps.iso(entry.stat.st_atime_ns))
         _add(properties, "LastWriteTime", stamps.iso(entry.stat.st_mtime_ns))
-        _add(properties, "ChangeTime", stamps.iso(entry.stat.st_ctime_ns))
+        _add(properties, "ChangeTime", stamps.iso(entry.properties.shown_change_ns(entry.stat)))
         _add(properties, "Last-Modified", stamps.http_date(entry.stat.st_ctime_ns))
     if "etag" in include:
         _add(properties, "Etag", stamps.etag(entry.stat.st_ctime_ns))

@@ -1,0 +1,156 @@
+"""Collects a Bicep file's declarations, so that expressions find them, and compiles its modules."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from remora.azure.bicep.syntax import nodes
+from remora.azure.bicep.syntax.source import Source
+from remora.azure.bicep.translation.decorators import decorations
+from remora.azure.bicep.translation.files import Files, Unreadable
+from remora.azure.bicep.translation.symbols import Module, Program, Resource
+from remora.azure.bicep.translation.terms import Json
+
+RESOURCE_TYPE = re.compile(
+    r"(?P<type>[A-Za-z0-9.]+(?:/[A-Za-z0-9]+)+)@(?P<version>\d{4}-\d\d-\d\d(?:-[a-z]+)?)"
+)
+NESTED_TYPE = re.compile(r"(?P<type>[A-Za-z0-9]+)(?:@(?P<version>\d{4}-\d\d-\d\d(?:-[a-z]+)?))?")
+
+CompileModule = Callable[[Source, Files], dict[str, Json]]
+
+
+def declare(program: Program, node: nodes.Declaration, compile_module: CompileModule) -> None:
+    """Add one declaration to the program. Raises InvalidFile if its name is taken."""
+    if isinstance(node, nodes.TargetScope):
+        _check_target(program, node)
+        return
+    if isinstance(node, nodes.Resource):
+        _add(program, program.deployed, node, _resource(program, node, None))
+    elif isinstance(node, nodes.Module):
+        _add(program, program.deployed, node, _module(program, node, compile_module))
+    elif isinstance(node, nodes.Parameter):
+        _add(program, program.parameters, node, node)
+    elif isinstance(node, nodes.Variable):
+        decorations(program, node.decorators, allowed=("description",))
+        _add(program, program.variables, node, node)
+    else:
+        _declare_apart(program, node)
+
+
+def _declare_apart(
+    program: Program, node: nodes.Output | nodes.Alias | nodes.Metadata | nodes.Function
+) -> None:
+    """Add an output, type, metadata or function; a value can have the same name."""
+    homes: dict[type, dict[str, Any]] = {
+        nodes.Output: program.outputs,
+        nodes.Alias: program.types,
+        nodes.Metadata: program.metadata,
+        nodes.Function: program.functions,
+    }
+    home = homes[type(node)]
+    if node.name in home:
+        raise program.source.refuse(node.at, f"{node.name!r} is declared twice")
+    home[node.name] = node
+
+
+def _add(
+    program: Program,
+    home: dict[str, Any],
+    node: nodes.Resource | nodes.Module | nodes.Parameter | nodes.Variable,
+    found: object,
+) -> None:
+    if node.name in program.parameters or node.name in program.variables or node.name in program.deployed:
+        raise program.source.refuse(node.at, f"{node.name!r} is declared twice")
+    home[node.name] = found
+
+
+def _check_target(program: Program, node: nodes.TargetScope) -> None:
+    if not isinstance(node.value, nodes.String) or node.value.literal != "resourceGroup":
+        raise program.source.refuse(
+            node.at, "this targetScope is not supported: Remora provisions a resource group"
+        )
+
+
+def _resource(program: Program, node: nodes.Resource, outer: Resource | None) -> Resource:
+    kind, version = _resource_type(program, node, outer)
+    body, condition, loop = _unwrapped(program, node.body)
+    if outer is not None and outer.loop is not None:
+        raise program.source.refuse(
+            node.at, "a resource cannot be nested in a loop: give it a parent instead"
+        )
+    if "name" not in body.properties:
+        raise program.source.refuse(node.at, f"the resource {node.name!r} has no name")
+    found = Resource(
+        symbol=f"{outer.symbol}::{node.name}" if outer is not None else node.name,
+        at=node.at,
+        body=body,
+        condition=condition,
+        loop=loop,
+        decorators=node.decorators,
+        outer=outer,
+        type=kind,
+        api_version=version,
+        existing=node.existing,
+    )
+    for entry in body.entries:
+        if isinstance(entry, nodes.Resource):
+            found.nested[entry.name] = _resource(program, entry, found)
+    return found
+
+
+def _resource_type(program: Program, node: nodes.Resource, outer: Resource | None) -> tuple[str, str]:
+    text = node.type.literal or ""
+    match = (RESOURCE_TYPE if outer is None else NESTED_TYPE).fullmatch(text)
+    if match is None:
+        raise program.source.refuse(node.type.at, f"{text!r} is not a resource type with an API version")
+    if outer is None:
+        return match["type"], match["version"]
+    return f"{outer.type}/{match['type']}", match["version"] or outer.api_version
+
+
+def _unwrapped(
+    program: Program, body: nodes.Expression
+) -> tuple[nodes.Object, nodes.Expression | None, nodes.For | None]:
+    """A body, separated from its condition and loop."""
+    loop = body if isinstance(body, nodes.For) else None
+    inner = loop.body if loop is not None else body
+    condition = inner if isinstance(inner, nodes.If) else None
+    inner = condition.body if condition is not None else inner
+    if not isinstance(inner, nodes.Object):
+        raise program.source.refuse(inner.at, "the body is not an object")
+    return inner, condition.condition if condition is not None else None, loop
+
+
+def _module(program: Program, node: nodes.Module, compile_module: CompileModule) -> Module:
+    body, condition, loop = _unwrapped(program, node.body)
+    return Module(
+        symbol=node.name,
+        at=node.at,
+        body=body,
+        condition=condition,
+        loop=loop,
+        decorators=node.decorators,
+        template=_module_template(program, node.path, compile_module),
+    )
+
+
+def _module_template(program: Program, name: nodes.String, compile_module: CompileModule) -> dict[str, Json]:
+    """The template of a module: another Bicep file, or an ARM template."""
+    text = name.literal
+    if text is None or text.partition(":")[0] in ("br", "br/public", "ts") or text.startswith(("br/", "ts/")):
+        raise program.source.refuse(name.at, "only modules in local files are supported")
+    try:
+        path = program.files.find(text)
+        content = program.files.content(text).decode("utf-8-sig")
+        files = program.files.beside(path)
+        template = json.loads(content) if path.suffix == ".json" else None
+    except (Unreadable, ValueError) as error:
+        raise program.source.refuse(name.at, f"the module {text!r}: {error}") from None
+    if path.suffix != ".json":
+        return compile_module(Source(program.source.path.parent / text, content), files)
+    if not isinstance(template, dict) or "resources" not in template:
+        raise program.source.refuse(name.at, f"the module {text!r} is not an ARM template")
+    return template

@@ -1,0 +1,98 @@
+"""The dependencies of a resource or module: its references, its parent and its own `dependsOn`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from remora.azure.bicep.syntax import nodes
+from remora.azure.bicep.translation.symbols import Mention, Module, Reference, Resource
+from remora.azure.bicep.translation.terms import Json, calls, to_json
+from remora.azure.bicep.translation.translator import Translator
+
+
+def mention_declared(translator: Translator, target: Resource | Module) -> None:
+    """Record the references of the declaration itself: parent, scope and `dependsOn`."""
+    parent = translator.parent(target)
+    if parent is not None:
+        translator.mention(parent, weak=True)
+    scope = target.body.properties.get("scope")
+    scoped_to = translator.reference(scope) if scope is not None else None
+    if scoped_to is not None:
+        translator.mention(scoped_to, weak=True)
+    explicit = target.body.properties.get("dependsOn")
+    if explicit is None:
+        return
+    if not isinstance(explicit, nodes.Array):
+        raise translator.program.source.refuse(explicit.at, "dependsOn must list resources and modules")
+    for item in explicit.items:
+        found = None if isinstance(item, nodes.Spread) else translator.reference(item)
+        if found is None:
+            raise translator.program.source.refuse(item.at, "this is not a resource or module of this file")
+        translator.mention(found, weak=False)
+
+
+def depends_on(translator: Translator, target: Resource | Module) -> list[Json]:
+    """The `dependsOn` of a target, in the order of symbols, from all recorded references."""
+    waits: dict[str, list[Reference]] = {}
+    for mention in translator.mentions:
+        for reference in _deployed_by(translator, mention, ()):
+            if reference.target is target:
+                raise translator.program.source.refuse(target.at, f"{target.symbol!r} refers to itself")
+            waits.setdefault(reference.target.symbol, []).append(reference)
+    translator.program.waits[target.symbol] = set(waits)
+    found: list[Json] = []
+    for _, references in sorted(waits.items()):
+        every = [reference for reference in references if _is_all(reference)]
+        texts = (_entry(translator, reference) for reference in every or references)
+        found += dict.fromkeys(texts)
+    return found
+
+
+def first_circle(waits: Mapping[str, Iterable[str]]) -> str | None:
+    """A symbol that depends on itself through others; None if there is none."""
+    done: set[str] = set()
+
+    def is_in_circle(symbol: str, path: tuple[str, ...]) -> bool:
+        if symbol in path:
+            return True
+        if symbol in done:
+            return False
+        found = any(is_in_circle(other, (*path, symbol)) for other in waits.get(symbol, ()))
+        done.add(symbol)
+        return found
+
+    return next((symbol for symbol in waits if is_in_circle(symbol, ())), None)
+
+
+def _deployed_by(translator: Translator, mention: Mention, path: Sequence[Resource]) -> Iterator[Reference]:
+    """The references to wait for: for an existing resource, the references in its name."""
+    reference = mention.reference
+    target = reference.target
+    if not isinstance(target, Resource) or not target.existing:
+        yield reference
+        return
+    if translator.is_named(target) and not mention.weak:
+        yield reference
+        return
+    if target in path:
+        raise translator.program.source.refuse(target.at, f"{target.symbol!r} refers to itself")
+    inner = translator.inside(reference)
+    inner.names(target)
+    mention_declared(inner, target)
+    for behind in inner.mentions:
+        index = behind.reference.index
+        counts = index is not None and any(found.name == "copyIndex" for found in calls(index))
+        whole = Mention(Reference(behind.reference.target), behind.weak)
+        yield from _deployed_by(
+            translator, whole if counts and _is_all(reference) else behind, (*path, target)
+        )
+
+
+def _is_all(reference: Reference) -> bool:
+    return reference.target.loop is not None and reference.index is None
+
+
+def _entry(translator: Translator, reference: Reference) -> str:
+    # A whole loop is referred to by its symbol, in either kind of template.
+    entry = reference.target.symbol if _is_all(reference) else to_json(translator.handle(reference))
+    return str(entry)

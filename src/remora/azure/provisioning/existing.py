@@ -1,0 +1,128 @@
+"""Reads what a deployment must keep in existing resources, as parameters of the template. Deploys nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+from typing import Any
+
+from remora.azure.app.apps import (
+    ADMIN_KEY_SECRET,
+    ADMIN_KEY_VARIABLE,
+    API_KEY_SECRET,
+    API_KEY_VARIABLE,
+    ContainerApp,
+)
+from remora.azure.app.state import AppState
+from remora.azure.failures import explained
+from remora.azure.profile import Clients
+from remora.errors import DeploymentNotFound
+from remora.project.api_keys import new_secret
+
+CPU_PROFILE = "Consumption"
+OWN_SECRETS = frozenset({API_KEY_SECRET, ADMIN_KEY_SECRET})  # secrets that are parameters of the template
+OWN_VARIABLES = frozenset({API_KEY_VARIABLE, ADMIN_KEY_VARIABLE})
+GPU_PROFILE_NAME = "GPU"  # the name in Remora's and AI Toolkit's templates, for any type
+
+Json = dict[str, Any]
+
+
+def with_existing(
+    clients: Clients,
+    group: str,
+    resource_ids: Iterable[str],
+    parameters: Mapping[str, Any],
+    declared: Iterable[str],
+) -> Json:
+    """The parameters, with additional ones that keep app and environment as they are.
+
+    `declared` are the template's parameters: no others are added.
+    """
+    found, known = tuple(resource_ids), set(declared)
+    kept = {**_of_app(clients, group, found, known), **_of_environment(clients, group, found, parameters)}
+    return _together({name: value for name, value in kept.items() if name in known}, parameters)
+
+
+def environment_profiles(clients: Clients, group: str, resource_ids: Iterable[str]) -> list[Json]:
+    """The workload profiles of the environment among these resources; none if it does not exist yet."""
+    names = [name for kind, name in map(resource_name, resource_ids) if kind == "managedenvironments"]
+    if not names:
+        return []
+    try:
+        with explained(f"reading environment {names[0]!r}"):
+            document: Json = clients.apps.managed_environments.get(group, names[0]).as_dict()
+    except DeploymentNotFound:
+        return []
+    return list(document["properties"].get("workloadProfiles") or ())
+
+
+def resource_name(resource_id: str) -> tuple[str, str]:
+    """(type without the provider, in lower case; name) of a resource's id."""
+    parts = resource_id.rpartition("/providers/")[2].split("/")[1:]
+    return "/".join(parts[::2]).lower(), "/".join(parts[1::2])
+
+
+def _of_app(clients: Clients, group: str, resource_ids: Iterable[str], declared: Set[str]) -> Json:
+    """Parameters that keep an app's secrets, and its serving revision's environment, scale and traffic.
+
+    A new app gets new keys, and so does an app without keys.
+    """
+    names = [name for kind, name in map(resource_name, resource_ids) if kind == "containerapps"]
+    app = ContainerApp(clients, group, names[0]) if names else None
+    if app is None or not app.exists():
+        return {"apiKey": new_secret(), "adminKey": new_secret()}
+    state, secrets = app.read(), app.secrets()
+    serving = app.revision(state.serving_revision) if state.serving_revision else state
+    variables = [{"name": k, "value": v} for k, v in serving.environment.items() if k not in OWN_VARIABLES]
+    kept: Json = {
+        "apiKey": secrets.get(API_KEY_SECRET) or new_secret(),
+        "adminKey": secrets.get(ADMIN_KEY_SECRET) or new_secret(),
+        "environmentVariables": variables,
+        "minReplicas": serving.min_replicas,
+        "maxReplicas": serving.max_replicas,
+    }
+    if "otherSecrets" in declared:
+        others = [item for item in app.sent_secrets() if item["name"] not in OWN_SECRETS]
+        secret = _secret_variables(state)
+        plain = [item for item in variables if item["name"] not in {each["name"] for each in secret}]
+        kept |= {
+            "otherSecrets": {"items": others},
+            "environmentVariables": [*plain, *secret],
+        }
+    if not state.latest_ready_revision:
+        return kept
+    pinned = state.traffic.pinned(state.latest_ready_revision)
+    return {**kept, "revisionTraffic": [share.to_json() for share in pinned.shares]}
+
+
+def _secret_variables(state: AppState) -> list[Json]:
+    """Variables that refer to a secret, except the template's own."""
+    variables = state.template["containers"][0].get("env") or ()
+    return [
+        {"name": item["name"], "secretRef": item["secretRef"]}
+        for item in variables
+        if item.get("secretRef") and item["name"] not in OWN_VARIABLES
+    ]
+
+
+def _of_environment(
+    clients: Clients, group: str, resource_ids: Iterable[str], parameters: Mapping[str, Any]
+) -> Json:
+    """Parameters that keep the environment's workload profiles, except the template's own.
+
+    A deployment sets the whole list, and a fine-tuning job may use the same environment.
+    """
+    gpu = parameters.get("workloadProfile", CPU_PROFILE) != CPU_PROFILE
+    own = {CPU_PROFILE, GPU_PROFILE_NAME} if gpu else {CPU_PROFILE}
+    profiles = environment_profiles(clients, group, resource_ids)
+    others = [profile for profile in profiles if profile["name"] not in own]
+    return {"otherWorkloadProfiles": others} if others else {}
+
+
+def _together(kept: Json, parameters: Mapping[str, Any]) -> Json:
+    """Merge kept and user values; the user's take precedence, also for each environment variable."""
+    wanted = parameters.get("environmentVariables")
+    if wanted and "environmentVariables" in kept:
+        named = {item.get("name") for item in wanted}
+        others = [item for item in kept["environmentVariables"] if item["name"] not in named]
+        return {**kept, **parameters, "environmentVariables": [*others, *wanted]}
+    return {**kept, **parameters}

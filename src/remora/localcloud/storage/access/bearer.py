@@ -1,0 +1,25 @@
+"""Bearer tokens of an identity, as Azure Files take them. Every valid token allows everything: the local
+cloud has no roles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from remora.localcloud.storage.errors import FilesError
+
+AUDIENCE: Final = "https://storage.azure.com"
+INTENT: Final = "x-ms-file-request-intent"
+
+
+def check_bearer(audience: str, headers: Mapping[str, str], *, known: bool) -> None:
+    """Raise FilesError unless a token for this audience may ask. `known`: there is such an account."""
+    if not known:
+        raise FilesError("AuthenticationFailed", "There is no such storage account here.")
+    if audience.rstrip("/") != AUDIENCE:
+        raise FilesError("InvalidAuthenticationInfo", f"The token is not valid for {AUDIENCE}.")
+    intent = headers.get(INTENT)
+    if intent is None:
+        raise FilesError("MissingRequiredHeader", f"A bearer token needs the header {INTENT}: backup.")
+    if intent.lower() != "backup":
+        raise FilesError("InvalidHeaderValue", f"{INTENT}: {intent}")

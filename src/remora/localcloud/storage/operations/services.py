@@ -1,0 +1,30 @@
+"""The operations on an account's file service: its settings, stored but not applied."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from remora.localcloud.storage import documents, xml
+from remora.localcloud.storage.call import Call
+from remora.localcloud.storage.errors import FilesError
+
+
+def get_properties(call: Call) -> Response:
+    _require_service(call)
+    sections = {
+        **documents.default_service_properties(),
+        **call.shares.service_properties(call.target.account),
+    }
+    body = xml.service_properties(sections[name] for name in documents.SECTIONS if name in sections)
+    return Response(body, media_type="application/xml")
+
+
+def set_properties(call: Call) -> Response:
+    _require_service(call)
+    call.shares.set_service_properties(call.target.account, documents.read_service_properties(call.body))
+    return Response(status_code=202)
+
+
+def _require_service(call: Call) -> None:
+    if call.query.get("restype", "").lower() != "service":
+        raise FilesError("InvalidQueryParameterValue", "restype must be service.")
