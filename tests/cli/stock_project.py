@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,15 @@ from typing import Any
 import httpx
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file, save_file
 from tests.cli.command import User
 from tests.engine.tiny_models import peft_warnings_ignored
 from tests.project.stock_layout import StockLayout, add_trained_models, write_stock_project
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from remora.project.parameters import changed_parameters
+from remora.azure.profile import Clients, load_profile
+from remora.azure.provisioning.groups import create_group, list_subscriptions
+from remora.project.toolkit.parameters import changed_parameters
 
 TUNED = {
     "SUBSCRIPTION_ID": "11111111-2222-3333-4444-555555555555",
@@ -22,6 +26,7 @@ TUNED = {
     "STORAGE_ACCOUNT_NAME": "tunedaccount",
     "FILE_SHARE_NAME": "tunedshare",
 }
+PLACE_KEYS = ("RESOURCE_GROUP_NAME", "STORAGE_ACCOUNT_NAME", "FILE_SHARE_NAME")
 QUESTION = "I finally got the job I wanted"
 ANSWER_TOKENS = 12
 
@@ -53,7 +58,7 @@ class Project:
             f"{endpoint}/chat/completions",
             json=body,
             headers={"authorization": f"Bearer {key}"},
-            timeout=60,
+            timeout=400,
         )
         assert answer.status_code == 200, answer.text
         document: dict[str, Any] = answer.json()
@@ -67,6 +72,33 @@ def make_project(user: User, layout: StockLayout, *, resized: bool) -> Project:
     project = Project(root, user, layout)
     assert project.ok("import", "--write")["switch"]["written"] is True
     return project
+
+
+def tune(user: User, layout: StockLayout, root: Path) -> Path:
+    """Do as a fine-tuning step: make its group, account and share with models on it; returns the share.
+
+    `root` gets the same models, to be asked what training would answer.
+    """
+    assert user.run("cloud", "start").code == 0
+    first = Clients(load_profile("local", user.home), "")
+    clients = first.for_subscription(list_subscriptions(first)[0][0])
+    group, account, name = (TUNED[key] for key in PLACE_KEYS)
+    create_group(clients, group, "northeurope")
+    storage = {"location": "northeurope", "kind": "StorageV2", "sku": {"name": "Standard_LRS"}}
+    clients.storage.storage_accounts.begin_create(group, account, storage).result()
+    clients.storage.file_shares.create(group, account, name, {})
+    add_trained_models(root, layout)
+    share = user.home / "cloud" / "shares" / account / name
+    shutil.copytree(root, share, dirs_exist_ok=True)
+    return share
+
+
+def train_on(root: Path, share: Path, layout: StockLayout) -> None:
+    """Another training of the same job: other weights, in the same folder of share and `root`."""
+    path = root / layout.adapter / "adapter_model.safetensors"
+    tensors = load_file(path)
+    save_file({name: -each if "lora_B" in name else each for name, each in tensors.items()}, path)
+    shutil.copyfile(path, share / layout.adapter / path.name)
 
 
 def by_name(document: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from remora.adapters.model_set import models_of_project
 from remora.cli.main import main
+from remora.errors import AdapterRejected
+from remora.project.settings import load_settings
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tone"
 WEIGHTS = "adapter_model.safetensors"
@@ -44,6 +47,8 @@ def test_show_tells_everything_about_a_folder(tone: Path, capsys: pytest.Capture
     assert len(shown["digest"]) == 64
     assert shown["base"]["fingerprint"]
     assert shown["chat_template"] not in (None, shown["base"]["chat_template"])
+    assert shown["text_files"] == ["chat_template.jinja"]
+    assert (shown["token_rows"], shown["generation_defaults"]) == (None, {})
     facts = shown["provenance"]
     assert facts["TRL"] == "0.21.0"
     assert facts["library_name"] == "peft"
@@ -65,7 +70,7 @@ def test_what_a_folder_says_is_shown_as_text_and_commands_no_terminal(
     for field in ("base_model_name_or_path", "r"):  # told in a table, and in a refusal
         config.write_text(json.dumps({**document, field: hostile}))
         with pytest.raises(SystemExit) as ended:
-            main(["adapters", command, str(tone), "--project", str(tone)])
+            main(["adapters", command, str(tone), "--project", str(EXAMPLE)])
         said = capsys.readouterr()
         shown = said.out + said.err
         assert ended.value.code == (0 if field != "r" else 5), shown
@@ -91,7 +96,7 @@ def test_verify_refuses_what_changes_nothing(tone: Path, capsys: pytest.CaptureF
         main(["adapters", "verify", str(tone), "--project", str(EXAMPLE)])
     assert ended.value.code == 5
     said = capsys.readouterr()
-    assert "not seen to change anything" in said.err
+    assert "does not change the tested answers" in said.err
     assert "KL ≥" in said.out
 
 
@@ -101,6 +106,52 @@ def test_a_broken_folder_is_refused(tone: Path, capsys: pytest.CaptureFixture[st
         code, shown = run(capsys, command, str(tone))
         assert code == 5
         assert shown["error"]["code"] == "adapter_rejected"
+
+
+@pytest.mark.parametrize("options", [(), ("--no-proof",)])
+def test_verify_without_a_base_model_does_not_pass(
+    tone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SystemExit) as ended:
+        main(["adapters", "verify", str(tone), "--project", str(tmp_path / "empty"), *options])
+    assert ended.value.code == 3
+    assert "no base model was found" in capsys.readouterr().err
+
+
+def test_what_is_ignored_in_a_folder_is_told(tone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tone / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"use_future": True}))
+    for command in (["show"], ["verify", "--no-proof"]):
+        code, shown = run(capsys, *command, str(tone))
+        assert code == 0
+        assert "use_future = True" in shown["remarks"][0]
+
+
+def test_one_folder_has_one_verdict(tone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What `serve`, `plan` and `deploy` would refuse is refused by everything before, with the same words."""
+    tensors = load_file(tone / WEIGHTS)
+    name = next(iter(tensors))
+    tensors[name][0, 0] = np.nan
+    save_file(tensors, tone / WEIGHTS)
+    project = tmp_path / "project"
+    shutil.copytree(EXAMPLE / "base", project / "base")
+    shutil.copytree(tone, project / "adapters" / "tone")
+    with pytest.raises(AdapterRejected) as at_serve:
+        models_of_project(load_settings(project, {}))
+    reason = f"cannot be computed with: {name} holds NaN"
+    assert reason in at_serve.value.message
+    for arguments in (
+        ["adapters", "show", str(tone), "--project", str(EXAMPLE)],
+        ["adapters", "verify", str(tone), "--project", str(EXAMPLE), "--no-proof"],
+        ["adapters", "verify", str(tone), "--project", str(EXAMPLE)],
+        ["init", str(project)],
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main([*arguments, "--output", "json"])
+        said = capsys.readouterr()
+        assert ended.value.code in (3, 5), arguments
+        assert reason in said.out + said.err, arguments
 
 
 def test_without_a_base_model_the_folder_is_judged_alone(

@@ -26,16 +26,16 @@ from safetensors.numpy import load_file, save_file
 from tests.cli.command import Ran, User
 
 from remora.adapters.adapter import Adapter
-from remora.adapters.base_shape import read_base
 from remora.adapters.hash_cache import HashCache
-from remora.adapters.inspect import inspect_adapter
-from remora.azure.files import Share
+from remora.adapters.peft.base_shape import read_base
+from remora.adapters.peft.inspect import inspect_adapter
 from remora.azure.profile import Clients, load_profile
+from remora.azure.share.files import Share
 from remora.cli.main import main
 from remora.errors import Locked, NotReady
-from remora.project.config import load_inference_config
-from remora.rollout.adapter_versions import AdapterVersions, Changed
-from remora.rollout.lock import locked
+from remora.project.toolkit.config import load_inference_config
+from remora.rollout.share.adapter_versions import AdapterVersions, Changed
+from remora.rollout.share.lock import locked
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tone"
 WEIGHTS = "adapter_model.safetensors"
@@ -45,11 +45,11 @@ REQUESTS_PER_SECOND = float(os.environ.get("REMORA_TEST_REQUESTS_PER_SECOND", "1
 MOST_IN_FLIGHT = 6
 MOST_LATE_SECONDS = 0.1  # what the load catches up with; the rest was never asked
 SAME_NATS = 5e-4  # other requests in the batch move a number by less
-SETTLE_SECONDS = 60.0  # within which a loaded machine must have done what takes a fraction of a second
+SETTLE_SECONDS = 400.0  # within which a loaded machine must have done what takes a fraction of a second
 
 logger = logging.getLogger(__name__)
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Load:
 
     def __enter__(self) -> Self:
         headers = {"authorization": f"Bearer {self.key}", "connection": "close"}
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=30)
+        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=300)
         self._pool = ThreadPoolExecutor(MOST_IN_FLIGHT)
         self._free = threading.BoundedSemaphore(MOST_IN_FLIGHT)
         self._thread = threading.Thread(target=self._run)
@@ -289,16 +289,15 @@ def rejections(good: Path, make: Callable[[str], Path]) -> Iterator[tuple[str, P
     oversized = make("oversized")
     (oversized / WEIGHTS).write_bytes((1 << 40).to_bytes(8, "little") + bytes(64))
     yield "claims a header of", oversized
-    yield "belong to no linear LoRA module", broken("stray", tensors | {"model.extra.weight": np.ones(3)})
-    yield "lacks weights for what target_modules names", broken("none", target_modules=["no_such_layer"])
+    yield "not asked for", broken("stray", tensors | {"model.extra.weight": np.ones(3)})
+    yield "for modules that target_modules does not name", broken("none", target_modules=["no_such_layer"])
     zero = {name: np.zeros_like(t) if "lora_B" in name else t for name, t in tensors.items()}
     yield "has no effect", broken("zero", zero)
     narrow = {name: t[:, :-1] if "lora_A" in name else t for name, t in tensors.items()}
     yield "does not fit the base model", broken("shape", narrow)
     vocabulary = tensors | {"base_model.model.model.embed_tokens.weight": np.ones((999, 4), np.float32)}
-    yield "not known to be the base's own", broken("vocabulary", vocabulary)
-    yield "DoRA", broken("dora", use_dora=True)
-    yield "was trained on", broken("base", base_model_name_or_path="microsoft/phi-3-mini")
+    yield "which is no part of a LoRA", broken("vocabulary", vocabulary)
+    yield "has no lora_magnitude_vector", broken("dora", use_dora=True)
 
 
 def test_nine_broken_adapters_are_refused_each_in_its_own_words(site: Site, tmp_path: Path) -> None:
@@ -314,10 +313,18 @@ def test_nine_broken_adapters_are_refused_each_in_its_own_words(site: Site, tmp_
         assert refused.document["error"]["code"] == "adapter_rejected"
         assert phrase in refused.message, refused.message
         said.add(refused.message.replace(str(folder), "FOLDER"))
-    assert len(said) == 10
+    assert len(said) == 9
     assert site.files() == before
-    insisted = site.ok("push", "mood", str(tmp_path / "base"), "--allow-base-mismatch")
-    assert insisted["followed"] is True
+
+
+def test_an_adapter_that_names_another_base_is_served_with_a_warning(site: Site, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(site.project / "adapters" / "tone", tmp_path / "renamed"))
+    config = json.loads((folder / "adapter_config.json").read_text())
+    config["base_model_name_or_path"] = "microsoft/phi-3-mini"
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    pushed = site.adapters("push", "mood", str(folder))
+    assert (pushed.code, pushed.document["followed"]) == (0, True)
+    assert "mood: the adapter was trained on 'microsoft/phi-3-mini', and the base model in" in pushed.stderr
 
 
 def test_two_writers_at_once_one_wins(site: Site) -> None:

@@ -45,7 +45,7 @@ class Project:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=400,
         )
         assert "Traceback" not in done.stderr
         error: dict[str, Any] = json.loads(done.stdout)["error"]
@@ -82,13 +82,6 @@ def test_a_folder_that_is_not_there(project: Project) -> None:
     assert project.refused("init", str(project.root / "nowhere")).exit_code == 3
 
 
-def another_base(root: Path) -> None:
-    config = root / ADAPTER / "adapter_config.json"
-    config.write_text(
-        json.dumps({**json.loads(config.read_text()), "base_model_name_or_path": "acme/Other-7B"})
-    )
-
-
 def another_size(root: Path) -> None:
     """The adapter's weights under a base whose layers are smaller."""
     from safetensors.numpy import load_file, save_file
@@ -106,7 +99,7 @@ def no_config(root: Path) -> None:
     (root / ADAPTER / "adapter_config.json").write_text("{ not json")
 
 
-@pytest.mark.parametrize("broken", [another_base, another_size, cut_short, no_config])
+@pytest.mark.parametrize("broken", [another_size, cut_short, no_config])
 def test_an_adapter_that_cannot_be_used(project: Project, broken: Callable[[Path], None]) -> None:
     broken(project.root)
     refusal = project.refused("serve", str(project.root), "--port", "0")

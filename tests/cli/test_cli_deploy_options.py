@@ -14,7 +14,7 @@ from tests.cli.command import User
 from tests.cli.trained_folder import make_adapter, make_base
 from tests.project.settings_file import update_settings
 
-from remora.cli.init import init_project
+from remora.cli.commands.init import init_project
 
 REPLICA = Path(__file__).with_name("replica.py")
 
@@ -79,7 +79,7 @@ def digest(deployed: dict[str, Any]) -> str:
 
 def test_flags_that_contradict_one_another_are_refused(project: Project) -> None:
     message = project.refused("--code-only", "--adapters-only", code=2)
-    assert "exclude one another" in message
+    assert "exclude each other" in message
 
 
 @pytest.mark.parametrize("option", ["--code-only", "--adapters-only", "--strategy=restart"])
@@ -123,7 +123,7 @@ def test_adapters_of_another_base_model_need_a_whole_deploy(project: Project) ->
 
 def test_a_restart_cannot_change_the_release(project: Project) -> None:
     message = project.refused("--strategy", "restart")
-    assert "would go on with release" in message
+    assert "would still run release" in message
     assert "--adapters-only" in message
 
 

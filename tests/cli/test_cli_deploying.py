@@ -15,18 +15,20 @@ from typing import Any
 
 import pytest
 from tests.azure.arm_stand_in import SUBSCRIPTION, Answer, ArmStandIn
+from tests.azure.local_cloud import running_revisions
 from tests.cli.command import User, finish
 from tests.cli.test_cli_sign_in import stand_in_home
 from tests.cli.trained_folder import make_adapter, make_base
 from tests.project.settings_file import update_settings
 
-from remora.azure.apps import AppState, ContainerApp
+from remora.azure.app.apps import ContainerApp
+from remora.azure.app.state import AppState
 from remora.azure.profile import Clients, load_profile
-from remora.cli.init import init_project
-from remora.project.config import load_inference_config
+from remora.cli.commands.init import init_project
+from remora.project.toolkit.config import load_inference_config
 from remora.rollout.candidate import RELEASE_VARIABLE
 
-WAIT_SECONDS = 60
+WAIT_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Project:
         return self.state().environment.get(RELEASE_VARIABLE)
 
     def running(self) -> list[str]:
-        return [revision.name for revision in self._app.revisions() if revision.active]
+        return running_revisions(self._app)
 
     @property
     def aliases_file(self) -> Path:
@@ -112,7 +114,7 @@ def test_an_interrupted_rollout_is_taken_back_and_says_so(project: Project) -> N
     deploying.send_signal(signal.SIGINT)
     ran = finish(deploying)
     assert ran.code == ran.document["exit_code"] == 130
-    assert "what served before serves on" in ran.message
+    assert "nothing has been deployed yet" in ran.message
     assert f"remora deploy {project.root}" in ran.message
     assert project.running() == [before.latest_revision]
     plan = project.plan()
@@ -195,6 +197,7 @@ def busy(tmp_path: Path) -> Iterator[tuple[ArmStandIn, Project]]:
             ("GET", "healthz"): Answer(200, {}),
             ("GET", "subscriptions"): Answer(200, {"value": [subscription]}),
             ("GET", "resourcegroups/g"): Answer(200, {"name": "g", "location": "westus3"}),
+            ("GET", "resourcegroups/g/resources"): Answer(200, {"value": []}),
             ("POST", f"{DEPLOYMENT}/validate"): Answer(200, {"properties": {}}),
             ("PUT", DEPLOYMENT): put,
             ("GET", DEPLOYMENT): get,
@@ -211,7 +214,7 @@ def test_an_interrupted_deployment_goes_on_and_says_so(busy: tuple[ArmStandIn, P
     provisioning.send_signal(signal.SIGINT)
     ran = finish(provisioning)
     assert ran.code == 130
-    assert "goes on in the cloud" in ran.message
+    assert "continues in the cloud" in ran.message
     assert f"remora provision {project.root}" in ran.message
     assert not cancelled(arm)
 

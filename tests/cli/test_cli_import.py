@@ -20,12 +20,12 @@ from tests.project.stock_layout import (
 )
 
 from remora.cli.imported import ImportedProject, import_project
-from remora.cli.output import Output
+from remora.cli.output.console import Output
 from remora.errors import InvalidFile, ProjectIncomplete
-from remora.project.commands import Program, remora_commands
-from remora.project.parameters import load_parameters
 from remora.project.settings import load_settings
-from remora.project.switch import KEPT_BICEP, apply_switch
+from remora.project.toolkit.commands import Program, remora_commands
+from remora.project.toolkit.parameters import load_parameters
+from remora.project.toolkit.switch import KEPT_BICEP, apply_switch
 
 PHI3 = LAYOUTS[0]
 TRAINED = {
@@ -177,7 +177,7 @@ def test_a_switch_that_was_interrupted_is_ended_by_the_next(project: Path, writt
 
 def test_people_read_it_too(project: Path, user: User) -> None:
     human = User(user.home, {"REMORA_OUTPUT": "human"}).start("import", str(project))
-    text, _ = human.communicate(timeout=60)
+    text, _ = human.communicate(timeout=400)
     assert f"base     {PHI3.name}  {PHI3.base}" in text
     assert "runs     AI Toolkit's own program: cd /mount; pip install" in text
     assert "storageAccountName" in text
@@ -226,10 +226,10 @@ def test_without_models_it_says_where_they_may_be(tmp_path: Path, user: User) ->
     ran = user.run("import", str(tmp_path))
     assert ran.code == 0
     assert (ran.document["base"], ran.document["adapters"]) == (None, [])
-    assert "no base model below" in ran.document["missing"]
+    assert "no base model was found below" in ran.document["missing"]
     assert ran.document["prompt_template"]["text"] == CHAT_TEMPLATE
     human = User(user.home, {"REMORA_OUTPUT": "human"}).start("import", str(tmp_path))
-    text, _ = human.communicate(timeout=60)
+    text, _ = human.communicate(timeout=400)
     assert f"They may be on share 'madeshare'. Copy them here with: remora import {tmp_path} --fetch" in text
     refused = user.run("import", str(tmp_path), "--write")
     assert (refused.code, refused.document["error"]["code"]) == (3, "project_incomplete")

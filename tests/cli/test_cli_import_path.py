@@ -18,7 +18,7 @@ from tests.project.stock_layout import INFERENCE_KEYS, LAYOUTS, write_stock_proj
 
 PHI3, LLAMA3 = LAYOUTS[0], LAYOUTS[4]
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_models_that_are_on_the_share_only_are_fetched(
     empty = user.run("import", str(tmp_path), "--fetch")
     assert (empty.code, empty.document["error"]["param"]) == (3, "FILE_SHARE_NAME")
     assert f"{tmp_path / 'infra/finetuning.config.json'}: FILE_SHARE_NAME is 'tunedshare'" in empty.message
-    assert f"remora import {tmp_path} --fetch" in empty.message
+    assert f"remora import -C {tmp_path} --fetch" in empty.message
 
     for name in (PHI3.base, PHI3.adapter):
         shutil.copytree(phi3.root / name, share_of(user) / name)
@@ -147,4 +147,4 @@ def test_a_share_that_was_deleted_names_the_key(user: User, phi3: Project, deplo
     assert (refused.code, refused.document["error"]["code"]) == (3, "deployment_not_found")
     assert "'gone'" in refused.message
     assert "FILE_SHARE_NAME of infra/inference.config.json" in refused.message
-    assert refused.document["next"] == ["remora", "provision"]
+    assert refused.document["next"] == ["remora", "provision", str(phi3.root)]

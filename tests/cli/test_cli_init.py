@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.cli.trained_folder import make_adapter, make_base
 
-from remora.cli.init import document_of, init_project
+from remora.cli.commands.init import document_of, init_project
 from remora.errors import ProjectIncomplete
 
 RUN = "from remora.cli.main import main; main()"
@@ -32,7 +32,7 @@ def run_init(root: Path) -> tuple[int, dict[str, Any]]:
         text=True,
         check=False,
         env=environment,
-        timeout=60,
+        timeout=400,
     )
     assert "Traceback" not in done.stderr
     return done.returncode, json.loads(done.stdout)
@@ -48,13 +48,24 @@ def test_a_trained_folder_becomes_a_project(tmp_path: Path) -> None:
     assert code == 0
     assert document["schema"] == "remora.init/v1"
     assert (document["base"]["name"], document["base"]["path"]) == ("tone-base", "base")
-    assert [adapter["name"] for adapter in document["adapters"]] == ["joke", "tone"]
+    assert [adapter["name"] for adapter in document["adapters"]] == ["joke", "other", "tone"]
+    (warning,) = [line for line in document["warnings"] if line.startswith("other: ")]
+    assert "'microsoft/phi-2'" in warning
     rejected = {item["path"]: item["reason"] for item in document["rejected"]}
-    assert set(rejected) == {"adapters/other", "adapters/wide"}
-    assert "phi-2" in rejected["adapters/other"]
+    assert set(rejected) == {"adapters/wide"}
     assert "8 x 8 in the base, 64 x 64 in the adapter" in rejected["adapters/wide"]
     assert len(document["written"]) == 5
     assert all((tmp_path / path).is_file() for path in document["written"])
+
+
+def test_a_base_that_adapters_name_in_nf4_is_served_in_nf4(tmp_path: Path) -> None:
+    make_base(tmp_path)
+    make_adapter(tmp_path, "tone", base="somebody/tone-base-bnb-4bit")
+    _, document = run_init(tmp_path)
+    assert 'quantize = "nf4"' in (tmp_path / "remora.toml").read_text()
+    said = [line for line in document["warnings"] if "nf4" in line]
+    assert len(said) == 1
+    assert "an adapter names somebody/tone-base-bnb-4bit" in said[0]
 
 
 def test_a_second_time_keeps_everything(tmp_path: Path) -> None:
@@ -76,10 +87,23 @@ def test_a_users_template_is_kept_compiled_and_judged(tmp_path: Path) -> None:
     bicep.parent.mkdir(parents=True)
     bicep.write_text("param location string = resourceGroup().location\n")
     document = init(tmp_path)
-    assert "apiKey" in document["warnings"][0]
+    assert any("apiKey" in warning for warning in document["warnings"])
     assert bicep.read_text().startswith("param location")
     compiled = json.loads(bicep.with_suffix(".json").read_text())
     assert list(compiled["parameters"]) == ["location"]
+
+
+def test_a_template_that_answers_nobody_is_found_before_anything_is_written(tmp_path: Path) -> None:
+    base = make_base(tmp_path)
+    tone, broken = make_adapter(tmp_path, "tone"), make_adapter(tmp_path, "broken")
+    (broken / "chat_template.jinja").write_text("a\n{% for %}")
+    (tone / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    rejected = {item["path"]: item["reason"] for item in init(tmp_path)["rejected"]}
+    assert "line 2 is: {% for %}" in rejected["adapters/broken"]
+    (base / "chat_template.jinja").write_text("{{ raise_exception('begin with a system message') }}")
+    code, document = run_init(tmp_path)
+    assert code == 5
+    assert "begin with a system message; the template's line 1 is: {{ raise" in document["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -108,6 +132,58 @@ def test_the_reason_for_having_no_adapter_is_given(tmp_path: Path) -> None:
     assert (code, document["error"]["code"]) == (3, "project_incomplete")
     assert "adapters/tone" in document["error"]["message"]
     assert "truncated" in document["error"]["message"]
+
+
+def test_adapters_that_are_passed_by_are_told(tmp_path: Path) -> None:
+    make_base(tmp_path)
+    make_adapter(tmp_path, "tone")
+    (tmp_path / "adapters").rename(tmp_path / "checkpoints")
+    code, document = run_init(tmp_path)
+    assert (code, document["error"]["code"]) == (3, "project_incomplete")
+    assert "checkpoints/tone: a folder of a training's checkpoints" in document["error"]["message"]
+    assert 'name = "checkpoints/tone"' in document["error"]["hint"]
+    make_adapter(tmp_path, "joke")
+    code, document = run_init(tmp_path)
+    assert code == 0
+    assert [item["path"] for item in document["skipped"]] == ["checkpoints/tone"]
+
+
+def test_sampling_that_a_generation_config_asks_for_is_told(tmp_path: Path) -> None:
+    make_base(tmp_path)
+    make_adapter(tmp_path, "tone")
+    (tmp_path / "base" / "generation_config.json").write_text(
+        '{"repetition_penalty": 1.2, "temperature": 1.0}'
+    )
+    warnings = init_project(tmp_path, force=False).warnings
+    asked = "the generation config of tone-base asks for repetition_penalty 1.2"
+    assert [warning for warning in warnings if warning.startswith(asked)]
+
+
+def test_odd_entries_are_told_and_cost_themselves_alone(tmp_path: Path) -> None:
+    make_base(tmp_path)
+    make_adapter(tmp_path, "tone")
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / "config.json")
+    make_adapter(tmp_path, os.fsdecode(b"b\xff"))
+    code, document = run_init(tmp_path)
+    assert code == 0
+    assert [adapter["name"] for adapter in document["adapters"]] == ["tone"]
+    assert document["rejected"] == [{"path": "pipe/config.json", "reason": "a named pipe, not a file"}]
+    assert document["skipped"] == [
+        {"path": r"adapters/b\xff", "reason": "its name is not UTF-8; give it another"}
+    ]
+
+
+def test_a_base_that_only_adapters_name_is_told(tmp_path: Path) -> None:
+    make_base(tmp_path)
+    make_adapter(tmp_path, "tone", base="microsoft/phi-2")
+    document = init(tmp_path)
+    assert document["base"]["name"] == "phi-2"
+    (warning,) = document["warnings"]
+    assert "tone: nothing in" in warning
+    assert (
+        "the adapter claims 'microsoft/phi-2': only the names and sizes of modules were compared" in warning
+    )
 
 
 def test_several_bases_are_told_apart_by_what_the_adapters_name(tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ from tests.api.endpoint_builder import KEY, KEYS, RunningEndpoint
 from tests.cli.command import COMMAND_SECONDS, User
 from tests.cli.test_cli_deploying import make_project
 
-from remora.azure.apps import ContainerApp
+from remora.azure.app.apps import ContainerApp
 from remora.azure.profile import Clients, load_profile
-from remora.cli.next_command import next_command
-from remora.project.config import load_inference_config
+from remora.cli.output.next_command import next_command
+from remora.project.toolkit.config import load_inference_config
 from remora.server.settings import ServerSettings
 
 Json = dict[str, Any]
@@ -89,40 +89,24 @@ def test_a_cloud_that_does_not_run_is_not_started_for_a_look(project: tuple[Path
     assert not (user.home / "cloud" / "connection.json").exists()
 
 
-def test_questions_are_lines_and_so_are_their_answers(project: tuple[Path, User]) -> None:
+def test_progress_is_lines_and_the_result_is_the_last_one(project: tuple[Path, User]) -> None:
     planning = watch(project, "plan")
-    subscription = planning.until(schema="remora.question/v1")
-    assert subscription["kind"] == "choice"
-    assert subscription["default"] in [choice["value"] for choice in subscription["choices"]]
-    planning.send({"answer": subscription["default"]})
-    group = planning.until(schema="remora.question/v1")
-    assert (group["kind"], group["default"]) == ("text", "remora-tone")
-    planning.send({"answer": "mine"})
-    assert planning.until(schema="remora.question/v1")["default"] == "westus3"
-    planning.send({"answer": ""})
     done = planning.until(event="done")
     assert done["schema"] == "remora.progress/v1"
     assert done["seconds"] >= 0
     code, plan = planning.finish()
     assert code == 0
-    assert (plan["schema"], plan["resource_group"], plan["location"]) == ("remora.plan/v1", "mine", "westus3")
-
-
-def test_who_gives_up_is_asked_no_more(project: tuple[Path, User]) -> None:
-    planning = watch(project, "plan")
-    planning.until(schema="remora.question/v1")
-    planning.send({"answer": None})
-    code, document = planning.finish()
-    assert (code, document["error"]["code"]) == (130, "interrupted")
+    assert (plan["schema"], plan["resource_group"]) == ("remora.plan/v1", "remora-tone")
+    assert plan["location"] == "westus3"
 
 
 @pytest.mark.parametrize("words", [("plan",), ("plan", "--yes")])
-def test_where_nobody_answers_the_defaults_hold(project: tuple[Path, User], words: tuple[str, ...]) -> None:
+def test_on_the_local_cloud_nothing_is_asked(project: tuple[Path, User], words: tuple[str, ...]) -> None:
     planning = watch(project, *words, stdin=subprocess.DEVNULL)
     code, plan = planning.finish()
     assert (code, plan["resource_group"]) == (0, "remora-tone")
     asked = [line for line in planning.told if line["schema"] == "remora.question/v1"]
-    assert bool(asked) is ("--yes" not in words)
+    assert asked == []
 
 
 def test_a_secret_is_asked_for_and_kept(project: tuple[Path, User]) -> None:
@@ -145,6 +129,14 @@ def test_a_secret_is_asked_for_and_kept(project: tuple[Path, User]) -> None:
         (container,) = app.read().template["containers"]
         given = [item for item in container["env"] if item["name"] == "HF_TOKEN"]
         assert given == [{"name": "HF_TOKEN", "secretRef": "hf-token"}]
+
+
+def test_who_gives_up_is_asked_no_more(project: tuple[Path, User]) -> None:
+    removing = watch(project, "down")
+    assert removing.until(schema="remora.question/v1")["kind"] == "yes_no"
+    removing.send({"answer": None})
+    code, document = removing.finish()
+    assert (code, document["error"]["code"]) == (130, "interrupted")
 
 
 @pytest.mark.parametrize("name", ["HF-TOKEN", "1X", "", "__", "REMORA_API_KEY"])
@@ -171,9 +163,6 @@ def test_a_deployment_is_cancelled_when_the_program_says_so(project: tuple[Path,
     )
     assert late.is_success
     provisioning = watch(project, "provision", "-g", "late")
-    for _ in ("subscription", "region"):
-        provisioning.until(schema="remora.question/v1")
-        provisioning.send({"answer": ""})
     provisioning.until(event="part")  # something is made, the environment is not
     provisioning.process.send_signal(signal.SIGINT)
     question = provisioning.until(schema="remora.question/v1")
@@ -198,7 +187,7 @@ def test_a_conversation_is_lines_too() -> None:
     with RunningEndpoint(ServerSettings(api_keys=KEYS, chat_page=False)) as running:
         script = f"""
 from remora.cli.chat_lines import serve_lines
-from remora.cli.output import Mode, Output
+from remora.cli.output.console import Mode, Output
 from remora.rollout.endpoint import Endpoint
 with Endpoint({running.url!r}, {KEY!r}) as endpoint:
     models = [item["id"] for item in endpoint.models()]
@@ -229,7 +218,7 @@ with Endpoint({running.url!r}, {KEY!r}) as endpoint:
     ("hint", "command"),
     [
         (
-            "run: remora provision my-folder, or fill the names in by hand",
+            "run: remora provision my-folder, or fill in the values by hand",
             ["remora", "provision", "my-folder"],
         ),
         ("run `remora init`", ["remora", "init"]),

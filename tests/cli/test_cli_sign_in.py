@@ -11,7 +11,7 @@ from tests.cli.command import User
 from tests.cli.trained_folder import make_adapter, make_base
 
 from remora.azure.credentials import attempts_of
-from remora.cli.init import init_project
+from remora.cli.commands.init import init_project
 
 SECRET = "verySecretValue~1"
 

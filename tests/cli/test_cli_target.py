@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from tests.azure.arm_stand_in import SUBSCRIPTION, Answer, ArmStandIn
 
 from remora.azure.profile import Clients
-from remora.cli.output import Output
-from remora.cli.target import ProjectFiles, Wishes, find_subscription
+from remora.cli.output.console import Mode, Output
+from remora.cli.target import ProjectFiles, TargetOptions, find_subscription
 from remora.errors import InvalidInput, SignInRequired
-from remora.project.config import FinetuningConfig, InferenceConfig
+from remora.project.toolkit.config import FinetuningConfig, InferenceConfig
 
 GONE = "99999999-2222-3333-4444-555555555555"
 OTHER = "22222222-2222-3333-4444-555555555555"
@@ -48,7 +50,7 @@ def files(folder: Path, *, inference: str | None = None, finetuning: str | None 
 def test_the_files_say_it(
     clients: Clients, tmp_path: Path, said: dict[str, str], chosen: str, origin: str
 ) -> None:
-    found = find_subscription(clients, Wishes(), files(tmp_path, **said), Output())
+    found = find_subscription(clients, TargetOptions(), files(tmp_path, **said), Output())
     assert (found.value, found.origin) == (chosen, origin)
 
 
@@ -56,10 +58,10 @@ def test_the_files_say_it(
 def test_one_that_is_gone_is_refused_on_azure(clients: Clients, tmp_path: Path, key: str) -> None:
     said = files(tmp_path, **{key: GONE})
     with pytest.raises(SignInRequired, match=f"SUBSCRIPTION_ID {GONE}") as caught:
-        find_subscription(clients, Wishes(), said, Output())
+        find_subscription(clients, TargetOptions(), said, Output())
     assert caught.value.message.startswith(str(tmp_path / f"infra/{key}.config.json"))
-    assert f"remora provision {tmp_path} --subscription" in caught.value.hint
-    found = find_subscription(clients, Wishes(subscription=OTHER), said, Output())
+    assert "remora provision --subscription" in caught.value.hint
+    found = find_subscription(clients, TargetOptions(subscription=OTHER), said, Output())
     assert (found.value, found.origin) == (OTHER, "--subscription")
 
 
@@ -68,10 +70,27 @@ def test_in_a_rehearsal_another_stands_for_it(
 ) -> None:
     rehearsing = Clients(replace(clients.profile, rehearses=True), SUBSCRIPTION)
     said = files(tmp_path, inference=GONE, finetuning=SUBSCRIPTION)
-    assert find_subscription(rehearsing, Wishes(), said, Output()).value == SUBSCRIPTION
+    assert find_subscription(rehearsing, TargetOptions(), said, Output()).value == SUBSCRIPTION
     assert f"SUBSCRIPTION_ID {GONE} is not visible to you on this cloud" in capsys.readouterr().err
+
+
+def test_on_azure_a_question_is_a_line_and_so_is_its_answer(
+    clients: Clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", StringIO(json.dumps({"answer": OTHER}) + "\n"))
+    found = find_subscription(clients, TargetOptions(), files(tmp_path), Output(Mode.JSONL))
+    assert (found.value, found.origin) == (OTHER, "your answer")
+    question = json.loads(capsys.readouterr().err)
+    assert (question["schema"], question["kind"]) == ("remora.question/v1", "choice")
+    assert [choice["value"] for choice in question["choices"]] == [SUBSCRIPTION, OTHER]
+    rehearsing = Clients(replace(clients.profile, rehearses=True), SUBSCRIPTION)
+    assert (
+        find_subscription(rehearsing, TargetOptions(), files(tmp_path), Output(Mode.JSONL)).value
+        == SUBSCRIPTION
+    )
+    assert capsys.readouterr().err == ""
 
 
 def test_a_wish_for_none_of_them_is_refused(clients: Clients, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=GONE):
-        find_subscription(clients, Wishes(subscription=GONE), files(tmp_path), Output())
+        find_subscription(clients, TargetOptions(subscription=GONE), files(tmp_path), Output())

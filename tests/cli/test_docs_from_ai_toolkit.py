@@ -1,4 +1,4 @@
-"""docs/20-from-ai-toolkit.md: every part of AI Toolkit's contract has its row, and what it names exists."""
+"""docs/how-to/from-ai-toolkit.md: each part of AI Toolkit's contract has its row; what it names exists."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from tests.project.stock_layout import (
     inference_parameters,
     write_stock_project,
 )
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from remora.cli.main import COMMANDS
-from remora.project.config import SCHEME_KEY
+from remora.project.toolkit.config import SCHEME_KEY
 
-PAGE = (Path(__file__).parents[2] / "docs/20-from-ai-toolkit.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs/how-to/from-ai-toolkit.md").read_text()
 PALETTE = (
     "AI Toolkit: Provision Azure Container Apps for inference",
     "AI Toolkit: Deploy for inference",
@@ -70,6 +71,8 @@ def test_every_command_and_option_that_is_named_exists() -> None:
         name, *words = line.split()[1:]
         assert name in MODULES, line
         command = get_command(importlib.import_module(MODULES[name]).app)
+        if isinstance(command, TyperGroup) and words:
+            command = command.commands[words[0]]
         options = {option for parameter in command.params for option in parameter.opts}
         named = [word for word in words if word.startswith("-")]
         assert set(named) <= options, line

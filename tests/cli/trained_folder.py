@@ -12,16 +12,17 @@ HIDDEN = 8
 MODULE = "model.layers.0.self_attn.q_proj"
 
 
-def make_base(root: Path, folder: str = "base") -> None:
+def make_base(root: Path, folder: str = "base") -> Path:
     path = root / folder
     path.mkdir(parents=True)
     config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 4}
     (path / "config.json").write_text(json.dumps(config))
     (path / "tokenizer.json").write_text("{}")
     save_file({f"{MODULE}.weight": np.zeros((HIDDEN, HIDDEN), np.float32)}, path / "model.safetensors")
+    return path
 
 
-def make_adapter(root: Path, name: str, *, base: str = "tone-base", width: int = HIDDEN) -> None:
+def make_adapter(root: Path, name: str, *, base: str = "tone-base", width: int = HIDDEN) -> Path:
     path = root / "adapters" / name
     path.mkdir(parents=True)
     config = {
@@ -39,3 +40,4 @@ def make_adapter(root: Path, name: str, *, base: str = "tone-base", width: int =
         },
         path / "adapter_model.safetensors",
     )
+    return path

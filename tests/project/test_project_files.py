@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from tests.project.stock_layout import parameters_document
 
 from remora.errors import InvalidFile, ProjectIncomplete
-from remora.project.config import (
+from remora.project.scaffold import scaffold_texts, write_scaffold
+from remora.project.settings import load_settings
+from remora.project.toolkit.config import (
     INFERENCE_FILE,
     FinetuningConfig,
     InferenceConfig,
@@ -21,14 +23,12 @@ from remora.project.config import (
     save_inference_config,
     with_outputs,
 )
-from remora.project.parameters import (
+from remora.project.toolkit.parameters import (
     changed_parameters,
     find_parameters,
     load_parameters,
     shadowed_parameters,
 )
-from remora.project.scaffold import write_scaffold
-from remora.project.settings import load_settings
 
 OUTPUTS = {
     "SUBSCRIPTION_ID": "sub",
@@ -199,7 +199,9 @@ def test_of_two_parameters_files_one_is_shadowed(tmp_path: Path) -> None:
 
 
 def scaffold(root: Path, *, force: bool = False) -> tuple[set[str], set[str]]:
-    result = write_scaffold(root, base="base", name="b", adapters={"t": "adapters/t"}, force=force)
+    result = write_scaffold(
+        root, scaffold_texts(base="base", name="b", adapters={"t": "adapters/t"}), force=force
+    )
     return {path.as_posix() for path in result.written}, {path.as_posix() for path in result.kept}
 
 
@@ -219,7 +221,11 @@ def test_a_new_project_gets_every_file_and_they_are_valid(tmp_path: Path) -> Non
     assert load_inference_config(tmp_path) == InferenceConfig()
     parameters = load_parameters(tmp_path)
     assert parameters.values == {
-        "defaultCommands": ["cd /mount/.remora/releases/$REMORA_RELEASE", "python3 start.py"],
+        "defaultCommands": [
+            'test "$REMORA_RELEASE" || exec sleep infinity',
+            "cd /mount/.remora/releases/$REMORA_RELEASE",
+            "python3 start.py",
+        ],
         "maximumInstanceCount": 1,
     }
     assert len(parameters.names) == 9

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from remora.project.json_text import changed_text, without_comments
+from remora.project.files.json_text import changed_text, without_comments
 
 WRITTEN = """\ufeff// mine
 {
@@ -80,7 +80,7 @@ def test_line_ends_are_kept() -> None:
 
 @pytest.mark.parametrize("text", ["[]", '{"a": []}'])
 def test_a_path_through_something_else_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no object"):
+    with pytest.raises(ValueError, match="is not an object"):
         changed_text(text, {("a", "b"): 1})
 
 

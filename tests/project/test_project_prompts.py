@@ -16,11 +16,11 @@ from tests.project.stock_layout import (
 )
 
 from remora.adapters.model_set import models_of_project
-from remora.cli.init import init_project
+from remora.cli.commands.init import init_project
 from remora.errors import InvalidFile, InvalidInput
 from remora.project.prompt_template import parse_prompt_template
 from remora.project.settings import load_settings
-from remora.project.stock_scripts import StockScripts, read_stock_scripts
+from remora.project.toolkit.stock_scripts import StockScripts, read_stock_scripts
 
 SCRIPT = "inference/gradio_chat.py"
 
@@ -87,7 +87,7 @@ def test_a_folder_without_scripts_says_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("program", "warning"),
     [
-        ('template = "<prompt_template>"', f"{SCRIPT}:1 still holds the placeholder <prompt_template>"),
+        ('template = "<prompt_template>"', f"{SCRIPT}:1 still has the placeholder <prompt_template>"),
         ("def broken(:", f"{SCRIPT} cannot be read"),
         ("\0", f"{SCRIPT} cannot be read"),
         ('template = "Q: {}"', f"{SCRIPT}:1 asks with 'Q: {{}}', but finetuning/olive-config.json"),
@@ -118,7 +118,7 @@ def test_settings_hold_a_template_for_an_adapter(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("line", "named"),
-    [('x = "{}"', "there is no adapter 'x'"), ("tone = 1", "is 1"), ('tone = "{}{}"', "2 of")],
+    [('x = "{}"', "there is no adapter 'x'"), ("tone = 1", "is 1"), ('tone = "{}{}"', "2 {} fields")],
 )
 def test_wrong_templates_in_settings_are_refused(tmp_path: Path, line: str, named: str) -> None:
     (tmp_path / "remora.toml").write_text(f'[adapters]\ntone = "a"\n[prompt_templates]\n{line}\n')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -77,6 +78,8 @@ def test_the_environment_may_name_a_base_anywhere(tmp_path: Path) -> None:
         ('[serve]\nmax_running_requests = "4"', 2, "serve.max_running_requests"),
         ("[serve]\nmax_running_requests = true", 2, "serve.max_running_requests"),
         ("[serve]\nmax_running_requests = 0", 2, "serve.max_running_requests"),
+        ('[serve]\nstrict = "no"', 2, "serve.strict"),
+        ("[serve]\nstrict = 0", 2, "serve.strict"),
         ("serve = 3", 1, "serve"),
         ("cloud = []", 1, "cloud"),
         ("[scale]\nmax_replicas = 2\nmin_replicas = 3", 3, "scale.min_replicas"),
@@ -100,6 +103,13 @@ def test_a_wrong_file_is_refused_with_line_and_key(tmp_path: Path, text: str, li
     assert caught.value.hint
 
 
+def test_strictness_is_true_or_false(tmp_path: Path) -> None:
+    write(tmp_path, "[serve]\nstrict = false\nollama = true\nmax_answer_tokens = 9")
+    serve = load_settings(tmp_path, {}).serve
+    assert (serve.strict, serve.ollama, serve.max_answer_tokens) == (False, True, 9)
+    assert load_settings(tmp_path, {"REMORA_SERVE_STRICT": "true"}).serve.strict
+
+
 def test_broken_toml_is_refused_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(InvalidFile, match=r"remora\.toml: not valid TOML: .*line 2"):
         load_settings(write(tmp_path, 'cloud = "local"\n[serve\n'), {})
@@ -117,6 +127,7 @@ def test_a_binary_file_is_refused(tmp_path: Path) -> None:
         ("REMORA_CLOUD", "aws"),
         ("REMORA_SCALE_MAX_REPLICAS", "many"),
         ("REMORA_SERVE_MAX_RUNNING_REQUESTS", "--5"),
+        ("REMORA_SERVE_STRICT", "maybe"),
     ],
 )
 def test_a_wrong_variable_is_named(tmp_path: Path, variable: str, value: str) -> None:
@@ -140,3 +151,12 @@ def test_updating_makes_the_file_and_its_sections(tmp_path: Path) -> None:
     update_settings(tmp_path, {"cloud": "azure", "adapters.v1.2": "a"})
     settings = load_settings(tmp_path, {})
     assert (settings.cloud, dict(settings.adapters)) == ("azure", {"v1.2": tmp_path / "a"})
+
+
+def test_a_pipe_and_a_git_lfs_pointer_are_no_settings(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "remora.toml")
+    with pytest.raises(InvalidFile, match=r"remora\.toml is a named pipe, not a file"):
+        load_settings(tmp_path, {})
+    (tmp_path / "remora.toml").unlink()
+    with pytest.raises(InvalidFile, match="is a Git LFS pointer"):
+        load_settings(write(tmp_path, "version https://git-lfs.github.com/spec/v1\n"), {})

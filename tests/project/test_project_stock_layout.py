@@ -17,11 +17,11 @@ from tests.project.stock_layout import (
     write_stock_project,
 )
 
-from remora.adapters.inspect import inspect_adapter, read_base
+from remora.adapters.peft.inspect import inspect_adapter, read_base
 from remora.azure.bicep import compile_bicep
-from remora.project.commands import Program, program_of, remora_commands
-from remora.project.config import InferenceConfig, load_finetuning_config, load_inference_config
-from remora.project.parameters import load_parameters
+from remora.project.toolkit.commands import Program, program_of, remora_commands
+from remora.project.toolkit.config import InferenceConfig, load_finetuning_config, load_inference_config
+from remora.project.toolkit.parameters import load_parameters
 from remora.project.workspace import find_workspace
 
 EIGHT = pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import httpx
 
-_ANSWER_SECONDS = 60
+_ANSWER_SECONDS = 300
 
 
 @dataclass(slots=True)

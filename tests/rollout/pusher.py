@@ -14,11 +14,11 @@ from pathlib import Path
 from azure.storage.fileshare import ShareClient
 
 from remora.adapters.hash_cache import HashCache
-from remora.adapters.inspect import inspect_adapter
-from remora.azure.files import Share
-from remora.azure.groups import list_subscriptions
+from remora.adapters.peft.inspect import inspect_adapter
 from remora.azure.profile import Clients, load_profile
-from remora.rollout.adapter_versions import AdapterVersions
+from remora.azure.provisioning.groups import list_subscriptions
+from remora.azure.share.files import Share
+from remora.rollout.share.adapter_versions import AdapterVersions
 
 assert ShareClient  # imported here, so that no child has to
 

@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from tests.azure.local_cloud import running_revisions
 from tests.cli.command import User
 from tests.cli.trained_folder import make_adapter, make_base
 from tests.project.settings_file import update_settings
 from tests.rollout.asking import Asked, asking
 
-from remora.azure.apps import API_KEY_SECRET, ContainerApp, Revision
+from remora.azure.app.apps import API_KEY_SECRET, ContainerApp
+from remora.azure.app.state import Revision
 from remora.azure.profile import Clients, load_profile
-from remora.cli.init import init_project
-from remora.project.config import load_inference_config
+from remora.cli.commands.init import init_project
+from remora.project.toolkit.config import load_inference_config
 from remora.rollout.candidate import RELEASE_VARIABLE
 
 REPLICA = Path(__file__).parents[1] / "cli" / "replica.py"
@@ -74,7 +76,7 @@ class ScriptedProject:
 
     def running(self) -> list[str]:
         """Names of the active revisions, oldest first."""
-        return [revision.name for revision in self.app().revisions() if revision.active]
+        return running_revisions(self.app())
 
     @property
     def share(self) -> Path:
@@ -93,8 +95,15 @@ class ScriptedProject:
         assert answer.is_success, answer.text
 
 
-def make_scripted_project(folder: Path) -> ScriptedProject:
-    """Provisioned and deployed once. Whoever makes it ends it: `remora cloud stop`."""
+def make_scripted_project(folder: Path, **given: object) -> ScriptedProject:
+    """Provisioned with these parameters and deployed once. Whoever makes it ends it: `remora cloud stop`."""
+    project = provision_scripted_project(folder, **given)
+    project.deploy()
+    return project
+
+
+def provision_scripted_project(folder: Path, **given: object) -> ScriptedProject:
+    """Provisioned with these parameters, and not deployed yet."""
     root = folder / "tone"
     make_base(root)
     make_adapter(root, "tone")
@@ -103,10 +112,10 @@ def make_scripted_project(folder: Path) -> ScriptedProject:
     parameters = root / "infra" / "provision" / "inference.parameters.json"
     document = json.loads(parameters.read_text())
     document["parameters"]["defaultCommands"]["value"] = [f"exec python3 {REPLICA} /mount"]
+    document["parameters"] |= {name: {"value": value} for name, value in given.items()}
     parameters.write_text(json.dumps(document))
     project = ScriptedProject(root, User(folder / "home"))
     assert project.user.run("provision", str(root), "--yes").code == 0
-    project.deploy()
     return project
 
 

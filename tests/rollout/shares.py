@@ -7,8 +7,8 @@ from uuid import uuid4
 
 from tests.azure.local_cloud import LocalCloud
 
-from remora.azure.files import Share
 from remora.azure.profile import Clients
+from remora.azure.share.files import Share
 
 
 def make_account(clients: Clients, group: str, account: str) -> None:

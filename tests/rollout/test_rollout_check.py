@@ -10,8 +10,8 @@ from remora.adapters.adapter import Digest
 from remora.errors import ModelNotFound, VerificationFailed
 from remora.rollout.check import check_endpoint
 from remora.rollout.endpoint import Answer, Endpoint, Json
-from remora.rollout.golden import Golden, GoldenPrompt
-from remora.rollout.golden_check import check_golden
+from remora.rollout.golden.check import check_golden
+from remora.rollout.golden.prompts import Golden, GoldenPrompt
 
 DIGEST = Digest("a" * 64)
 
@@ -49,6 +49,15 @@ def test_no_golden_prompt_is_asked_twice() -> None:
     assert [item.prompt for item in report.checked] == prompts
     assert report.checked[0].answer is answers[1].answer
     assert sorted(endpoint.asked) == [("base", "Hello!"), ("tone", "hi"), ("tone", "hi"), ("tone", "ho")]
+
+
+def test_prompts_that_could_not_be_asked_are_no_success() -> None:
+    prompt = GoldenPrompt("renamed", "hi", "joy", 4)
+    with Scripted({"base": ""}) as endpoint:
+        report = check_golden(endpoint, Golden((prompt,)))
+    assert report.summary == "none of 1 golden prompts is for a served model"
+    with pytest.raises(VerificationFailed, match=r"nothing was checked: .*'renamed'"):
+        report.require_asked()
 
 
 @pytest.mark.parametrize(

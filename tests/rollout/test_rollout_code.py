@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
-from remora.rollout.code import code_archive, requirements, start_script
+from remora.rollout.share.code import code_archive, requirements, start_script
 
 
 def test_the_archive_is_the_same_every_time() -> None:
@@ -54,7 +55,7 @@ def run(start: Path, **environment: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=400,
     )
 
 
@@ -76,3 +77,22 @@ def test_a_requirement_that_cannot_be_installed_stops_the_start(tmp_path: Path) 
     assert done.returncode != 0
     assert "not started" in done.stderr
     assert done.stdout == "" or "--release" not in done.stdout
+
+
+def test_native_layers_are_compiled_from_the_archive(tmp_path: Path) -> None:
+    """A replica runs the package from a zip: its C++ sources are no files there."""
+    archive = tmp_path / "code.zip"
+    archive.write_bytes(code_archive())
+    script = "from remora.engine.torch.native import build; print(build.__file__, build.native_library())"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        env={**os.environ, "PYTHONPATH": str(archive), "XDG_CACHE_HOME": str(tmp_path / "cache")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(archive) in done.stdout
+    assert ("CDLL" in done.stdout) is (shutil.which("c++") is not None), done.stdout + done.stderr

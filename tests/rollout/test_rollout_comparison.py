@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from remora.rollout.comparison import OTHER_STACK, SAME_STACK, Bounds, bounds_for, compare, distance
-from remora.rollout.golden import GoldenPrompt
-from remora.rollout.recording import Position, Stack
+from remora.rollout.golden.comparison import OTHER_STACK, SAME_STACK, Bounds, bounds_for, compare, distance
+from remora.rollout.golden.prompts import GoldenPrompt
+from remora.rollout.golden.recorded import Position, Stack
 
 MACHINE = Stack("torch 2.9", "float32", "cpu A", "t")
 
@@ -75,7 +75,7 @@ def test_any_other_token_is_caught(found: Position) -> None:
     recorded = replace(RECORDED, top=(TIE, SURE, END), tokens=("one", "joy", "!"))
     prompt = recorded if found.token == "three" else RECORDED
     verdict = compare(prompt, found.token, [found], OTHER_STACK)
-    assert verdict.reason == "token 1 differs, and it is no near-tie"
+    assert verdict.reason == "token 1 differs, and it is not a near-tie"
     assert verdict.difference is not None
     assert (verdict.difference.recorded, verdict.difference.found) == (prompt.top[0], found)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from remora.project.command_steps import names_below, script_of, steps_of
+from remora.project.toolkit.command_steps import names_below, script_of, steps_of
 from remora.rollout.failed_step import find_failed_step
 
 STOCK = (

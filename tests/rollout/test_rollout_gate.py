@@ -22,7 +22,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "tone"
 PROMPT = "My sister won the chess tournament."
 MINE = "# This one I wrote myself.\n[[prompt]]\nmodel = 'tone'\nuser = 'Hooray'\nanswer = 'sunshine'\n"
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Deployed:
 
 @pytest.fixture(scope="module")
 def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
-    user = User(tmp_path_factory.mktemp("gate") / "home", {"OMP_NUM_THREADS": "1"}, command_seconds=200)
+    user = User(tmp_path_factory.mktemp("gate") / "home", {"OMP_NUM_THREADS": "1"})
     yield user
     user.run("cloud", "stop")
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from remora.errors import InvalidFile
-from remora.rollout.golden import GoldenPrompt, read_golden
-from remora.rollout.golden_file import with_recordings
-from remora.rollout.recording import Position, Stack
+from remora.rollout.endpoint import Answer, Endpoint, Json
+from remora.rollout.golden.check import check_golden
+from remora.rollout.golden.file import with_recordings
+from remora.rollout.golden.prompts import Golden, GoldenPrompt, read_golden
+from remora.rollout.golden.recorded import Position, Stack
+from remora.rollout.golden.recorder import record
 
 
 def test_prompts_are_read_in_order(tmp_path: Path) -> None:
@@ -91,7 +95,7 @@ def test_a_first_recording_makes_the_file(tmp_path: Path) -> None:
 
 def test_only_the_first_positions_and_the_likeliest_tokens_are_kept(tmp_path: Path) -> None:
     long = Position("a", tuple((f"t{n}", -float(n)) for n in range(20)))
-    prompt = replace(ANSWERED, tokens=("a",) * 100, top=(long,) * 100)
+    prompt = replace(ANSWERED, answer="a" * 100, tokens=("a",) * 100, top=(long,) * 100)
     (tmp_path / "golden.toml").write_text(with_recordings("", {0: prompt}, STACK))
     (kept,) = read_golden(tmp_path).prompts
     assert (len(kept.tokens), len(kept.top), len(kept.top[0].top)) == (100, 32, 5)
@@ -103,3 +107,46 @@ def test_a_malformed_recording_is_named(tmp_path: Path, top: str) -> None:
     (tmp_path / "golden.toml").write_text(entry)
     with pytest.raises(InvalidFile, match=r"prompt 1 in .*golden\.toml"):
         read_golden(tmp_path)
+
+
+def test_an_answer_that_was_changed_by_hand_counts_and_its_recording_does_not(tmp_path: Path) -> None:
+    recorded = replace(ANSWERED, answer="Hello there", tokens=("Hello", " there"), top=(POSITION, POSITION))
+    text = with_recordings(WRITTEN, {0: recorded}, STACK)
+    (tmp_path / "golden.toml").write_text(text)
+    assert not read_golden(tmp_path).prompts[0].edited
+    (tmp_path / "golden.toml").write_text(text.replace("Hello there", "Hello here"))
+    edited = read_golden(tmp_path).prompts[0]
+    assert (edited.answer, edited.edited, edited.tokens, edited.top) == ("Hello here", True, (), ())
+    report = check_golden(Says("Hello there"), Golden((edited,)))
+    assert (len(report.failed), len(report.edited)) == (1, 1)
+    assert "changed by hand" in report.summary
+    kept = record(Says("Hello there"), Golden((edited,)), (), 16, overwrite=False)
+    assert (kept.entries, kept.disagreeing) == ({}, {0: "Hello there"})
+    taken = record(Says("Hello there"), Golden((edited,)), (), 16, overwrite=True)
+    assert (taken.entries[0].answer, taken.entries[0].edited) == ("Hello there", False)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "answer"),
+    [(("Caf", "\\xc3", "\\xa9", "!"), "Café!"), (("Caf", "\\xc3"), "Caf\ufffd"), ((" Hello", "\n"), "Hello")],
+)
+def test_bytes_of_tokens_and_blanks_around_an_answer_are_no_change(
+    tmp_path: Path, tokens: tuple[str, ...], answer: str
+) -> None:
+    text = with_recordings(WRITTEN, {0: replace(ANSWERED, answer=answer, tokens=tokens, top=())}, STACK)
+    (tmp_path / "golden.toml").write_text(text)
+    assert not read_golden(tmp_path).prompts[0].edited
+
+
+class Says(Endpoint):
+    """An endpoint with one model, which always gives the same answer."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def models(self) -> list[Json]:
+        return [{"id": "tone"}]
+
+    def chat(self, model: str, messages: Sequence[Mapping[str, str]], **_: object) -> Answer:
+        assert messages
+        return Answer(model, self._text, "", "stop", 2, 1.0)

@@ -23,11 +23,11 @@ from tests.rollout.test_rollout_sync import TEMPLATE
 from remora.adapters.aliases import AliasSet, read_aliases
 from remora.adapters.digest import adapter_digest
 from remora.adapters.store import ADAPTERS, adapter_folder
-from remora.azure.files import Share
 from remora.azure.profile import Clients
-from remora.azure.provision import prepare, provision
-from remora.rollout.adapter_versions import AdapterVersions
-from remora.rollout.garbage import collect_garbage
+from remora.azure.provisioning.provision import prepare, provision
+from remora.azure.share.files import Share
+from remora.rollout.share.adapter_versions import AdapterVersions
+from remora.rollout.share.garbage import collect_garbage
 
 GROUP, ACCOUNT, NAME = "sync-tests", "synctests", "files"
 KILLS = int(os.environ.get("REMORA_TEST_KILLS", "10"))

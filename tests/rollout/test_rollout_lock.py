@@ -17,21 +17,21 @@ import pytest
 from tests.azure.local_cloud import LocalCloud
 from tests.rollout.shares import folder_of, make_account, new_share
 
-from remora.azure.files import Share
-from remora.azure.lease import LeasedFile
 from remora.azure.profile import Clients
+from remora.azure.share.files import Share
+from remora.azure.share.lease import LeasedFile
 from remora.errors import Locked
-from remora.rollout.history import HISTORY, happened, read_history, record
-from remora.rollout.lock import LOCK, Holder, LockTimes, holder_of, locked
+from remora.rollout.share.history import HISTORY, happened, read_history, record
+from remora.rollout.share.lock import LOCK, Holder, LockTimes, holder_of, locked
 
 GROUP, ACCOUNT = "lock-tests", "locktests"
 IMPATIENT = LockTimes(settle_seconds=0.2)
 HOLDING = """
 import sys
 from pathlib import Path
-from remora.azure.files import Share
+from remora.azure.share.files import Share
 from remora.azure.profile import Clients, load_profile
-from remora.rollout.lock import locked
+from remora.rollout.share.lock import locked
 
 home, subscription, group, account, name = sys.argv[1:]
 clients = Clients(load_profile("local", Path(home)), subscription)
@@ -102,6 +102,16 @@ def test_one_holder_at_a_time_and_the_other_is_told_who(share: Share) -> None:
         held.confirm()
 
 
+@pytest.mark.parametrize("folder", ["長" * 900, "'\"" * 500, "\\" * 900, "\x1b" * 900, "\udce4" * 900])
+def test_any_command_line_fits_into_the_document(share: Share, folder: str) -> None:
+    with locked(share, f"remora deploy {folder}") as held:
+        held.confirm()
+        holder = holder_of(share)
+    assert holder is not None
+    assert holder.command.startswith("remora deploy")
+    assert len(holder.command.encode()) <= 240
+
+
 @pytest.mark.parametrize("end", [KeyboardInterrupt, ValueError, Locked("no")])
 def test_whatever_ends_the_work_gives_the_lock_back(share: Share, end: type[BaseException]) -> None:
     with pytest.raises(BaseException), locked(share, "remora deploy"):  # noqa: B017, PT011 - any
@@ -155,7 +165,7 @@ def test_one_that_was_taken_for_dead_notices_before_its_next_step(share: Share) 
         former = holder_of(share)
         assert former is not None
         assert LeasedFile(share, LOCK).take_over(str(uuid4()), former.lease_id)
-        with pytest.raises(Locked, match="silent for too long"):
+        with pytest.raises(Locked, match="gave no sign of life for too long"):
             asleep.confirm()
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remora.errors import InvalidFile
-from remora.rollout.plan import Recorded, SyncFile, decode_manifest, encode_manifest, plan_sync
+from remora.rollout.share.plan import Recorded, SyncFile, decode_manifest, encode_manifest, plan_sync
 
 names = st.sampled_from([PurePosixPath(".remora/adapters/tone", d, f) for d in "ab" for f in ("x", "y")])
 

@@ -21,13 +21,13 @@ import httpx
 import pytest
 from tests.rollout.wheels import write_wheel
 
-from remora.rollout.code import start_script
+from remora.rollout.share.code import start_script
 
 SERVER = """
 import sys, tinydep, tinysub
 print(tinydep.VERSION, tinysub.VERSION, *sys.argv[1:])
 """
-WAIT_SECONDS = 60
+WAIT_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def test_wheels_that_were_damaged_are_downloaded_again(started: Container, index
     (started.cache / key / WHEELS[0]).write_bytes(b"half a whee")
     code, printed, said = started.run(**only(index))
     assert (code, printed.split()[:2]) == (0, ["1.0", "2.0"])
-    assert "downloaded again" in said
+    assert "downloading them again" in said
     assert (started.cache / key / WHEELS[0]).read_bytes() == (index / WHEELS[0]).read_bytes()
 
 
@@ -148,7 +148,7 @@ def test_a_share_that_takes_no_files_costs_only_the_cache(container: Container, 
     container.cache.write_text("in the way")
     code, printed, said = container.run(**only(index))
     assert (code, printed.split()[:2]) == (0, ["1.0", "2.0"])
-    assert "no wheels are kept" in said
+    assert "the wheels cannot be kept" in said
 
 
 def test_two_replicas_that_start_together_agree_on_one_cache(container: Container, index: Path) -> None:

@@ -22,15 +22,15 @@ from remora.adapters.adapter import Digest
 from remora.adapters.hash_cache import HashCache
 from remora.adapters.model_set import models_of_project
 from remora.adapters.store import ALIASES, MANIFEST
-from remora.azure.files import Share
 from remora.azure.profile import Clients
-from remora.azure.provision import prepare as prepare_deployment
-from remora.azure.provision import provision
+from remora.azure.provisioning.provision import prepare as prepare_deployment
+from remora.azure.provisioning.provision import provision
+from remora.azure.share.files import Share
 from remora.errors import Locked, RemoraError
 from remora.project.settings import load_settings
-from remora.rollout.contents import Contents, release_contents
-from remora.rollout.plan import SyncFile, SyncPlan
-from remora.rollout.sync import change_aliases, point_aliases, prepare, upload
+from remora.rollout.share.contents import Contents, release_contents
+from remora.rollout.share.plan import SyncFile, SyncPlan
+from remora.rollout.share.sync import change_aliases, point_aliases, prepare, upload
 
 GROUP, ACCOUNT, NAME = "sync-tests", "synctests", "files"
 MIB = 1024 * 1024
@@ -200,6 +200,25 @@ def test_of_ten_adapters_that_share_a_base_the_base_goes_up_once(
     assert {file.path.parts[1] for file in more} <= {"adapters", "releases"}
 
 
+def test_what_says_how_text_becomes_tokens_goes_with_the_weights(tmp_path: Path) -> None:
+    """Also the named templates of a base model, which lie in a folder of their own."""
+    base, tone = make_base(tmp_path), make_adapter(tmp_path, "tone")
+    before = release_of(tmp_path)
+    (tone / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    for folder in (base, tone):
+        (folder / "additional_chat_templates").mkdir()
+        (folder / "additional_chat_templates" / "tool_use.jinja").write_text("{{ messages[0].content }}")
+    (base / "chat_template.jinja").write_text("[{{ messages[0].content }}]")
+    release = release_of(tmp_path)
+    digest = release.aliases["tone"]
+    assert digest != before.aliases["tone"]
+    assert release.base_digest != before.base_digest
+    sent = {str(file.path) for file in release.files}
+    for name in ("chat_template.jinja", "additional_chat_templates/tool_use.jinja"):
+        assert f".remora/adapters/tone/{digest}/{name}" in sent
+        assert f".remora/models/{release.base_digest}/{name}" in sent
+
+
 def release_of(root: Path) -> Contents:
     """The release that a deploy of a project's folder would make."""
     settings = load_settings(root, {})
@@ -278,7 +297,7 @@ def test_a_source_that_shrinks_while_it_is_sent_is_an_error(
         if sent_bytes:
             os.truncate(source, MIB)
 
-    with pytest.raises(OSError, match="cut while it was uploaded"):
+    with pytest.raises(OSError, match="truncated during its upload"):
         upload(share, prepare(share, files), cut)
     assert not (content / MANIFEST).exists()
 

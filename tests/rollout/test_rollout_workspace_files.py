@@ -8,10 +8,10 @@ import pytest
 
 from remora.adapters.hash_cache import HashCache
 from remora.errors import InvalidFile
-from remora.rollout.part import Part
-from remora.rollout.plan import SyncFile
-from remora.rollout.workspace_files import workspace_files
-from remora.rollout.workspace_sync import plan_workspace
+from remora.rollout.program.files import workspace_files
+from remora.rollout.program.sync import plan_workspace
+from remora.rollout.share.part import Part
+from remora.rollout.share.plan import SyncFile
 
 FILES = (
     "inference/gradio_chat.py",

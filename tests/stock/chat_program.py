@@ -56,7 +56,7 @@ class ChatRequest(BaseModel):
 def generate(text: str, **sampling: Any) -> Iterable[str]:
     prompt = template.format(text) if uses_adapter else text
     inputs = tokenizer(prompt, return_tensors="pt")
-    streamer = TextIteratorStreamer(tokenizer, timeout=10, skip_prompt=True, skip_special_tokens=True)
+    streamer = TextIteratorStreamer(tokenizer, timeout=300, skip_prompt=True, skip_special_tokens=True)
     options = {**inputs, **sampling, "streamer": streamer, "do_sample": True}
     threading.Thread(target=model.generate, kwargs=options, daemon=True).start()
     pieces: Iterable[str] = streamer

@@ -12,14 +12,14 @@ import pytest
 from tests.azure.local_cloud import LocalCloud
 from tests.cli.command import Ran, User
 
-from remora.azure.apps import ContainerApp
+from remora.azure.app.apps import ContainerApp
 from remora.azure.profile import Clients
-from remora.azure.provision import prepare, provision
-from remora.cli.deploy import deploy_project
-from remora.cli.output import Mode, Output
-from remora.rollout.part import Part
-from remora.rollout.release import Deployed
+from remora.azure.provisioning.provision import prepare, provision
+from remora.cli.commands.deploy import DeployOptions, deploy_project
+from remora.cli.output.console import Mode, Output
+from remora.rollout.deploy import Deployed
 from remora.rollout.restart import Strategy
+from remora.rollout.share.part import Part
 
 GROUP, ACCOUNT, SHARE, STORAGE = "by-hand", "byhandfiles", "weights", "files"
 LOCATION = "westeurope"
@@ -91,9 +91,7 @@ class HandMade:
         """As `remora deploy` does, in this process. Raises what the command reports."""
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv("REMORA_HOME", str(self.cloud.home))
-            return deploy_project(
-                root, Output(Mode.JSON), timeout_seconds=DEPLOY_SECONDS, strategy=strategy, part=part
-            )
+            return deploy_project(root, Output(Mode.JSON), DeployOptions(DEPLOY_SECONDS, strategy, part))
 
     def ok(self, command: str, root: Path, *options: str) -> Json:
         ran = self.run(command, root, *options)

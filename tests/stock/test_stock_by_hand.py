@@ -14,9 +14,9 @@ import pytest
 from tests.project.stock_layout import LAYOUTS, write_stock_project
 from tests.stock.hand_made import ACCOUNT, SHARE, AppWish, HandMade, free_port
 
-from remora.azure.apps import MountedShare
+from remora.azure.app.state import MountedShare
 from remora.errors import DeploymentNotFound, Refused
-from remora.project.commands import remora_commands
+from remora.project.toolkit.commands import remora_commands
 from remora.rollout.app_shape import mount_of, read_shape
 
 PROGRAM = Path(__file__).with_name("small_program.py")
@@ -48,7 +48,7 @@ def test_another_mount_path_port_mode_and_container_name_work(
     assert httpx.get(deployed.url).text == "<title>chat</title>"
     assert made.deploy(tmp_path / "project").changed is False
     logs = made.user.start("logs", str(tmp_path / "project"), "--output", "human")
-    printed, _ = logs.communicate(timeout=60)
+    printed, _ = logs.communicate(timeout=400)
     assert "small program started" in printed
 
 
@@ -57,7 +57,7 @@ WISHES: dict[str, tuple[AppWish, str]] = {
     "other-share": (AppWish(("python3 /mount/inference/gradio_chat.py",), storage="other"), "mounts share"),
     "sub-path": (AppWish(("python3 /mount/inference/gradio_chat.py",), sub_path="here"), "only the folder"),
     "no-ingress": (AppWish(("python3 /mount/inference/gradio_chat.py",), ingress=False), "has no ingress"),
-    "no-key": (AppWish(tuple(remora_commands())), "gives its container no REMORA_API_KEY"),
+    "no-key": (AppWish(tuple(remora_commands())), "does not set REMORA_API_KEY for its container"),
     "elsewhere": (AppWish(tuple(remora_commands()), mount="/elsewhere", key="k"), "mounts the share at"),
 }
 

@@ -6,6 +6,7 @@ One local cloud for the file; the tests of the small program build on one anothe
 from __future__ import annotations
 
 import json
+import sysconfig
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -13,15 +14,17 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.azure.local_cloud import running_revisions
 from tests.project.stock_layout import LAYOUTS, StockLayout, add_trained_models, write_stock_project
+from tests.rollout.wheels import package_index, write_wheel
 from tests.stock.hand_made import GROUP, AppWish, HandMade, free_port
 
-from remora.azure.apps import ContainerApp
+from remora.azure.app.apps import ContainerApp
 from remora.errors import NotReady
-from remora.project.config import load_inference_config
-from remora.rollout.part import Part
-from remora.rollout.release import Deployed
+from remora.project.toolkit.config import load_inference_config
+from remora.rollout.deploy import Deployed
 from remora.rollout.restart import Strategy
+from remora.rollout.share.part import Part
 
 PROGRAMS = Path(__file__).parent
 PINNED = ("fastapi", "uvicorn", "gradio", "transformers", "peft")
@@ -33,6 +36,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HandMade]:
     made = HandMade.make(tmp_path_factory.mktemp("home"))
     yield made
     made.cloud.stop()
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An index from which the real packages can be installed: they lead to those that the tests have."""
+    wheels = tmp_path_factory.mktemp("wheels")
+    for name in PINNED:
+        write_wheel(wheels, name, version(name), leads_to=Path(sysconfig.get_path("purelib")))
+    with package_index(wheels) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +122,22 @@ def test_status_open_and_chat_understand_it(made: HandMade, small: Path) -> None
     assert "not on PORT" in status["replicas"][0]["details"]
     assert httpx.get(made.ok("open", small, "--print")["url"]).text == "<title>chat</title>"
     assert made.ok("chat", small, "--message", "what?")["answer"] == "version 1, r 4: what?"
+    (small / "pairs.jsonl").write_text('{"prompt": "what?", "answer": "that"}\n')
+    for refused in (made.run("env", small), made.run("eval", small, "--pairs", str(small / "pairs.jsonl"))):
+        assert (refused.code, refused.document["error"]["code"]) == (2, "not_offered"), refused
+        assert "AI Toolkit's program" in refused.message
+
+
+def test_it_is_stopped_and_started_without_being_removed(made: HandMade, small: Path) -> None:
+    url = made.ok("open", small, "--print")["url"]
+    assert made.ok("stop", small)["running"] is False
+    assert httpx.get(url).status_code == 404
+    assert made.ok("status", small)["revision"]["state"] == "Stopped"
+    assert made.ok("start", small)["running"] is True
+    assert httpx.get(url, timeout=400).text == "<title>chat</title>"
+    made.ok("stop", small)
+    assert made.deploy(small).changed is False
+    assert httpx.get(url, timeout=400).text == "<title>chat</title>"
 
 
 def test_changed_code_is_a_new_revision_and_removed_code_goes(made: HandMade, small: Path) -> None:
@@ -169,7 +198,7 @@ def test_a_deploy_killed_after_its_switch_is_ended_by_the_next_changed_or_not(
     told.unlink()
     again = made.deploy(small)
     assert (again.changed, again.revision, said(again)) == (False, switched, "version 5, r 8: hi")
-    assert [revision.name for revision in app.revisions() if revision.active] == [switched]
+    assert running_revisions(app) == [switched]
     newest = made.ok("history", small)["events"][0]
     assert (newest["from"], newest["to"]) == (lost["from"], lost["to"])
     assert "found serving" in newest["message"]
@@ -190,9 +219,9 @@ def test_a_program_that_does_not_come_up_says_why(made: HandMade, small: Path) -
     assert said(mended) == "version 5, r 8: hi"
 
 
-@pytest.mark.timeout(240)
-def test_a_real_model_behind_the_documented_interface(made: HandMade, tmp_path: Path) -> None:
-    """Base and adapter loaded with transformers and PEFT, pip's pins satisfied, the page served by Gradio."""
+@pytest.mark.timeout(1200)
+def test_a_real_model_behind_the_documented_interface(made: HandMade, index: str, tmp_path: Path) -> None:
+    """Base and adapter loaded with transformers and PEFT, which pip installs; the page served by Gradio."""
     port = free_port()
     text = (PROGRAMS / "chat_program.py").read_text()
     template = json.dumps(LAYOUT.prompt_template)[1:-1]
@@ -201,17 +230,23 @@ def test_a_real_model_behind_the_documented_interface(made: HandMade, tmp_path: 
     write_stock_project(tmp_path, LAYOUT, program=text.replace("7860", str(port)))
     add_trained_models(tmp_path, LAYOUT)
     pins = " ".join(f"{name}=={version(name)}" for name in PINNED)
-    commands = ("cd /mount", f"pip install {pins}", "cd /mount/inference", "python3 ./gradio_chat.py")
+    commands = (
+        f"export PIP_INDEX_URL={index}",
+        "cd /mount",
+        f"pip install {pins}",
+        "cd /mount/inference",
+        "python3 ./gradio_chat.py",
+    )
     made.app("real", AppWish(commands, port=port))
     deployed = made.deploy(made.project(tmp_path, "real"))
     assert deployed.checked[0].answer.text
     logs = made.user.start("logs", str(tmp_path), "--tail", "300", "--output", "human")
-    printed, _ = logs.communicate(timeout=60)
-    assert "Requirement already satisfied: peft==" in printed
+    printed, _ = logs.communicate(timeout=400)
+    assert "Successfully installed" in printed
     assert "model loaded, adapter: True" in printed
     assert "gradio" in httpx.get(deployed.url).text.lower()
     asked: dict[str, Any] = {"messages": [{"role": "user", "content": "joy?"}], "max_tokens": 4}
-    events = httpx.post(f"{deployed.url}/v1/chat/completions", json=asked, timeout=60).text
+    events = httpx.post(f"{deployed.url}/v1/chat/completions", json=asked, timeout=400).text
     assert events.startswith("data: {")
     assert "\r" not in events
     assert "[DONE]" not in events

@@ -1,1 +1,5 @@
-"""The command line. One module per noun; `output.py` is the only place that prints."""
+"""The command line.
+
+Owns what users type and read. Only `output/` prints; only `commands/` starts a server or the local cloud.
+Start with `main.py`, then `commands/up.py`.
+"""

@@ -1,7 +1,7 @@
-"""A conversation for programs: questions are JSON lines on stdin, pieces and whole answers lines on stdout.
+"""A conversation for programs: JSON lines on stdin are questions, JSON lines on stdout are the answers.
 
 → {"messages": [{"role": "user", "content": "Hello"}], "model": "tone", "temperature": 0.8}
-← {"schema": "remora.chat.models/v1", "models": ["tone-base", "tone"], "model": "tone"}       first of all
+← {"schema": "remora.chat.models/v1", "models": ["tone-base", "tone"], "model": "tone"}       the first line
 ← {"schema": "remora.chat.piece/v1", "text": "Hi"}
 ← {"schema": "remora.chat/v1", "model": "tone", "adapter_digest": …, "answer": "Hi there", …}
 """
@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from remora.cli.output import Output
+from remora.cli.output.console import Output
 from remora.errors import InvalidInput, RemoraError
 from remora.rollout.endpoint import Endpoint
 
 
 def serve_lines(endpoint: Endpoint, models: Sequence[str], defaults: Mapping[str, Any], out: Output) -> None:
-    """Answer each line until stdin ends. An error is an answer too; an interrupt stops only an answer."""
+    """Answer each line until stdin ends. An error counts as an answer; Ctrl+C stops only the current one."""
     out.result("chat.models", {"models": list(models), "model": defaults["model"]})
     while (question := _next(out)) is not None:
         try:

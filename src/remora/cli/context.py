@@ -1,34 +1,34 @@
-"""What most commands need first: the project in a folder, a connection to its cloud, its deployment."""
+"""What most commands start with: the project in a folder, a connection to its cloud, its deployment."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from remora.azure.apps import ContainerApp
-from remora.azure.files import Share
+from remora.azure.app.apps import ContainerApp
 from remora.azure.profile import Clients, load_profile, remora_home
-from remora.cli.cloud import ensure_running, running
-from remora.cli.output import Output
-from remora.errors import CloudUnavailable, DeploymentNotFound
-from remora.project.commands import Program
-from remora.project.config import INFERENCE_FILE, InferenceConfig, load_inference_config
-from remora.project.settings import Settings, load_settings
+from remora.azure.share.files import Share
+from remora.cli.base_option import read_settings
+from remora.cli.commands.cloud import ensure_running, running
+from remora.cli.output.console import Output
+from remora.errors import CloudUnavailable, DeploymentNotFound, NotOffered, listed
+from remora.project.settings import SETTINGS_FILE, Settings
+from remora.project.toolkit.commands import Program
+from remora.project.toolkit.config import (
+    INFERENCE_FILE,
+    INFERENCE_KEYS,
+    InferenceConfig,
+    load_inference_config,
+)
 from remora.rollout.app_shape import read_shape
 from remora.rollout.endpoint import Endpoint
-from remora.rollout.program import program_name
-from remora.rollout.program_endpoint import ProgramEndpoint
-
-FolderArgument = Annotated[Path, typer.Argument(help="The project's folder.", show_default="this folder")]
+from remora.rollout.program.endpoint import ProgramEndpoint
+from remora.rollout.program.payload import program_name
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Where a project's endpoint lives, as `infra/inference.config.json` says."""
+    """A project's deployment, as `infra/inference.config.json` names it."""
 
     settings: Settings
     config: InferenceConfig
@@ -54,16 +54,21 @@ class Deployment:
             return ProgramEndpoint(self.url(), program_name(shape))
         return Endpoint(self.url(), self.app.api_key())
 
-
-def read_settings(folder: Path) -> Settings:
-    """The settings of a project folder and the environment."""
-    return load_settings(folder, os.environ)
+    def api_endpoint(self, why: str) -> Endpoint:
+        """The same if it has OpenAI's API. Raises NotOffered for AI Toolkit's program, which `why`."""
+        endpoint = self.endpoint()
+        if isinstance(endpoint, ProgramEndpoint):
+            raise NotOffered(
+                f"container app {self.app.name!r} runs AI Toolkit's program, which {why}",
+                hint="switch it to Remora's: remora import --write",
+            )
+        return endpoint
 
 
 def connect(settings: Settings, out: Output, subscription_id: str = "", *, start: bool = True) -> Clients:
-    """Clients of the project's cloud; a local cloud that is not running is started.
+    """Clients of the project's cloud. Starts a local cloud that is not running.
 
-    Raises CloudUnavailable where it is not running and must not be started.
+    Raises CloudUnavailable if it is not running and `start` is false.
     """
     home = remora_home()
     if settings.cloud == "local" and start:
@@ -74,12 +79,28 @@ def connect(settings: Settings, out: Output, subscription_id: str = "", *, start
 
 
 def open_deployment(folder: Path, out: Output, *, start: bool = True) -> Deployment:
-    """The project's deployment. Raises DeploymentNotFound where nothing was provisioned yet."""
+    """The project's deployment. Raises DeploymentNotFound if nothing has been provisioned yet."""
     settings = read_settings(folder)
     config = load_inference_config(folder)
     if config.missing:
+        _check_project(folder, config)
         raise DeploymentNotFound(
-            f"{folder / INFERENCE_FILE} does not say {', '.join(config.missing)}",
-            hint=f"run: remora provision {folder}, or fill the names in by hand",
+            f"{folder / INFERENCE_FILE} has no value for {listed(config.missing)}",
+            hint="run: remora up, or fill in the values by hand",
         )
     return Deployment(settings, config, connect(settings, out, config.subscription_id or "", start=start))
+
+
+def _check_project(folder: Path, config: InferenceConfig) -> None:
+    """Raises if the folder is not a project, or if nothing has been deployed from it."""
+    if not folder.is_dir():
+        raise DeploymentNotFound(f"{folder} is not a folder", hint="name the folder of your project")
+    if not any((folder / known).exists() for known in (SETTINGS_FILE, INFERENCE_FILE.parent)):
+        raise DeploymentNotFound(
+            f"{folder.absolute()} is not a project: it has no {SETTINGS_FILE} or {INFERENCE_FILE.parent}/",
+            hint="name your project's folder, after the command or with -C",
+        )
+    if len(config.missing) == len(INFERENCE_KEYS) - 1:
+        raise DeploymentNotFound(
+            f"nothing has been deployed from {folder.absolute()} yet", hint="run: remora up"
+        )

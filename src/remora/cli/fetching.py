@@ -1,42 +1,39 @@
-"""Base model and adapters from a project's share, where a fine-tuning job left them, into its folder."""
+"""Copies base model and adapters from a project's share, where a fine-tuning job left them, to its folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from remora.azure.files import Share
-from remora.azure.share_models import find_share_models
-from remora.cli.context import connect, read_settings
-from remora.cli.output import Output
+from remora.azure.share.models import find_share_models
+from remora.cli.named_share import NamedShare, named_share, open_named
+from remora.cli.output.console import Output
 from remora.errors import DeploymentNotFound, ProjectIncomplete
-from remora.project.config import (
-    FINETUNING_FILE,
-    INFERENCE_FILE,
-    load_finetuning_config,
-    load_inference_config,
-)
+from remora.project.toolkit.config import FINETUNING_FILE
 
 
 def fetch_models(folder: Path, out: Output) -> int:
-    """Copy what is not here yet; returns the number of files.
+    """Copy the files that the folder does not have yet; returns their number.
 
-    Raises DeploymentNotFound (no file names a share, or there is none) or ProjectIncomplete (nothing on it).
+    Raises DeploymentNotFound (no share is named, or it does not exist) or ProjectIncomplete (no models).
     """
-    file, subscription, group, account, name = _place(folder)
-    clients = connect(read_settings(folder), out, subscription)
-    share = Share(clients, group, account, name)
-    with out.step(f"looking for models on share {name!r}") as say:
+    named = _share_of(folder)
+    share = open_named(named, folder, out)
+    with out.step(f"looking for models on share {share.name!r}") as say:
         found = find_share_models(share)
-        say(f"{len(found.bases)} base models and {len(found.adapters)} adapters are on share {name!r}")
+        say(f"{len(found.bases)} base models and {len(found.adapters)} adapters are on share {share.name!r}")
     if not found.adapters:
         raise ProjectIncomplete(
-            f"{folder / file}: FILE_SHARE_NAME is {name!r}, and that share of {account!r} has no adapter"
-            " below models/",
+            f"{folder / named.file}: FILE_SHARE_NAME is {named.name!r}, but that share of {named.account!r}"
+            " has no adapter below models/",
             hint="run the fine-tuning job until it has written models/**/adapter, or correct FILE_SHARE_NAME;"
-            f" then run: remora import {folder} --fetch",
+            " then run: remora import --fetch",
             param="FILE_SHARE_NAME",
         )
-    missing = {path: size for path, size in found.files.items() if not _is_here(folder / path, size)}
+    missing = {
+        path: each.size_bytes
+        for path, each in found.files.items()
+        if not _is_here(folder / path, each.size_bytes)
+    }
     total = f"{len(missing)} files, {sum(missing.values()):,} bytes"
     with out.step(f"copying {total}") as say:
         for count, path in enumerate(missing, start=1):
@@ -46,18 +43,13 @@ def fetch_models(folder: Path, out: Output) -> int:
     return len(missing)
 
 
-def _place(folder: Path) -> tuple[Path, str, str, str, str]:
-    """The file that names a share, and with it subscription, group, account and share."""
-    for file, config in (
-        (INFERENCE_FILE, load_inference_config(folder)),
-        (FINETUNING_FILE, load_finetuning_config(folder)),
-    ):
-        if config.resource_group and config.storage_account and config.file_share:
-            subscription = config.subscription_id or ""
-            return file, subscription, config.resource_group, config.storage_account, config.file_share
+def _share_of(folder: Path) -> NamedShare:
+    named = named_share(folder)
+    if named is not None:
+        return named
     raise DeploymentNotFound(
         f"{folder / FINETUNING_FILE} lacks RESOURCE_GROUP_NAME, STORAGE_ACCOUNT_NAME or FILE_SHARE_NAME",
-        hint=f"fill them in, or put the models into the folder and run: remora import {folder}",
+        hint="fill them in, or put the models into the folder and run: remora import",
         param="FILE_SHARE_NAME",
     )
 

@@ -1,58 +1,85 @@
-"""The models of a folder: its base and its adapters, each looked at; what was rejected, and why.
+"""The models of a folder: its base model and its adapters, each inspected; what was rejected, and why.
 
-Says what is there; writes nothing.
+Reports what is there; writes nothing.
 """
 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from dataclasses import dataclass
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from remora.adapters.adapter import Adapter
-from remora.adapters.inspect import inspect_adapter, read_base
-from remora.errors import AdapterRejected, ProjectIncomplete
+from remora.adapters.peft.base_shape import BaseShape
+from remora.adapters.peft.inspect import inspect_adapter, inspect_outline, read_base
+from remora.azure.share.outline import Outline
+from remora.cli.adapters_option import named_folders
+from remora.cli.base_option import read_settings
+from remora.cli.engine_trial import try_adapter, try_base
+from remora.errors import AdapterRejected, ProjectIncomplete, listed
 from remora.project.alias import alias_from, is_alias
-from remora.project.model_name import last_name, same_name
-from remora.project.settings import SETTINGS_FILE, Settings, load_settings
-from remora.project.stock_scripts import StockScripts, read_stock_scripts
+from remora.project.base_search import adapter_paths, locate_base
+from remora.project.files.regular_file import shown
+from remora.project.settings import SETTINGS_FILE, Settings
+from remora.project.toolkit.stock_scripts import StockScripts, read_stock_scripts
 from remora.project.workspace import (
+    PICKLED,
     AdapterFolder,
     BaseModel,
     Rejected,
-    Workspace,
+    claimed_base_name,
     find_workspace,
-    read_base_model,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class FoundModels:
-    """A base and at least one adapter. `chosen`: `remora.toml` says which; `lying_there` are all there are.
+    """A base and at least one adapter. `chosen`: `remora.toml` lists them; `lying_there`: all that exist.
 
-    `scripts` is what AI Toolkit's scripts say.
+    `base_origin` says where the base was found; `base_is_below`: it was not named and is in the project.
+    `notes` say which checkpoints are used as adapters. `scripts` is what AI Toolkit's scripts say. `skipped`
+    are adapters in folders that are not searched. `share` is the name of the share that has them, at the
+    same paths as here relative to `root`; "" means that they are in the folder. The digests of adapters on
+    a share are not known.
     """
 
     root: Path
     settings: Settings
     base: BaseModel
+    base_origin: str
+    base_is_below: bool
     base_name: str
     adapters: tuple[Adapter, ...]
     rejected: tuple[Rejected, ...]
+    skipped: tuple[Rejected, ...]
     scripts: StockScripts
     chosen: bool
     lying_there: tuple[AdapterFolder, ...]
+    share: str = ""
+    notes: tuple[str, ...] = ()
 
     def relative(self, path: Path) -> str:
-        """A path as people see it: from the project's folder where it lies inside."""
+        """A path as users see it: relative to the project's folder if it is inside."""
         inside = path.is_relative_to(self.root)
-        return path.relative_to(self.root).as_posix() or "." if inside else path.as_posix()
+        return shown(path.relative_to(self.root).as_posix() or "." if inside else path)
+
+    @property
+    def why_nf4(self) -> str:
+        """What says that the adapters were trained on the base in nf4; "" where nothing does."""
+        if self.base.is_quantized:
+            return ""
+        if self.scripts.adapter or self.scripts.base:
+            return "AI Toolkit trains with QLoRA"
+        named = (adapter.settings.base_model_name or "" for adapter in self.adapters)
+        copy = next((name for name in named if name.lower().endswith("-bnb-4bit")), None)
+        return f"an adapter names {copy}" if copy else ""
 
     def new_prompt_templates(self) -> dict[str, str]:
-        """What `remora.toml` should say and does not: the template of AI Toolkit's scripts, by alias.
+        """The prompt templates that `remora.toml` lacks: those of AI Toolkit's scripts, by alias.
 
-        Of adapters that `remora.toml` lists, it is only for the one that the scripts use.
+        If `remora.toml` lists adapters, only the one that the scripts use gets a template.
         """
         if self.scripts.prompt_template is None:
             return {}
@@ -65,35 +92,74 @@ class FoundModels:
         }
 
 
-def find_models(folder: Path, *, ignore_settings: bool = False) -> FoundModels:
-    """Look through a folder. What `remora.toml` lists is what is meant, unless its list is to be ignored.
+def find_models(
+    folder: Path,
+    *,
+    ignore_settings: bool = False,
+    outline: Outline | None = None,
+    base: str | None = None,
+    named: Sequence[Path] = (),
+) -> FoundModels:
+    """Search a folder. The models that `remora.toml` lists are used, unless its list is to be ignored.
 
-    Raises ProjectIncomplete where there is no base model or no usable adapter.
+    With an `outline` the models are those of that share. `base` names the base model, `named` are folders
+    of adapters: they come on top of what is listed, and without a list they are all. Raises
+    ProjectIncomplete if there is no base model or no usable adapter.
     """
-    workspace = find_workspace(folder)
-    root = workspace.root
-    settings = load_settings(root, os.environ)
+    workspace = find_workspace(outline.root if outline else folder)
+    root, project = workspace.root, folder.resolve()
+    settings = read_settings(project, base=base)
+    if outline is not None:
+        settings = _moved(settings, root)
     chosen = bool(settings.adapters) and not ignore_settings
-    found = _listed(settings) if chosen else workspace.adapters
-    base = _choose_base(workspace, settings)
-    name = settings.model.name or _served_name(base.name or _common_base_name(found) or "base-model")
-    adapters, refused = _inspect(root, base, (name, *settings.model.also_known_as), found)
+    found = _listed(settings) if chosen else () if named else workspace.adapters
+    found = (*found, *named_folders(settings, named))
+    located = locate_base(
+        settings, workspace, [item.path for item in found] or adapter_paths(settings, workspace)
+    )
+    model = located.model
+    claimed = claimed_base_name(found)
+    name = settings.model.name or _served_name(model.name or claimed or "base-model")
+    known = filter(None, (settings.model.name, model.name, *settings.model.also_known_as))
+    shape = read_base(model.path, names=tuple(known), claimed=claimed, engine=settings.serve.engine)
+    try_base(shape)
+    adapters, refused = _inspect(root, shape, name, found, outline)
     rejected = (*workspace.rejected, *refused)
     if not adapters:
         raise ProjectIncomplete(
-            f"no usable adapter below {root}{_because(root, rejected)}",
-            hint="put the folder that PEFT saved (adapter_config.json, adapter_model.safetensors) below it",
+            f"no usable adapter below {shown(root)}{_because(root, (*rejected, *workspace.skipped))}",
+            hint=_hint_without_adapters(root, rejected, workspace.skipped),
         )
     return FoundModels(
         root=root,
         settings=settings,
-        base=base,
+        base=model,
+        base_origin=located.origin,
+        base_is_below=located.is_below,
         base_name=name,
         adapters=adapters,
         rejected=rejected,
-        scripts=read_stock_scripts(root),
+        skipped=workspace.skipped,
+        scripts=read_stock_scripts(project),
         chosen=chosen,
         lying_there=workspace.adapters,
+        share=outline.share_name if outline else "",
+        notes=() if chosen or named else workspace.notes,
+    )
+
+
+def _moved(settings: Settings, root: Path) -> Settings:
+    """The settings, with every folder of the project at the same path below another root."""
+
+    def moved(path: Path) -> Path:
+        return root / path.relative_to(settings.root) if path.is_relative_to(settings.root) else path
+
+    base = settings.model.base
+    return replace(
+        settings,
+        root=root,
+        model=replace(settings.model, base=moved(base) if base else None),
+        adapters={alias: moved(path) for alias, path in settings.adapters.items()},
     )
 
 
@@ -105,53 +171,45 @@ def _served_name(name: str) -> str:
     return name if is_alias(name) else alias_from(name)
 
 
-def _choose_base(workspace: Workspace, settings: Settings) -> BaseModel:
-    """The base that is set, else the only one, else the one that the adapters name."""
-    if settings.model.base is not None:
-        return read_base_model(settings.model.base, within=workspace.root)
-    bases = workspace.bases
-    if not bases:
-        raise ProjectIncomplete(
-            f"no base model below {workspace.root}{_because(workspace.root, workspace.rejected)}",
-            hint="put its folder (config.json, *.safetensors, tokenizer files) below it",
-        )
-    if len(bases) == 1:
-        return bases[0]
-    wanted = _common_base_name(workspace.adapters)
-    named = [base for base in bases if wanted and base.name and same_name(base.name, wanted)]
-    if len(named) == 1:
-        return named[0]
-    paths = ", ".join(base.path.relative_to(workspace.root).as_posix() for base in bases)
-    raise ProjectIncomplete(
-        f"{len(bases)} base models below {workspace.root}: {paths}",
-        hint=f'choose one: write base = "…" under [model] in {SETTINGS_FILE}, or set REMORA_MODEL_BASE',
-    )
-
-
-def _common_base_name(found: tuple[AdapterFolder, ...]) -> str | None:
-    """What most adapters say they were trained on."""
-    names = Counter(name for folder in found if (name := last_name(folder.base_model_name or "")))
-    return names.most_common(1)[0][0] if names else None
-
-
 def _inspect(
-    root: Path, base: BaseModel, names: tuple[str, ...], found: tuple[AdapterFolder, ...]
+    root: Path, shape: BaseShape, name: str, found: tuple[AdapterFolder, ...], outline: Outline | None
 ) -> tuple[tuple[Adapter, ...], list[Rejected]]:
-    shape = read_base(base.path, names=names)
     adapters: list[Adapter] = []
     rejected: list[Rejected] = []
     for folder in found:
-        alias = f"{folder.name[:55]}-adapter" if folder.name == names[0] else folder.name
+        alias = f"{folder.name[:55]}-adapter" if folder.name == name else folder.name
         try:
-            adapters.append(inspect_adapter(alias, folder.path, shape))
+            if outline is not None and (place := outline.place(folder.path)):
+                adapters.append(inspect_outline(alias, folder.path, shape, place.stamp))
+                continue
+            adapter = inspect_adapter(alias, folder.path, shape)
+            try_adapter(shape, adapter)
+            adapters.append(adapter)
         except AdapterRejected as error:
             reason = error.message.replace(f"{folder.path} ", "").replace(f"{root}{os.sep}", "")
             rejected.append(Rejected(folder.path, f"{reason} ({error.hint})" if error.hint else reason))
     return tuple(adapters), rejected
 
 
-def _because(root: Path, rejected: tuple[Rejected, ...]) -> str:
-    if not rejected:
+def _because(root: Path, passed: tuple[Rejected, ...]) -> str:
+    if not passed:
         return ""
-    reasons = (f"{item.path.relative_to(root).as_posix()}: {item.reason}" for item in rejected)
-    return "; rejected: " + "; ".join(reasons)
+    reasons = (f"{shown(_inside(root, item.path))}: {item.reason}" for item in passed)
+    return f"; rejected: {listed(reasons, separator='; ')}"
+
+
+def _hint_without_adapters(root: Path, rejected: tuple[Rejected, ...], skipped: tuple[Rejected, ...]) -> str:
+    """If an adapter was found and rejected, "put one there" would be the wrong hint."""
+    if skipped:
+        path = shown(_inside(root, skipped[0].path))
+        return f'write under [adapters] in {SETTINGS_FILE}: name = "{path}"'
+    pickled = [item.path for item in rejected if item.reason.startswith(PICKLED)]
+    if pickled:
+        return f"convert its weights with: remora adapters convert {shlex.quote(shown(pickled[0]))}"
+    if rejected:
+        return "see the reasons; for the full report on a folder run: remora adapters show FOLDER"
+    return "put the folder that PEFT saved (adapter_config.json, adapter_model.safetensors) below it"
+
+
+def _inside(root: Path, path: Path) -> Path:
+    return path.relative_to(root) if path.is_relative_to(root) else path

@@ -1,4 +1,4 @@
-"""Ctrl+C while a cloud is at work for us: leave it to it, or cancel what was begun."""
+"""Ctrl+C while a cloud operation runs: leave it running, or cancel it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from remora.cli.output import Output
+from remora.cli.output.console import Output
 from remora.errors import Interrupted, RemoraError
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a cloud goes on with when nobody waits for it any more.
+    """An operation that a cloud continues even if the command ends.
 
-    `begun` says whether there is anything to leave or cancel; `again` is the command that waits for it.
+    `begun` says whether it has started; `again` is the command that waits for it.
     """
 
     what: str
@@ -26,7 +26,7 @@ class Work:
 
 @contextmanager
 def interruptible(out: Output, work: Work) -> Iterator[None]:
-    """Turn Ctrl+C inside into Interrupted, which says what goes on: asked on a terminal, left elsewhere."""
+    """Turn Ctrl+C into Interrupted. On a terminal, ask whether to cancel the work; elsewhere, leave it."""
     try:
         yield
     except KeyboardInterrupt:
@@ -35,18 +35,20 @@ def interruptible(out: Output, work: Work) -> Iterator[None]:
 
 def _interrupted(out: Output, work: Work) -> Interrupted:
     if not _begun(work):
-        return Interrupted("interrupted; nothing that serves was changed", hint=f"go on with: {work.again}")
+        return Interrupted(
+            "interrupted; no serving revision was changed", hint=f"continue with: {work.again}"
+        )
     if out.agrees(f"Leave {work.what} running in the cloud? No cancels it", default=True):
         return Interrupted(
-            f"interrupted; {work.what} goes on in the cloud", hint=f"wait for it with: {work.again}"
+            f"interrupted; {work.what} continues in the cloud", hint=f"wait for it with: {work.again}"
         )
     with out.step(f"cancelling {work.what}"):
         work.cancel()
-    return Interrupted(f"cancelled: {work.cancelled}", hint=f"begin anew with: {work.again}")
+    return Interrupted(f"cancelled: {work.cancelled}", hint=f"start again with: {work.again}")
 
 
 def _begun(work: Work) -> bool:
-    """A cloud that cannot be asked any more may well be at work."""
+    """Whether it has started. If the cloud cannot be reached, assume that it has."""
     try:
         return work.begun()
     except RemoraError:

@@ -1,6 +1,6 @@
-"""The entry point: which command lives where, and how an error becomes an exit code.
+"""The entry point: the table of commands, and how an error becomes an exit code.
 
-`remora --help` is printed from the table below without importing any command: it must stay cheap.
+`remora --help` is printed from the table below without importing any command, so that it stays fast.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
+from remora.cli.output.streams import SIGPIPE_EXIT, cannot_print, make_streams_safe, silence, takes_data
+
 if TYPE_CHECKING:
     from remora.errors import RemoraError
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 class Command:
     """A command of the table: its module exposes `app`, a Typer application.
 
-    The module is called as the command, with an underscore behind a word that Python keeps for itself.
+    The module is named after the command, with an underscore appended if the name is a Python keyword.
     """
 
     name: str
@@ -28,36 +30,48 @@ class Command:
 
     @property
     def module(self) -> str:
-        return f"remora.cli.{self.name}{'_' if keyword.iskeyword(self.name) else ''}"
+        return f"remora.cli.commands.{self.name}{'_' if keyword.iskeyword(self.name) else ''}"
 
 
 COMMANDS: dict[str, tuple[Command, ...]] = {
     "Start here": (
-        Command("up", "Do it all: find, provision, deploy, check; safe to run again"),
-        Command("import", "Understand an AI Toolkit project; switch it to Remora's program"),
+        Command("up", "Find, provision, deploy and check in one go; safe to run again"),
+        Command("import", "Read an AI Toolkit project; switch it to Remora's program"),
         Command("init", "Find base model and adapters; write remora.toml and infra/"),
     ),
     "Step by step": (
-        Command("plan", "Show what provision and deploy would do, before anything happens"),
+        Command("plan", "Show what provision and deploy would do, without doing it"),
         Command("provision", "Create or update the cloud resources"),
         Command("deploy", "Sync what changed and roll out a new revision"),
-        Command("rollback", "Give the traffic back to the release that served before"),
+        Command("rollback", "Switch the traffic back to the previous release"),
+        Command("stop", "Stop the app without removing it"),
+        Command("start", "Start an app that was stopped"),
+        Command("export", "Write what is deployed as Kubernetes manifests or a Compose file"),
         Command("down", "Remove what provision created"),
     ),
-    "Look and use": (
-        Command("status", "What runs, where, and whether it answers"),
+    "Inspect and use": (
+        Command("status", "Show what runs, where, and whether it answers"),
+        Command("why", "Show what happened in the last deploy, the cause, and the way out"),
+        Command("cost", "Show what runs, since when, and what it costs"),
+        Command("warm", "Wake the endpoint, and wait until it answers"),
         Command("open", "Open the endpoint's chat page in the browser"),
         Command("chat", "Chat with the endpoint in the terminal"),
-        Command("history", "Who changed the endpoint, when, and what came of it"),
+        Command("history", "Show who changed the endpoint, when, and the result"),
         Command("golden", "Record and check golden prompts"),
-        Command("logs", "Print or follow what the container prints"),
+        Command("eval", "Measure how well base and adapters answer pairs of prompt and answer"),
+        Command("compare", "Show what an adapter changes, as a report with intervals"),
+        Command("explain", "Say what an error code means and what to do"),
+        Command("help", "Explain a subject, such as settings, keys or exit codes"),
+        Command("logs", "Print or follow the container's logs"),
         Command("adapters", "Check adapters; push, roll back and remove them without a deploy"),
+        Command("env", "Print base URL, key and model names for OpenAI's clients"),
         Command("secrets", "Show the endpoint's API key"),
         Command("keys", "List, add and remove API keys by name, and the admin key"),
     ),
     "On this machine": (
-        Command("serve", "Serve a folder of adapters right here, without any cloud"),
+        Command("serve", "Serve a folder of adapters on this machine, without a cloud"),
         Command("cloud", "Start, stop and inspect the local cloud"),
+        Command("completion", "Print the script that completes commands in bash, zsh or fish"),
     ),
 }
 
@@ -74,7 +88,12 @@ TAIL = """
 Options:
   --version   Print the version.
   --help      Print this help. Each command has its own: remora up --help
+
+Subjects:
+  remora help adapters, azure, completion, exit-codes, golden, keys or settings
 """
+COMPLETION_VARIABLE = "_REMORA_COMPLETE"  # set by the script of `remora completion`
+SUBJECTS = frozenset({"adapters", "completion", "golden", "keys"})  # of `remora help`; commands, too
 
 
 def help_text() -> str:
@@ -87,24 +106,34 @@ def help_text() -> str:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run `remora`; never returns and never prints a traceback unless REMORA_DEBUG=1."""
+    """Run `remora`; never returns, and prints no traceback unless REMORA_DEBUG=1."""
     argv = sys.argv[1:] if arguments is None else arguments
-    if not argv or argv[0] in ("--help", "-h", "help"):
-        sys.stdout.write(help_text())
-        sys.exit(0)
-    if argv[0] in ("--version", "-V"):
-        from remora import __version__
-
-        sys.stdout.write(f"remora {__version__}\n")
-        sys.exit(0)
-    sys.exit(_run(argv))
+    make_streams_safe()
+    try:
+        code = _run(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = SIGPIPE_EXIT
+        silence(sys.stdout)
+    except OSError as error:
+        code = _report(cannot_print(error), argv)
+    sys.exit(code)
 
 
 def _run(argv: list[str]) -> int:
-    from remora.errors import InvalidInput, RemoraError
+    if COMPLETION_VARIABLE in os.environ:
+        from remora.cli.shell_words import offer_words
+
+        offer_words([command for group in COMMANDS.values() for command in group])
+    if (text := _answer(argv)) is not None:
+        sys.stdout.write(text)
+        return 0
+    from remora.errors import InvalidInput, RemoraError, disk_error, said
 
     try:
         commands = {command.name: command for group in COMMANDS.values() for command in group}
+        if argv[0] == "help" and argv[1] in commands.keys() - SUBJECTS:
+            argv = [*argv[1:], "--help"]
         if argv[0] not in commands:
             raise InvalidInput(
                 f"there is no command {argv[0]!r}", hint=_did_you_mean(argv[0], list(commands))
@@ -115,15 +144,30 @@ def _run(argv: list[str]) -> int:
     except KeyboardInterrupt:
         from remora.errors import Interrupted
 
-        return _report(Interrupted("interrupted; what was started in the cloud goes on running"), argv)
+        return _report(Interrupted("interrupted; operations that were started in the cloud continue"), argv)
+    except BrokenPipeError:
+        raise
     except Exception as error:
+        if isinstance(error, OSError) and not takes_data(sys.stdout):
+            return _report(cannot_print(error), argv)
         if os.environ.get("REMORA_DEBUG") == "1":
             raise
-        unexpected = RemoraError(
-            f"unexpected {type(error).__name__}: {error}",
+        unexpected = disk_error(error) or RemoraError(
+            f"unexpected {type(error).__name__}: {said(error)}",
             hint="run again with REMORA_DEBUG=1 for the details",
         )
         return _report(unexpected, argv)
+
+
+def _answer(argv: list[str]) -> str | None:
+    """The output of `--help` and `--version`, which need no command."""
+    if not argv or argv[0] in ("--help", "-h") or argv == ["help"]:
+        return help_text()
+    if argv[0] in ("--version", "-V"):
+        from remora import __version__
+
+        return f"remora {__version__}\n"
+    return None
 
 
 def _invoke(command: Command, arguments: list[str]) -> int:
@@ -149,7 +193,7 @@ def _report(error: RemoraError, argv: list[str]) -> int:
         import traceback
 
         traceback.print_exception(error)
-    from remora.cli.output import Mode, Output
+    from remora.cli.output.console import Mode, Output
 
     asked = _asked_output(argv)
     Output(Mode(asked) if asked in set(Mode) else Mode.HUMAN).error(error)
@@ -157,9 +201,9 @@ def _report(error: RemoraError, argv: list[str]) -> int:
 
 
 def _asked_output(argv: list[str]) -> str:
-    """Read before parsing, since an error can come from the parser itself."""
+    """The output mode, read before parsing because the parser itself can raise an error."""
     asked = os.environ.get("REMORA_OUTPUT", "")
-    for flag, value in zip(argv, [*argv[1:], ""], strict=True):
+    for flag, value in zip(argv, [*argv[1:], ""], strict=False):
         if flag in ("--output", "-o"):
             asked = value
         elif flag.startswith("--output="):

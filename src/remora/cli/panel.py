@@ -1,15 +1,19 @@
-"""The final panel: what runs now, how to reach it, what to do next."""
+"""The final panel: what runs, how to reach it, what to do next. Prints nothing itself."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
 from remora.adapters.adapter import Digest, short
-from remora.cli.golden import golden_document
-from remora.rollout.release import Deployed
+from remora.cli.commands.golden import golden_document
+from remora.cli.output.next_command import command_line
+from remora.cli.price import price_line
+from remora.cli.proof_lines import proof_document, proof_text
+from remora.rollout.deploy import Deployed
 
 _PREVIEW_CHARACTERS = 60
 
@@ -39,6 +43,8 @@ def deployed_document(name: str, folder: str, deployed: Deployed) -> dict[str, A
             for item in deployed.checked
         ],
         "golden": golden_document(deployed.golden) if deployed.golden else None,
+        "proof": {name: proof_document(proof) for name, proof in deployed.proofs.items()},
+        "comparison": list(deployed.measured),
         "kept_revision": deployed.kept or None,
     }
 
@@ -51,31 +57,36 @@ def deployed_panel(document: Mapping[str, Any]) -> Text:
     panel.append(" ● ", style="green bold")
     panel.append(str(document["name"]), style="bold")
     panel.append(f"  ready in {sum(seconds.values()):.1f}s  ({phases})\n")
-    uploaded, folder = document["uploaded"], document["folder"]
+    uploaded, folder = document["uploaded"], Path(document["folder"])
     new = "new" if document["new_revision"] else "restarted" if document["restarted"] else "unchanged"
     program = document["program"]
-    key = f"no key: it is {program}" if program else f"key: remora secrets {folder}"
+    key = f"no key: it runs {program}" if program else f"key: {command_line('secrets', folder)}"
     rows = {
         "Endpoint": f"{document['endpoint']}      {key}",
         "Chat page": str(document["chat_page"]),
         "Revision": f"{document['revision']} ({new})",
         "Uploaded": f"{uploaded['files']} files, {uploaded['bytes']:,} bytes;"
-        f" {document['unchanged_files']} were there already",
+        f" {document['unchanged_files']} were already there",
     }
     if document["golden"]:
         rows["Verified"] = document["golden"]["summary"]
+    if document["proof"]:
+        rows["Proof"] = proof_text(document["proof"])
+    if document.get("price"):
+        rows["Price"] = price_line(document["price"])
+    if document["comparison"]:
+        rows["Compared"] = "; ".join(document["comparison"])
     if document["kept_revision"]:
         rows["Kept"] = (
-            f"{document['kept_revision']}, without traffic; back to it: remora rollback -C {folder}"
+            f"{document['kept_revision']}, without traffic; go back with: {command_line('rollback', folder)}"
         )
     for title, text in rows.items():
         panel.append(f"   {title:<10} ", style="dim").append(f"{text}\n")
     for answer in document["answers"]:
         panel.append("   Answered   ", style="dim").append(_answer_line(answer, program))
     panel.append("   Next       ", style="dim")
-    panel.append(
-        f"remora chat {folder} · remora open {folder} · remora logs -f {folder} · remora down {folder}"
-    )
+    commands = ("chat", "open", "logs", "down")
+    panel.append(" · ".join(command_line(command, folder) for command in commands))
     return panel
 
 

@@ -1,12 +1,12 @@
-"""What a provisioning was resolved to, for people and programs: each value, where from, use or create."""
+"""How a provisioning was resolved: each value, where it is from, and whether it is used or created."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from remora.azure.named import NamedResource
-from remora.project.resolved import Resolved
+from remora.azure.provisioning.named import NamedResource
+from remora.project.toolkit.resolved import Resolved
 
 Row = dict[str, Any]
 
@@ -18,9 +18,9 @@ _COLUMNS = ("name", "value", "action")
 def resolution_rows(
     resolved: Sequence[Resolved], named: Sequence[NamedResource], location: str | None
 ) -> list[Row]:
-    """One row a value: `action` is use or create for what names a resource, else null.
+    """One row for each value: `action` is use or create for a resource's name, else null.
 
-    Where no cloud was asked, or the group is not there yet, `named` is empty and a default name not known.
+    If no cloud was asked, or the group does not exist yet, `named` is empty and default names are unknown.
     """
     by_parameter = {item.parameter: item for item in named}
     rows = [_row(item, by_parameter.pop(item.name, None), location) for item in resolved]

@@ -1,13 +1,13 @@
 """Where a project is provisioned, and with which parameters: flags, then the project's files, then questions.
 
-Changes nothing. Every value is kept with what says so.
+Changes nothing. Every value is kept with its origin.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,13 +15,17 @@ from typing import Annotated, Any
 import typer
 
 from remora.azure.bicep import OUR_COMPILER, build
-from remora.azure.groups import group_location, list_groups, list_subscriptions
 from remora.azure.profile import Clients
-from remora.azure.template import Wanted
-from remora.cli.context import connect, read_settings
-from remora.cli.output import Output
-from remora.errors import InvalidInput, ProjectIncomplete, SignInRequired
-from remora.project.config import (
+from remora.azure.provisioning.groups import group_location, list_groups, list_subscriptions
+from remora.azure.provisioning.template import Wanted
+from remora.cli.base_option import read_settings
+from remora.cli.context import connect
+from remora.cli.output.console import Output
+from remora.errors import InvalidInput, ProjectIncomplete, SignInRequired, listed
+from remora.project.files.json_file import parse_object
+from remora.project.scaffold import BICEP_FILE, COMPILED_FILE, PARAMETERS_FILE
+from remora.project.settings import SETTINGS_FILE, Settings
+from remora.project.toolkit.config import (
     FINETUNING_FILE,
     INFERENCE_FILE,
     FinetuningConfig,
@@ -29,12 +33,9 @@ from remora.project.config import (
     load_finetuning_config,
     load_inference_config,
 )
-from remora.project.parameter_rules import check_parameters
-from remora.project.parameters import load_parameters, shadowed_parameters
-from remora.project.resolved import Resolved, check_group_known, given_values, resolve_parameters
-from remora.project.settings import Settings
-
-TEMPLATE_FILE = Path("infra/provision/inference.bicep")
+from remora.project.toolkit.parameter_rules import check_parameters
+from remora.project.toolkit.parameters import load_parameters, shadowed_parameters
+from remora.project.toolkit.resolved import Resolved, check_group_known, given_values, resolve_parameters
 
 SubscriptionOption = Annotated[
     str | None, typer.Option("--subscription", envvar="AZURE_SUBSCRIPTION_ID", help="Subscription id.")
@@ -48,8 +49,8 @@ LocationOption = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What the user said about where to provision; None means a default or a question."""
+class TargetOptions:
+    """The user's flags about where to provision; None means a default or a question."""
 
     subscription: str | None = None
     resource_group: str | None = None
@@ -58,9 +59,9 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a project's template goes: `location` is the group's, `wanted.location` that of the resources.
+    """Where a project's template is deployed: `location` is the group's, `wanted.location` the resources'.
 
-    `resolved` says of subscription, group and every parameter what it is and why.
+    `resolved` has the value and origin of subscription, group and every parameter.
     """
 
     clients: Clients
@@ -74,35 +75,41 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class ProjectFiles:
-    """What the two steps have written down."""
+    """The files that the fine-tuning and inference steps wrote."""
 
     folder: Path
     config: InferenceConfig
     finetuning: FinetuningConfig
 
 
-def find_target(folder: Path, wishes: Wishes, out: Output) -> Target:
-    """What is to be deployed and where. Asks what nobody has said; changes nothing."""
-    settings = read_settings(folder)
-    template = read_template(folder, out)
-    parameters = load_parameters(folder)
+def find_target(
+    folder: Path, options: TargetOptions, out: Output, unwritten: Mapping[Path, str] | None = None
+) -> Target:
+    """What is to be deployed and where. Asks for missing values; changes nothing.
+
+    `unwritten` has the texts of files that are to be written first, by their paths in the project.
+    """
+    texts = unwritten or {}
+    settings = read_settings(folder, texts.get(Path(SETTINGS_FILE), ""))
+    template = read_template(folder, out, texts)
+    parameters = load_parameters(folder, unwritten=texts.get(PARAMETERS_FILE))
     if shadowed := shadowed_parameters(folder):
-        out.warn(f"{shadowed} is not read, since there is {parameters.path}")
+        out.warn(f"{shadowed} is not read, because {parameters.path} exists")
     files = ProjectFiles(folder, load_inference_config(folder), load_finetuning_config(folder))
-    if wishes.resource_group is None and files.config.resource_group is None:
+    if options.resource_group is None and files.config.resource_group is None:
         check_group_known(folder, files.finetuning)
     clients = connect(settings, out)
-    subscription = find_subscription(clients, wishes, files, out)
+    subscription = find_subscription(clients, options, files, out)
     clients = clients.for_subscription(str(subscription.value))
-    group = _group(clients, wishes, files, out)
+    group = _group(clients, options, files, out)
     cloud = Resolved("cloud", settings.cloud, settings.origins["cloud"])
     declared = template.get("parameters", {})
     resolved = resolve_parameters(
         folder, parameters, files.finetuning, resource_group=str(group.value), declared=declared
     )
-    check_parameters(folder, resolved, declared, TEMPLATE_FILE.as_posix())
+    check_parameters(folder, resolved, declared, BICEP_FILE.as_posix())
     existing = group_location(clients, str(group.value))
-    location = existing or _location(clients, str(group.value), wishes, out)
+    location = existing or _location(clients, str(group.value), options, out)
     values = given_values(resolved)
     wanted = Wanted(str(group.value), str(values.get("location") or location), template, values)
     return Target(
@@ -116,13 +123,15 @@ def find_target(folder: Path, wishes: Wishes, out: Output) -> Target:
     )
 
 
-def read_template(folder: Path, out: Output) -> dict[str, Any]:
+def read_template(folder: Path, out: Output, unwritten: Mapping[Path, str] | None = None) -> dict[str, Any]:
     """The project's template, compiled. Raises ProjectIncomplete or InvalidFile."""
-    path = folder / TEMPLATE_FILE
+    if unwritten and COMPILED_FILE in unwritten:
+        return dict(parse_object(unwritten[COMPILED_FILE], folder / COMPILED_FILE))
+    path = folder / BICEP_FILE
     try:
         built = build(path, root=folder)
     except FileNotFoundError as error:
-        raise ProjectIncomplete(f"{path} does not exist", hint=f"run: remora init {folder}") from error
+        raise ProjectIncomplete(f"{path} does not exist", hint="run: remora init") from error
     if built.compiler != OUR_COMPILER:
         out.note(f"compiled by: {built.compiler}")
     for line in built.diagnostics:
@@ -130,14 +139,14 @@ def read_template(folder: Path, out: Output) -> dict[str, Any]:
     return built.template
 
 
-def find_subscription(clients: Clients, wishes: Wishes, files: ProjectFiles, out: Output) -> Resolved:
-    """The wish, else what the project's files say, where this cloud knows it; else a question."""
+def find_subscription(clients: Clients, options: TargetOptions, files: ProjectFiles, out: Output) -> Resolved:
+    """The flag, else the id in the project's files if this cloud has it; else a question."""
     known = list_subscriptions(clients)
     if not known:
-        raise SignInRequired("no subscription is visible to you", hint="sign in with: az login")
+        raise SignInRequired("your account can see no subscription", hint="sign in with: az login")
     ids = [subscription_id for subscription_id, _ in known]
-    if wishes.subscription is not None:
-        return Resolved("subscription", _visible(wishes.subscription, ids), "--subscription")
+    if options.subscription is not None:
+        return Resolved("subscription", _visible(options.subscription, ids), "--subscription")
     named = [
         Resolved("subscription", value, f"{file.as_posix()} (SUBSCRIPTION_ID)")
         for file, value in (
@@ -149,6 +158,8 @@ def find_subscription(clients: Clients, wishes: Wishes, files: ProjectFiles, out
     if named and named[0].value not in ids:
         _report_gone(named[0], clients, files.folder, out)
     default = next((item for item in named if item.value in ids), None)
+    if clients.profile.rehearses:
+        return default or Resolved("subscription", ids[0], "this cloud's only one")
     chosen = out.choose(
         "Subscription",
         known,
@@ -164,7 +175,7 @@ def find_subscription(clients: Clients, wishes: Wishes, files: ProjectFiles, out
 def _visible(subscription_id: str, ids: Sequence[str]) -> str:
     if subscription_id not in ids:
         raise InvalidInput(
-            f"subscription {subscription_id!r} is not among those that you see: {', '.join(ids)}",
+            f"subscription {subscription_id!r} is not among those that your account can see: {listed(ids)}",
             hint="choose one with --subscription, or sign in to its tenant: az login --tenant TENANT",
             param="--subscription",
         )
@@ -172,23 +183,25 @@ def _visible(subscription_id: str, ids: Sequence[str]) -> str:
 
 
 def _report_gone(item: Resolved, clients: Clients, folder: Path, out: Output) -> None:
-    """A subscription that a file names and the cloud does not show: gone, or of another account."""
+    """Reports a subscription that a file names and the cloud does not list: deleted, or another account's."""
     what = f"{folder / item.origin.partition(' ')[0]}: SUBSCRIPTION_ID {item.value} is not visible to you"
     if clients.profile.rehearses:
         out.warn(f"{what} on this cloud")
         return
     raise SignInRequired(
         what,
-        hint=f"sign in to its tenant (az login --tenant TENANT), correct the file, or run:"
-        f" remora provision {folder} --subscription ID",
+        hint="sign in to its tenant (az login --tenant TENANT), correct the file, or run:"
+        " remora provision --subscription ID",
         param="SUBSCRIPTION_ID",
     )
 
 
-def _group(clients: Clients, wishes: Wishes, files: ProjectFiles, out: Output) -> Resolved:
-    if wishes.resource_group is not None:
-        return Resolved("resource_group", wishes.resource_group, "--resource-group")
-    default = _default_group(files)
+def _group(clients: Clients, options: TargetOptions, files: ProjectFiles, out: Output) -> Resolved:
+    if options.resource_group is not None:
+        return Resolved("resource_group", options.resource_group, "--resource-group")
+    default = default_group(files)
+    if clients.profile.rehearses:
+        return default
     chosen = out.ask(
         "Resource group",
         default=str(default.value),
@@ -199,7 +212,7 @@ def _group(clients: Clients, wishes: Wishes, files: ProjectFiles, out: Output) -
     return default if chosen == default.value else Resolved("resource_group", chosen, "your answer")
 
 
-def _default_group(files: ProjectFiles) -> Resolved:
+def default_group(files: ProjectFiles) -> Resolved:
     for file, value in (
         (INFERENCE_FILE, files.config.resource_group),
         (FINETUNING_FILE, files.finetuning.resource_group),
@@ -210,8 +223,10 @@ def _default_group(files: ProjectFiles) -> Resolved:
     return Resolved("resource_group", f"remora-{words or 'project'}", "the folder's name")
 
 
-def _location(clients: Clients, group: str, wishes: Wishes, out: Output) -> str:
-    return wishes.location or out.ask(
+def _location(clients: Clients, group: str, options: TargetOptions, out: Output) -> str:
+    if clients.profile.rehearses and not options.location:
+        return clients.profile.default_location or ""
+    return options.location or out.ask(
         f"Region of the new resource group {group!r}",
         default=clients.profile.default_location or os.environ.get("AZURE_DEFAULTS_LOCATION"),
         flag="--location",

@@ -1,8 +1,9 @@
-"""Aliases: the names by which clients ask for an adapter, and the folder of it on the share."""
+"""Aliases: the names that clients send to select an adapter, also used as folder names on the share."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 RULE = "letters, digits, '.', '_' and '-', starting with a letter or digit, at most 64 characters"
@@ -17,3 +18,12 @@ def alias_from(text: str) -> str:
     """The nearest alias to a folder's name."""
     cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._").lower()
     return cleaned[:64].rstrip("-._") or "adapter"
+
+
+def numbered(name: str, taken: Collection[str]) -> str:
+    """The alias, or with a number the first one that is not taken."""
+    candidate, count = name, 1
+    while candidate in taken:
+        count += 1
+        candidate = f"{name[:58]}-{count}"
+    return candidate

@@ -1,11 +1,11 @@
-"""API keys as they are written down: one a line, with a name or without. Owns that format; keeps no key.
+"""The text format of API keys: one per line, with or without a name. Owns that format; stores no keys.
 
     # the office
-    alice:rk-…            may ask
-    admin:rk-…            may ask, and load and unload adapters
-    rk-…                  may ask; called key-3, after its line
+    alice:rk-…            can send requests
+    admin:rk-…            can send requests, and load and unload adapters
+    rk-…                  can send requests; called key-3, after its line
 
-Two lines may have the same name: while a key is exchanged the old one and the new one are both good.
+Two lines can have the same name: while a key is rotated, the old and the new one are both valid.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key and the name that logs, metrics and limits know it by; the key itself is never shown."""
+    """A key and its name in logs, metrics and limits; the key itself is never shown."""
 
     name: str
     secret: str = field(repr=False)
@@ -34,7 +34,7 @@ class ApiKey:
 
 
 def new_secret() -> str:
-    """A key that nobody can guess, and that is known for one of ours where it turns up."""
+    """A random key with a prefix that identifies it as Remora's."""
     return f"rk-{secrets.token_urlsafe(GENERATED_BYTES)}"
 
 
@@ -48,13 +48,13 @@ def _key(line: str, number: int, origin: str) -> ApiKey:
     name, colon, secret = line.partition(":") if ":" in line else (f"key-{number}", "", line)
     if colon and not NAME.fullmatch(name):
         raise InvalidInput(
-            f"the name of the key in line {number} of {origin} is not a name",
-            hint="a name has letters, digits, '.', '_' and '-', at most 64, and ends at the first colon",
+            f"the name of the key in line {number} of {origin} is not valid",
+            hint="use at most 64 letters, digits, '.', '_' and '-' before the first colon",
             param=origin,
         )
     if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
         raise InvalidInput(
-            f"the key in line {number} of {origin} cannot travel in a header",
+            f"the key in line {number} of {origin} cannot be sent in a header",
             hint="use ASCII letters, digits and signs, without spaces",
             param=origin,
         )

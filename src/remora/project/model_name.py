@@ -1,4 +1,4 @@
-"""What a model is called, whatever path or hub id it is named by. Compares names; reads no files."""
+"""A model's name, extracted from a path or hub id. Compares names; reads no files."""
 
 from __future__ import annotations
 
@@ -17,15 +17,29 @@ GENERIC = frozenset(
         "output",
         "outputs",
         "mount",
+        "final",
+        "latest",
     }
-)  # folder names that say nothing about which model lies in them
+)  # generic folder names, which do not name a model
+STEP = re.compile(r"(checkpoint|ckpt|(global-)?step|epoch)-?\d+")  # a checkpoint of a training
 HASH = re.compile(r"[0-9a-f]{12,64}")
+QUANTIZED = re.compile(
+    r"[-_.\s]+((unsloth[-_.])?bnb[-_.][48]bit|[48]bit|int[48]|gptq|awq|fp8|gguf)$", re.IGNORECASE
+)
+
+HUB_ID = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,95}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+
+
+def is_hub_id(text: str) -> bool:
+    """Whether the text can name a model on the Hugging Face hub: ORGANISATION/NAME, or a NAME of its first
+    years."""
+    return HUB_ID.fullmatch(text) is not None and ".." not in text and "--" not in text
 
 
 def last_name(text: str) -> str | None:
     """The model's own name in a path or hub id ("/mount/model-cache/microsoft/phi-2/" is "phi-2").
 
-    None where the text names no model: a generic folder name, or nothing at all. Understands the hub's
+    None if the text names no model: it is empty or a generic folder name. Understands the hub's
     cache layout (`models--microsoft--phi-2/snapshots/<commit>`).
     """
     parts = [part for part in re.split(r"[/\\]+", text.strip()) if part]
@@ -36,14 +50,19 @@ def last_name(text: str) -> str | None:
     name = parts[-1]
     if name.startswith("models--"):
         name = name.rsplit("--", 1)[-1]
-    if normalised(name) in GENERIC or HASH.fullmatch(name):
+    if normalised(name) in GENERIC or STEP.fullmatch(normalised(name)) or HASH.fullmatch(name):
         return None
     return name
 
 
 def same_name(left: str, right: str) -> bool:
-    """Whether two names mean the same model: letter case and the kind of separator do not matter."""
-    return normalised(left) == normalised(right)
+    """Whether two names mean the same model. Ignores letter case, the kind of separator and quantisation."""
+    return unquantized(normalised(left)) == unquantized(normalised(right))
+
+
+def unquantized(name: str) -> str:
+    """The name without a suffix for quantisation: "x" for "x-bnb-4bit"."""
+    return QUANTIZED.sub("", name)
 
 
 def normalised(name: str) -> str:

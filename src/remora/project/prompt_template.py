@@ -1,7 +1,7 @@
-"""The prompt that an adapter was trained with: a text with `{}` where the user's words stand.
+"""The prompt that an adapter was trained with: a text with `{}` in place of the user's message.
 
-Such an adapter knows single questions only, so of a conversation the last user message is used and nothing
-else, as in AI Toolkit's inference program. Knows no tokens.
+Such an adapter was trained on single questions, so only the last user message of a conversation is used, as
+in AI Toolkit's inference program. Does not tokenize.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from string import Formatter
 
 from remora.errors import InvalidInput
 
-RULE = "one {} for the user's words, and {{ or }} for a brace itself"
+RULE = "one {} for the user's message, and {{ or }} for a literal brace"
 
 
 @dataclass(frozen=True, slots=True)
 class PromptTemplate:
-    """What stands before and after the user's words."""
+    """The text before and after the user's message."""
 
     before: str
     after: str
 
     def fill(self, words: str) -> str:
-        """The prompt for these words, exactly as `text.format(words)` makes it."""
+        """The prompt for this message, exactly as `text.format(words)` returns it."""
         return f"{self.before}{words}{self.after}"
 
     def fill_from(self, turns: Sequence[Mapping[str, str]]) -> str:
-        """The prompt for a conversation: that of its last user message. Raises InvalidInput without one."""
+        """The prompt for the last user message of a conversation. Raises InvalidInput if there is none."""
         asked = [turn["content"] for turn in turns if turn["role"] == "user"]
         if not asked:
             raise InvalidInput(
@@ -39,7 +39,7 @@ class PromptTemplate:
 
 
 def parse_prompt_template(text: str) -> PromptTemplate:
-    """A text as Python's `str.format` understands it, with one positional field. Raises ValueError."""
+    """Parse a text in the syntax of Python's `str.format`, with one positional field. Raises ValueError."""
     before, after, fields = "", "", 0
     for literal, field, spec, conversion in Formatter().parse(text):
         before, after = (before + literal, after) if not fields else (before, after + literal)
@@ -49,5 +49,5 @@ def parse_prompt_template(text: str) -> PromptTemplate:
             raise ValueError(f"{{{field}}} is not {{}}")
         fields += 1
     if fields != 1:
-        raise ValueError(f"it has {fields} of {{}}")
+        raise ValueError(f"it has {fields} {{}} fields")
     return PromptTemplate(before, after)

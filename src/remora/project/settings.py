@@ -1,40 +1,50 @@
 """`remora.toml` and the `REMORA_*` environment, with the origin of every value.
 
-Owns names, types, defaults and limits of the settings. Does not look at what the paths point to.
+Owns names, types, defaults and limits of the settings. Does not check what the paths point to.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from remora.errors import InvalidInput
+from remora.errors import InvalidInput, listed
 from remora.project.alias import RULE, is_alias
+from remora.project.files.toml_file import TomlFile, changed_text, read_toml
+from remora.project.gate_settings import GateSettings, gate_of
+from remora.project.model_name import is_hub_id
 from remora.project.prompt_template import RULE as PROMPT_RULE
 from remora.project.prompt_template import parse_prompt_template
-from remora.project.toml_file import TomlFile, changed_text, read_toml
 
 SETTINGS_FILE = "remora.toml"
+HUB = "hub:"  # before the id of a base model on the hub, which looks like a path
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 MAX_REPLICAS = 1000  # the limit of Container Apps
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """The base model: its folder (absolute), the name clients call it by, other names it is known by."""
+    """The base model: its folder (absolute), its name for clients, and its other names.
+
+    `hub_id` is set instead of `base` if the base model is named by its id on the Hugging Face hub.
+    `removed_adapters` are names to stop serving, even if they were pushed to the endpoint.
+    """
 
     base: Path | None
     name: str | None
     also_known_as: tuple[str, ...] = ()
+    removed_adapters: tuple[str, ...] = ()
+    hub_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
-    """How one server runs the model, and whom it answers.
+    """How one server runs the model, and which callers it accepts.
 
-    0 means no limit of its own; hosts and origins are listed with commas between them.
+    0 means no separate limit; hosts and origins are separated by commas.
     """
 
     engine: str
@@ -46,18 +56,22 @@ class ServeSettings:
     max_requests_per_key: int
     max_prompt_tokens: int
     max_total_tokens: int
+    max_answer_tokens: int
+    strict: bool
+    ollama: bool
     request_timeout_seconds: int
     allowed_hosts: str
     cors_origins: str
     metrics: str
     log: str
+    tools: str
     page: str
     proof: str
 
 
 @dataclass(frozen=True, slots=True)
 class ScaleSettings:
-    """How many replicas of the server there are."""
+    """The number of replicas."""
 
     min_replicas: int
     max_replicas: int
@@ -65,9 +79,9 @@ class ScaleSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything the user's folder and environment say; `adapters` maps aliases to folders (absolute).
+    """All settings of the user's folder and environment; `adapters` maps aliases to folders (absolute).
 
-    `prompt_templates` maps aliases to the text that an adapter was trained with, `{}` for the user's words.
+    `prompt_templates` maps aliases to the prompt of an adapter's training, with `{}` for the user's message.
     `origins` maps a dotted key ("serve.dtype", "adapters.tone") to "remora.toml", "environment" or
     "default".
     """
@@ -80,6 +94,7 @@ class Settings:
     scale: ScaleSettings
     origins: Mapping[str, str]
     prompt_templates: Mapping[str, str] = field(default_factory=dict)
+    gate: GateSettings = field(default_factory=GateSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +102,7 @@ class _Option:
     """One setting. `variable` overrides the file; `choices` or `low`…`high` limit the value."""
 
     key: str
-    kind: type[str] | type[int] | type[list[str]]
+    kind: type[str] | type[int] | type[float] | type[bool] | type[list[str]]
     default: object = None
     choices: tuple[str, ...] = ()
     low: int = 0
@@ -103,36 +118,45 @@ OPTIONS = (
     _Option("model.base", str),
     _Option("model.name", str),
     _Option("model.also_known_as", list, ()),
+    _Option("model.removed_adapters", list, ()),
     _Option("serve.engine", str, "torch", choices=("torch", "vllm")),
     _Option("serve.dtype", str, "auto", choices=("auto", "float32", "bfloat16")),
-    _Option("serve.quantize", str, "none", choices=("none", "int8")),
+    _Option("serve.quantize", str, "none", choices=("none", "int8", "nf4")),
     _Option("serve.native", str, "auto", choices=("auto", "always", "never")),
     _Option("serve.max_running_requests", int, 16, low=1),
     _Option("serve.max_queued_requests", int, 64, low=0),
     _Option("serve.max_requests_per_key", int, 0),
     _Option("serve.max_prompt_tokens", int, 0, high=10_000_000),
     _Option("serve.max_total_tokens", int, 0, high=10_000_000),
+    _Option("serve.max_answer_tokens", int, 0, high=10_000_000),
+    _Option("serve.strict", bool, True),
+    _Option("serve.ollama", bool, False),
     _Option("serve.request_timeout_seconds", int, 600, low=1, high=86_400),
     _Option("serve.allowed_hosts", str, ""),
     _Option("serve.cors_origins", str, ""),
     _Option("serve.metrics", str, "key", choices=("key", "open")),
     _Option("serve.log", str, "json", choices=("json", "off")),
+    _Option("serve.tools", str, "template", choices=("template", "generic", "off")),
     _Option("serve.page", str, "on", choices=("on", "off")),
     _Option("serve.proof", str, "warn", choices=("refuse", "warn", "off")),
     _Option("scale.min_replicas", int, 1, low=0, high=MAX_REPLICAS),
     _Option("scale.max_replicas", int, 1, low=1, high=MAX_REPLICAS),
+    _Option("gate.prompts", str, "golden"),
+    _Option("gate.adapters", list, ()),
+    _Option("gate.min_accuracy", float, high=1),
+    _Option("gate.max_drift", float),
 )
-SECTIONS = ("model", "adapters", "prompt_templates", "serve", "scale")
+SECTIONS = ("model", "adapters", "prompt_templates", "serve", "scale", "gate")
 NAMED = ("adapters.", "prompt_templates.")  # sections whose keys are aliases
 
 
-def load_settings(root: Path, environment: Mapping[str, str]) -> Settings:
-    """The settings of a project folder; a missing `remora.toml` means all defaults.
+def load_settings(root: Path, environment: Mapping[str, str], unwritten: str = "") -> Settings:
+    """The settings of a project folder; without a `remora.toml`, those of `unwritten`, else all defaults.
 
     Raises InvalidFile (the file, its line and key) or InvalidInput (the environment variable).
     """
     root = root.resolve()
-    file = read_toml(root / SETTINGS_FILE)
+    file = read_toml(root / SETTINGS_FILE, unwritten)
     written = _flatten(file)
     origins: dict[str, str] = {}
     values = {option.key: _value_of(option, file, written, environment, origins) for option in OPTIONS}
@@ -146,6 +170,8 @@ def load_settings(root: Path, environment: Mapping[str, str]) -> Settings:
             base=_base_path(values["model.base"], file, root, origins),
             name=_text_or_none(values["model.name"]),
             also_known_as=_names(values["model.also_known_as"]),
+            removed_adapters=_names(values["model.removed_adapters"]),
+            hub_id=_hub_id(values["model.base"], file, origins),
         ),
         adapters=adapters,
         serve=_serve(values),
@@ -155,11 +181,12 @@ def load_settings(root: Path, environment: Mapping[str, str]) -> Settings:
         ),
         origins=origins,
         prompt_templates=templates,
+        gate=gate_of(values),
     )
 
 
 def changed_settings(root: Path, changes: Mapping[str, str | int | None]) -> str:
-    """The text of `remora.toml` with dotted keys ("adapters.tone") set, or removed where None.
+    """The text of `remora.toml` with dotted keys ("adapters.tone") set, or removed if None.
 
     Comments, order and spacing stay as the user wrote them.
     """
@@ -186,7 +213,7 @@ def _flatten(file: TomlFile) -> dict[str, object]:
 def _suggestion(key: str, known: set[str]) -> str:
     section = key.partition(".")[0] if "." in key else ""
     names = sorted(name for name in known if name.rpartition(".")[0] == section)
-    return f"known here: {', '.join(names)}"
+    return f"known settings: {listed(names)}"
 
 
 def _value_of(
@@ -219,20 +246,28 @@ def _value_of(
 def _from_text(option: _Option, raw: str) -> object:
     if option.kind is int:
         return int(raw) if re.fullmatch(r"-?[0-9]{1,9}", raw) else raw
+    if option.kind is float:
+        return float(raw) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", raw) else raw
+    if option.kind is bool:
+        return {"true": True, "false": False}.get(raw.lower(), raw)
     return [part.strip() for part in raw.split(",")] if option.kind is list else raw
 
 
 def _problem(option: _Option, value: object) -> str | None:
-    if option.kind is int:
-        right = isinstance(value, int) and not isinstance(value, bool) and option.low <= value <= option.high
-        return None if right else f"expected a whole number from {option.low} to {option.high}"
+    if option.kind in (int, float):
+        number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+        right = option.low <= number <= option.high and isinstance(number, int | option.kind)
+        noun = "a whole number" if option.kind is int else "a number"
+        return None if right else f"expected {noun} from {option.low} to {option.high}"
+    if option.kind is bool:
+        return None if isinstance(value, bool) else "expected true or false"
     if option.kind is list:
         right = isinstance(value, list) and all(isinstance(item, str) and item for item in value)
-        return None if right else "expected a list of texts"
+        return None if right else "expected a list of strings"
     if not isinstance(value, str) or not value:
-        return "expected a text"
+        return "expected a string"
     if option.choices and value not in option.choices:
-        return f"expected one of {', '.join(option.choices)}"
+        return f"expected one of {listed(option.choices)}"
     return None
 
 
@@ -264,7 +299,7 @@ def _prompt_templates(
         if alias not in adapters:
             raise file.refuse(key, f"there is no adapter {alias!r}", "name it under [adapters] first")
         if not isinstance(value, str):
-            raise file.refuse(key, f"{key} is {value!r}: expected a text", f"write a text with {PROMPT_RULE}")
+            raise file.refuse(key, f"{key} is {value!r}: expected a string", f"write {PROMPT_RULE}")
         try:
             parse_prompt_template(value)
         except ValueError as error:
@@ -286,42 +321,58 @@ def _serve(values: Mapping[str, object]) -> ServeSettings:
         max_requests_per_key=_integer(values, "serve.max_requests_per_key"),
         max_prompt_tokens=_integer(values, "serve.max_prompt_tokens"),
         max_total_tokens=_integer(values, "serve.max_total_tokens"),
+        max_answer_tokens=_integer(values, "serve.max_answer_tokens"),
+        strict=bool(values["serve.strict"]),
+        ollama=bool(values["serve.ollama"]),
         request_timeout_seconds=_integer(values, "serve.request_timeout_seconds"),
         allowed_hosts=str(values["serve.allowed_hosts"]),
         cors_origins=str(values["serve.cors_origins"]),
         metrics=str(values["serve.metrics"]),
         log=str(values["serve.log"]),
+        tools=str(values["serve.tools"]),
         page=str(values["serve.page"]),
     )
 
 
 def _check_together(file: TomlFile, values: Mapping[str, object], adapters: Mapping[str, Path]) -> None:
-    """What no single value can get wrong by itself."""
+    """Check the rules that involve several values."""
     lowest, highest = values["scale.min_replicas"], _integer(values, "scale.max_replicas")
     if _integer(values, "scale.min_replicas") > highest:
         raise file.refuse(
             "scale.min_replicas",
-            f"scale.min_replicas is {lowest}, more than scale.max_replicas, {highest}",
-            "make max_replicas at least min_replicas",
+            f"scale.min_replicas is {lowest}, more than scale.max_replicas ({highest})",
+            "set max_replicas to at least min_replicas",
         )
     name = values["model.name"]
     if isinstance(name, str) and not MODEL_NAME.fullmatch(name):
-        raise file.refuse("model.name", f"{name!r} cannot name a model", f"use {RULE}, and '/'")
+        raise file.refuse("model.name", f"{name!r} cannot be a model's name", f"use {RULE}, and '/'")
     if name in adapters:
         raise file.refuse(
             f"adapters.{name}",
-            f"{name!r} is the name of the base model too",
+            f"{name!r} is also the name of the base model",
             "rename the adapter or the model",
         )
 
 
 def _base_path(value: object, file: TomlFile, root: Path, origins: Mapping[str, str]) -> Path | None:
-    """The file may only name folders of the project; whoever sets the environment may name any folder."""
-    if not isinstance(value, str):
+    """The base's folder. The file can name only folders of the project, the environment any folder."""
+    if not isinstance(value, str) or value.startswith(HUB):
         return None
     if origins["model.base"] == "environment":
         return (root / value).resolve()
     return _inside(file, root, "model.base", value)
+
+
+def _hub_id(value: object, file: TomlFile, origins: Mapping[str, str]) -> str | None:
+    if not isinstance(value, str) or not value.startswith(HUB):
+        return None
+    hub_id = value.removeprefix(HUB)
+    if is_hub_id(hub_id):
+        return hub_id
+    hint = f'write base = "{HUB}ORGANISATION/NAME"'
+    if origins["model.base"] == SETTINGS_FILE:
+        raise file.refuse("model.base", f"{hub_id!r} is no id on the Hugging Face hub", hint)
+    raise InvalidInput(f"{hub_id!r} is no id on the Hugging Face hub", hint=hint, param="model.base")
 
 
 def _inside(file: TomlFile, root: Path, key: str, value: str) -> Path:

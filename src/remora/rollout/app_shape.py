@@ -1,6 +1,7 @@
-"""What of a container app decides whether a deploy reaches it: command, mounted share, ingress, key.
+"""The properties of a container app that a deploy depends on: command, mounted share, ingress, key.
 
-An app need not come from our template. What cannot work is refused by name, before anything is uploaded.
+The app may come from another template. An app that cannot work is refused, with the reason, before any
+upload.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from remora.azure.apps import API_KEY_SECRET, API_KEY_VARIABLE, AppState, ContainerApp, MountedShare
-from remora.errors import Refused
-from remora.project.command_steps import names_below, script_of
-from remora.project.commands import Program, program_of
+from remora.azure.app.apps import API_KEY_SECRET, API_KEY_VARIABLE, ContainerApp
+from remora.azure.app.state import AppState, MountedShare
+from remora.errors import Refused, listed
+from remora.project.toolkit.command_steps import names_below, script_of
+from remora.project.toolkit.commands import Program, program_of
 
 _CONFIG = "infra/inference.config.json"
 
@@ -22,7 +24,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A folder of the container, and what is mounted there; `share` None is nothing that we can write to."""
+    """A folder of the container and its volume; `share` is None if it is not an Azure file share."""
 
     path: str
     sub_path: str
@@ -31,7 +33,7 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class AppShape:
-    """An app as a deploy sees it. `script` is what its first container runs."""
+    """An app as a deploy sees it. `script` is the command of its first container."""
 
     app: ContainerApp
     state: AppState
@@ -41,22 +43,22 @@ class AppShape:
 
     @property
     def program(self) -> Program:
-        """Whose program it runs."""
+        """Whose program the app runs."""
         return program_of([self.script])
 
     def runs_workspace(self, root: Path, mount: str) -> bool:
-        """Whether its program is one that lies in the project's folder, to be deployed as it is."""
+        """Whether its program is in the project's folder, and is deployed unchanged."""
         if self.program is not Program.OTHER:
             return self.program is Program.STOCK
         return any((root / name).exists() for name in self.named(mount))
 
     def named(self, mount: str) -> set[str]:
-        """The names at the top of the share that its command uses."""
+        """The top-level names on the share that its command uses."""
         return names_below(self.script, mount)
 
 
 def read_shape(app: ContainerApp) -> AppShape:
-    """Look at an app. Raises DeploymentNotFound."""
+    """Read an app's shape. Raises DeploymentNotFound."""
     state = app.read()
     container = state.template["containers"][0]
     return AppShape(
@@ -69,32 +71,32 @@ def read_shape(app: ContainerApp) -> AppShape:
 
 
 def mount_of(shape: AppShape, share: MountedShare) -> str:
-    """Where the app sees the share. Raises Refused where a deploy could not reach it, or not be checked."""
+    """The path at which the app mounts the share. Raises Refused if a deploy could not reach or check it."""
     _check_ingress(shape)
     _check_first(shape)
     mount = _mount_of(shape, share)
     if not shape.script:
         raise Refused(
-            f"container {shape.container!r} of app {shape.app.name!r} has no command: its image starts a"
-            " program of its own, which does not read what a deploy uploads",
-            hint="give it the defaultCommands of our template, with: remora provision",
+            f"container {shape.container!r} of app {shape.app.name!r} has no command: it runs its"
+            " image's program, which does not read what a deploy uploads",
+            hint="set the defaultCommands of our template with: remora provision",
         )
     return mount.path.rstrip("/")
 
 
 def check_remora(shape: AppShape, mount: str) -> None:
-    """Refuse an app on which Remora's own endpoint could not start."""
+    """Refuse an app in which Remora's own endpoint could not start."""
     if shape.program is Program.REMORA and f"{mount}/.remora/releases/" not in shape.script:
         raise Refused(
             f"app {shape.app.name!r} mounts the share at {mount}, but its command looks for the release"
             f" elsewhere: {shape.script}",
-            hint=f"make the command begin with: cd {mount}/.remora/releases/$REMORA_RELEASE",
+            hint=f"start the command with: cd {mount}/.remora/releases/$REMORA_RELEASE",
         )
     if shape.program is Program.REMORA and not shape.app.api_key():
         group, name = shape.app.group, shape.app.name
         raise Refused(
-            f"app {name!r} gives its container no {API_KEY_VARIABLE}, which the endpoint needs",
-            hint=f"make one: az containerapp secret set -g {group} -n {name} --secrets {API_KEY_SECRET}=KEY,"
+            f"app {name!r} does not set {API_KEY_VARIABLE} for its container, which the endpoint needs",
+            hint=f"set it: az containerapp secret set -g {group} -n {name} --secrets {API_KEY_SECRET}=KEY,"
             f" then az containerapp update -g {group} -n {name}"
             f" --set-env-vars {API_KEY_VARIABLE}=secretref:{API_KEY_SECRET}",
         )
@@ -104,14 +106,14 @@ def _check_ingress(shape: AppShape) -> None:
     if not shape.state.fqdn:
         name, group = shape.app.name, shape.app.group
         raise Refused(
-            f"app {name!r} has no ingress: it has no address at which it could be asked",
-            hint=f"give it one: az containerapp ingress enable -g {group} -n {name}"
+            f"app {name!r} has no ingress, so no address to send requests to",
+            hint=f"enable it: az containerapp ingress enable -g {group} -n {name}"
             " --type external --target-port 7860",
         )
 
 
 def _check_first(shape: AppShape) -> None:
-    """A deploy sets the environment of the first container, and reads its logs."""
+    """Refuse an app whose first container is not ours: a deploy sets its environment and reads its logs."""
     first, *others = shape.state.template["containers"]
     if first.get("volumeMounts") or not any(other.get("volumeMounts") for other in others):
         return
@@ -130,17 +132,17 @@ def _mount_of(shape: AppShape, share: MountedShare) -> Mount:
         others = [str(mount.share) for mount in shape.mounts if mount.share]
         if not others:
             raise Refused(
-                f"app {name!r} mounts no Azure file share: nothing that a deploy uploads would reach it",
-                hint="mount the share at /mount, or make the app anew with: remora provision",
+                f"app {name!r} mounts no Azure file share, so it cannot read what a deploy uploads",
+                hint="mount the share at /mount, or create the app again with: remora provision",
             )
         raise Refused(
-            f"app {name!r} mounts {', '.join(others)}, but {_CONFIG} says {share}",
+            f"app {name!r} mounts {listed(others)}, but {_CONFIG} says {share}",
             hint=f"correct STORAGE_ACCOUNT_NAME and FILE_SHARE_NAME in {_CONFIG}, or mount that share",
         )
     if found.sub_path:
         raise Refused(
-            f"app {name!r} mounts only the folder {found.sub_path!r} of {share}; a deploy writes to its top",
-            hint=f"take the subPath out of the volume mount at {found.path}",
+            f"app {name!r} mounts only the folder {found.sub_path!r} of {share}; a deploy writes to the root",
+            hint=f"remove the subPath from the volume mount at {found.path}",
         )
     return found
 

@@ -1,4 +1,4 @@
-"""A client of the endpoint's OpenAI-compatible API, for checks, `status` and the terminal chat."""
+"""A client of the endpoint's OpenAI-compatible API, for checks, `status` and `chat`. Judges nothing."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ from typing import Any, Self
 
 import httpx
 
-from remora.errors import InvalidApiKey, InvalidInput, ModelNotFound, NotReady, RemoraError
-from remora.rollout.recording import Position, positions_of
+from remora.errors import (
+    InvalidApiKey,
+    InvalidInput,
+    ModelNotFound,
+    NotReady,
+    RemoraError,
+    UnsupportedParameter,
+)
+from remora.rollout.golden.recorded import Position, positions_of
 
-_CONNECT_SECONDS = 5.0
-_ANSWER_SECONDS = 230.0  # just under the 240 s after which Container Apps' ingress cuts a request
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 230.0  # just under the 240 s after which Container Apps' ingress cuts a request
 
 _STATUS_ERRORS: Mapping[int, type[RemoraError]] = {
     400: InvalidInput,
@@ -26,9 +33,9 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A completed answer and who gave it. `digest` is empty for the base model.
+    """A completed answer, and the model and digest that gave it. `digest` is empty for the base model.
 
-    `positions` are its tokens, where log-probabilities were asked for.
+    `positions` are its tokens, if log-probabilities were requested.
     """
 
     model: str
@@ -45,9 +52,9 @@ class Endpoint:
 
     def __init__(self, url: str, api_key: str) -> None:
         self.url = url
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        timeout = httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS)
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout)
+        self.headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+        self._http = httpx.Client(base_url=url, headers=self.headers, timeout=timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -63,16 +70,16 @@ class Endpoint:
             return False
 
     def models(self) -> list[Json]:
-        """What `/v1/models` lists: the base first, then the adapters."""
+        """The entries of `/v1/models`: the base first, then the adapters."""
         return list(self._request("GET", "/v1/models")["data"])
 
     def roster(self) -> tuple[list[Json], Json]:
-        """`models`, and which generation of the aliases the replica that answered has, and what failed."""
+        """`models`, with the aliases' generation in the replica that answered, and the failed changes."""
         document = self._request("GET", "/v1/models")
         return list(document["data"]), dict(document.get("remora") or {})
 
     def chat(self, model: str, messages: Sequence[Mapping[str, str]], **parameters: object) -> Answer:
-        """One whole answer."""
+        """One complete answer."""
         body = {"model": model, "messages": list(messages), **parameters}
         document = self._request("POST", "/v1/chat/completions", body)
         choice, proof = document["choices"][0], document.get("remora") or {}
@@ -86,6 +93,20 @@ class Endpoint:
             positions=positions_of(choice.get("logprobs")),
         )
 
+    def tokens(self, model: str, **asked: object) -> list[int]:
+        """The tokens of a `prompt` without special ones, or of `messages`, ready for an answer."""
+        plain = {"add_special_tokens": False} if "prompt" in asked else {}
+        return [
+            int(token)
+            for token in self._request("POST", "/tokenize", {"model": model, **asked, **plain})["tokens"]
+        ]
+
+    def log_likelihoods(self, model: str, tokens: Sequence[int]) -> list[float]:
+        """The log-probability of each token after those before it; the first has none, and gets 0."""
+        body = {"model": model, "prompt": list(tokens), "echo": True, "logprobs": 0, "max_tokens": 0}
+        scores = self._request("POST", "/v1/completions", body)["choices"][0]["logprobs"]["token_logprobs"]
+        return [0.0 if score is None else float(score) for score in scores]
+
     def stream_chat(
         self, model: str, messages: Sequence[Mapping[str, str]], **parameters: object
     ) -> Generator[Json]:
@@ -95,12 +116,14 @@ class Endpoint:
             with self._http.stream("POST", "/v1/chat/completions", json=body) as response:
                 if not response.is_success:
                     response.read()
-                    raise _problem(response)
+                    raise problem_of(response)
                 for line in response.iter_lines():
                     if line.startswith("data: ") and line != "data: [DONE]":
                         yield _chunk(line)
         except httpx.HTTPError as error:
-            raise NotReady(f"{self.url} broke off: {error}", hint="run: remora status") from error
+            raise NotReady(
+                f"{self.url} closed the stream early: {error}", hint="run: remora status"
+            ) from error
 
     def _request(self, method: str, path: str, body: Json | None = None) -> Json:
         try:
@@ -108,11 +131,11 @@ class Endpoint:
         except httpx.HTTPError as error:
             raise NotReady(f"{self.url} does not answer: {error}", hint="run: remora status") from error
         if not response.is_success:
-            raise _problem(response)
+            raise problem_of(response)
         try:
             document: Json = response.json()
         except ValueError as error:
-            raise NotReady(f"{self.url}{path} answered no JSON", hint="run: remora logs") from error
+            raise NotReady(f"the answer of {self.url}{path} is not JSON", hint="run: remora logs") from error
         return document
 
 
@@ -123,12 +146,14 @@ def _chunk(line: str) -> Json:
     return document
 
 
-def _problem(response: httpx.Response) -> RemoraError:
-    """The endpoint's own error, or the ingress's text where no endpoint answered."""
+def problem_of(response: httpx.Response) -> RemoraError:
+    """The endpoint's own error, or the ingress's text if no endpoint answered."""
     kind = _STATUS_ERRORS.get(response.status_code, NotReady)
     try:
         error = response.json()["error"]
+        if error.get("code") == UnsupportedParameter.code:
+            kind = UnsupportedParameter
         return kind(str(error["message"]), hint=str(error.get("hint") or "run: remora status"))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         text = response.text.strip()[:200]
         return NotReady(f"the endpoint answered {response.status_code}: {text}", hint="run: remora logs")

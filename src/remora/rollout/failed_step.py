@@ -1,8 +1,8 @@
-"""Which of a container's commands failed first, as its log tells it.
+"""Which of a container's commands failed first, according to its log.
 
-The commands are joined with "; ", so those after a failed one run all the same, and the last one's failure is
-all that the platform reports: a program that does not find what pip did not install. The log has every
-message in order; each kind of message belongs to a kind of command. Pure, but for reading the log.
+The commands are joined with "; ", so those after a failed one still run, and the platform reports only the
+last failure: a program that does not find what pip did not install. The log has every message in order, and
+each kind of message belongs to a kind of command. Pure, except for reading the log.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from remora.azure.apps import ContainerApp
-from remora.azure.log_stream import MAX_TAIL_LINES
-from remora.azure.logs import read_logs
+from remora.azure.app.apps import ContainerApp
+from remora.azure.app.log_stream import MAX_TAIL_LINES
+from remora.azure.app.logs import read_logs
 from remora.errors import NotReady, RemoraError
-from remora.project.command_steps import script_of, steps_of, words_of
+from remora.project.toolkit.command_steps import script_of, steps_of, words_of
 
 _SHELL = re.compile(r"^(?:\S*/)?(?:ba)?sh: (?:line \d+: )?(?P<rest>.+)$")
 _SHELL_FAILURE = re.compile(
@@ -33,7 +33,7 @@ _COMMAND_CHARACTERS = 80
 
 @dataclass(frozen=True, slots=True)
 class FailedStep:
-    """A command that failed: its number from 1, of how many, its text, and what the log says of it."""
+    """A failed command: its number from 1, the number of commands, its text, and its lines in the log."""
 
     number: int
     of: int
@@ -47,10 +47,10 @@ class FailedStep:
 
 
 def find_failed_step(script: str, lines: Sequence[str]) -> FailedStep | None:
-    """The first command that a log shows to have failed; None where it shows none.
+    """The first command that failed according to a log; None if none did.
 
-    A log may hold several attempts, and begin in the middle of one: so it is the first command that counts,
-    not the first line.
+    A log may have several attempts and begin in the middle of one, so the order of commands decides, not the
+    order of lines.
     """
     steps = steps_of(script)
     found: dict[int, int] = {}
@@ -66,28 +66,41 @@ def find_failed_step(script: str, lines: Sequence[str]) -> FailedStep | None:
 
 @contextmanager
 def with_failed_step(app: ContainerApp, revision: str) -> Iterator[None]:
-    """Let a NotReady inside the block say which command of the revision failed, where its log tells."""
+    """Let a NotReady inside the block name the revision's failed command, else the last line of its log.
+
+    The log is gone once the revision has been taken back.
+    """
     try:
         yield
     except NotReady as error:
-        step = read_failed_step(app, revision)
-        if step is None:
+        script, lines = _read(app, revision)
+        step = find_failed_step(script, lines)
+        if step is not None:
+            told = f"revision {revision!r} does not start: {step}"
+            raise NotReady(told, hint="see: remora logs") from error
+        last = next((line for line in reversed(lines) if line.strip()), "")
+        if not last or last in error.message:
             raise
-        raise NotReady(f"revision {revision!r} does not come up: {step}", hint="see: remora logs") from error
+        told = f"{error.message}; its last line: {last[:_COMMAND_CHARACTERS]}"
+        raise NotReady(told, hint=error.hint) from error
 
 
 def read_failed_step(app: ContainerApp, revision: str) -> FailedStep | None:
-    """The command that failed in the newest replica of a revision; None also where there is no log."""
+    """The command that failed in the newest replica of a revision; None if there is no log."""
+    return find_failed_step(*_read(app, revision))
+
+
+def _read(app: ContainerApp, revision: str) -> tuple[str, list[str]]:
+    """The container's script, and the log of the revision's newest replica; both empty if there is none."""
     try:
         script = script_of(app.read().command)
-        lines = [line.text for line in read_logs(app, revision=revision, tail=MAX_TAIL_LINES)]
+        return script, [line.text for line in read_logs(app, revision=revision, tail=MAX_TAIL_LINES)]
     except RemoraError:
-        return None
-    return find_failed_step(script, lines)
+        return "", []
 
 
 def _step_of(line: str, rest: Sequence[str], steps: Sequence[str]) -> int | None:
-    """The command that this line is the failure of."""
+    """The command whose failure this line reports."""
     if (shell := _SHELL.match(line)) and (failure := _SHELL_FAILURE.match(shell["rest"])):
         what = failure["what"]
         exact = _first(steps, lambda words: what in words)
@@ -102,7 +115,7 @@ def _step_of(line: str, rest: Sequence[str], steps: Sequence[str]) -> int | None
 
 
 def _step_of_traceback(rest: Sequence[str], steps: Sequence[str]) -> int | None:
-    """The program whose file the traceback names; else the last that is Python's."""
+    """The command whose file the traceback names, else the last Python command."""
     text = "\n".join(rest[: _end_of_traceback(rest)])
     if "/pip/" in text:
         return _first(steps, _is_pip)
@@ -116,7 +129,7 @@ def _step_of_traceback(rest: Sequence[str], steps: Sequence[str]) -> int | None:
 
 
 def _message(lines: Sequence[str], start: int) -> tuple[str, ...]:
-    """What to show: a traceback's last line, pip's lines, or the line itself."""
+    """The lines to show: a traceback's last line, pip's lines, or the line itself."""
     if lines[start].rstrip() == _TRACEBACK:
         return (lines[start + _end_of_traceback(lines[start:]) - 1].strip(),)
     if not _PIP.match(lines[start]):
@@ -128,7 +141,7 @@ def _message(lines: Sequence[str], start: int) -> tuple[str, ...]:
 
 
 def _end_of_traceback(lines: Sequence[str]) -> int:
-    """How many lines it has, from its head to the exception's own line."""
+    """The number of lines of a traceback, from its head to the exception's line."""
     ends = (number for number, line in enumerate(lines) if number and _ENDED_TRACEBACK.match(line))
     return next(ends, len(lines) - 1) + 1
 
@@ -140,7 +153,7 @@ def _first(steps: Sequence[str], fits: Callable[[list[str]], bool]) -> int | Non
 def _ends_alike(words: list[str], path: str) -> bool:
     """Whether a path of this command has the same last part.
 
-    Where volumes are mapped in the command's text, a message has another folder in front.
+    If volumes are mapped in the command's text, a message has a different folder in front.
     """
     last = posixpath.basename(path.rstrip("/"))
     return any(word.startswith("/") and posixpath.basename(word.rstrip("/")) == last for word in words)

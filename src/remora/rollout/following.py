@@ -1,4 +1,4 @@
-"""Whether the endpoint has followed a change of the aliases: seen through its public address."""
+"""Waits until the endpoint serves a change of the aliases, at its public address. Changes nothing."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ def wait_until_followed(
     name: str,
     digest: Digest | None,
     *,
+    former: Digest | None,
     timeout_seconds: float,
     progress: Callable[[str], None],
 ) -> None:
-    """Return when the endpoint serves this digest under the name; None: when it serves no such name.
+    """Return when the endpoint serves this digest under the name; for None, when it stops serving the name.
 
-    Raises VerificationFailed where it says that it cannot (what served before serves on), NotReady when it
-    takes too long.
+    `former` is what the name pointed to before, None for a new name. Raises VerificationFailed if the
+    endpoint reports that it cannot serve it (it keeps the former one), NotReady if it takes too long.
     """
     deadline = time.monotonic() + timeout_seconds
     while True:
@@ -31,16 +32,18 @@ def wait_until_followed(
         if _served(cards, name) == digest:
             return
         if digest is not None and (reason := _failure(changes, name, digest)):
+            # A new name has no former adapter to go back to.
+            again = f"remora adapters rollback {name}" if former else f"remora adapters rm {name}"
+            kept = f"{name}@{short(former)} still serves" if former else "all other adapters still serve"
             raise VerificationFailed(
-                f"{name}@{short(digest)} cannot be served, what served before serves on: {reason}",
-                hint=f"run: remora adapters rollback {name}",
+                f"{name}@{short(digest)} cannot be served, {kept}: {reason}", hint=f"run: {again}"
             )
         if time.monotonic() > deadline:
             raise NotReady(
                 f"the endpoint has not followed the change of {name!r} in {timeout_seconds:.0f} s",
                 hint="run: remora status",
             )
-        progress("replicas look at the share twice a second")
+        progress("replicas read the share twice a second")
         time.sleep(_POLL_SECONDS)
 
 

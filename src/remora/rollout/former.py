@@ -1,7 +1,7 @@
-"""What served before: which release, as the history tells it, and which revision of it still runs.
+"""The former release: which one it is, according to the history, and which of its revisions still runs.
 
-Also the end of a rollout that was killed after its switch: it had neither told the history nor stopped what
-is not needed any more. Moves no traffic.
+Also completes a rollout that was killed after its switch: it has neither recorded itself in the history nor
+stopped the revisions that are no longer needed. Moves no traffic.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from remora.azure.apps import ContainerApp
-from remora.azure.files import Share
+from remora.azure.app.apps import ContainerApp
+from remora.azure.share.files import Share
 from remora.errors import RemoraError
 from remora.rollout.candidate import RELEASE_VARIABLE, Before, stop_others
-from remora.rollout.history import Happened, happened, read_history, record
+from remora.rollout.share.history import Happened, happened, read_history, record
 
 _LOOKED_AT = 50
 _MOVES = ("deploy", "rollback")
 
 
 def read_moves(share: Share, app: ContainerApp) -> list[Happened]:
-    """The deploys and rollbacks of an app that went well, newest first."""
+    """The successful deploys and rollbacks of an app, newest first."""
     events = read_history(share, most=_LOOKED_AT)
     return [
         event for event in events if event.result == "ok" and event.what in _MOVES and event.name == app.name
@@ -28,7 +28,7 @@ def read_moves(share: Share, app: ContainerApp) -> list[Happened]:
 
 
 def release_before(moves: Sequence[Happened], release: str) -> str:
-    """What served before a release; "" where the history does not tell."""
+    """The release that served before this one; "" if the history does not have it."""
     found = (event.before for event in moves if event.after == release)
     return next((before for before in found if before not in ("", release)), "")
 
@@ -36,9 +36,9 @@ def release_before(moves: Sequence[Happened], release: str) -> str:
 def finish_interrupted(
     app: ContainerApp, share: Share, before: Before, variable: str = RELEASE_VARIABLE
 ) -> None:
-    """Do what a rollout that died after its switch had still to do; after a whole one that is nothing.
+    """Complete a rollout that was killed after its switch; after a complete one this does nothing.
 
-    `variable` is the one by which a revision says what of the project it runs.
+    `variable` is the environment variable that says which content a revision runs.
     """
     moves, serves = read_moves(share, app), before.environment.get(variable, "") if before.serving else ""
     former = before.former(release_before(moves, serves)) if before.keeps_former else None
@@ -52,7 +52,7 @@ def finish_interrupted(
             app.name,
             before=former.environment.get(variable, "") if former else told,
             after=serves,
-            message="it was found serving: the command that gave it the traffic had not said so",
+            message="found serving: the command that switched the traffic was killed before it recorded this",
         )
         with suppress(RemoraError):
             record(share, event)

@@ -1,4 +1,7 @@
-"""The two gates of a rollout: a revision's own address before it has traffic, the public one afterwards."""
+"""The two gates of a rollout: at a revision's own address before it has traffic, then at the public one.
+
+Owns what is asked; moves no traffic.
+"""
 
 from __future__ import annotations
 
@@ -6,68 +9,81 @@ import time
 from collections.abc import Mapping, Sequence
 
 from remora.adapters.adapter import Digest
-from remora.azure.apps import ContainerApp
-from remora.errors import DeploymentNotFound, VerificationFailed
+from remora.azure.app.apps import ContainerApp
+from remora.errors import VerificationFailed
 from remora.rollout.check import Checked, check_endpoint
 from remora.rollout.endpoint import Endpoint
-from remora.rollout.golden import Golden
-from remora.rollout.golden_check import GoldenReport, check_golden
-from remora.rollout.steps import Steps
+from remora.rollout.golden.check import check_golden
+from remora.rollout.golden.prompts import Golden
+from remora.rollout.measuring import Measuring
+from remora.rollout.payload import Verdict
+from remora.rollout.proving import prove_adapters
+from remora.rollout.steps import Step, Steps
 
 _PROPAGATION_SECONDS = 15.0
 _RETRY_SECONDS = 0.2
 
 
 class Gates:
-    """What must answer: the base and these adapters, as the golden prompts say."""
+    """The checks of both gates: base and adapters answer as the golden prompts say, every adapter is proven.
+
+    `allow_unproven` accepts an adapter even if no prompt shows that it changes anything. `measuring` compares
+    the adapters with the base model, and with what serves.
+    """
 
     def __init__(
         self,
         app: ContainerApp,
         base_name: str,
-        adapters: Mapping[str, Digest],
         golden: Golden,
         *,
-        endpoint_scheme: str,
         timeout_seconds: float,
-        steps: Steps,
+        allow_unproven: bool = False,
+        measuring: Measuring | None = None,
     ) -> None:
         self._app = app
         self._base_name = base_name
-        self._adapters = adapters
         self._golden = golden
-        self._scheme = endpoint_scheme
         self._timeout_seconds = timeout_seconds
-        self._steps = steps
+        self._allow_unproven = allow_unproven
+        self._measuring = measuring
 
-    @property
-    def public_url(self) -> str:
-        """The app's address. Raises DeploymentNotFound where it has none."""
-        fqdn = self._app.read().fqdn
-        if not fqdn:
-            raise DeploymentNotFound(
-                f"container app {self._app.name!r} has no ingress", hint="run: remora provision"
+    def check(self, url: str, who: str, adapters: Mapping[str, Digest], steps: Steps) -> Verdict:
+        """Run all checks at one address. Raises VerificationFailed, NotReady."""
+        with self._endpoint(url) as endpoint:
+            with steps(f"checking {who}") as say:
+                answers = self._ask(endpoint, adapters, say)
+                known = {each.answer.model: each.answer for each in answers}
+                report = check_golden(endpoint, self._golden, known)
+                report.require()
+                say(f"{len(answers)} models answer; {report.summary}")
+            proofs = prove_adapters(
+                endpoint,
+                adapters,
+                self._golden,
+                steps,
+                timeout_seconds=self._timeout_seconds,
+                allow_unproven=self._allow_unproven,
             )
-        return f"{self._scheme}://{fqdn}"
+            measured = self._measuring.check(endpoint, adapters, steps) if self._measuring else ()
+        return Verdict(answers, report, proofs, measured)
 
-    def try_revision(self, name: str) -> GoldenReport:
-        """Ask a revision at its own address. Raises VerificationFailed, NotReady."""
-        return self._try(f"{self._scheme}://{self._app.revision(name).fqdn}", f"checking {name}")[1]
+    def problems(self, url: str) -> dict[str, str]:
+        """Why the endpoint at this address does not serve an adapter, by the adapter's name."""
+        with self._endpoint(url) as endpoint:
+            _, changes = endpoint.roster()
+        return {each["name"]: each["problem"] for each in changes.get("failed") or ()}
 
-    def try_endpoint(self) -> tuple[Sequence[Checked], GoldenReport]:
-        """Ask everything through the public address. Raises VerificationFailed, NotReady."""
-        return self._try(self.public_url, "checking the endpoint")
-
-    def confirm(self) -> Sequence[Checked]:
+    def confirm(self, url: str, adapters: Mapping[str, Digest], steps: Steps) -> Sequence[Checked]:
         """Ask every model one prompt through the public address, just after the traffic was switched.
 
-        For a moment the former revision may still answer. Raises VerificationFailed, NotReady.
+        The former revision may still answer for a moment. Raises VerificationFailed, NotReady.
         """
         deadline = time.monotonic() + _PROPAGATION_SECONDS
-        with self._endpoint(self.public_url) as endpoint, self._steps("asking the endpoint") as say:
+        with self._endpoint(url) as endpoint, steps("asking the endpoint") as say:
             while True:
                 try:
-                    answers = self._ask(endpoint)
+                    answers = self._ask(endpoint, adapters, say)
                     break
                 except VerificationFailed:
                     if time.monotonic() > deadline:
@@ -76,22 +92,14 @@ class Gates:
             say(f"{len(answers)} models answered through {endpoint.url}")
         return answers
 
-    def _try(self, url: str, label: str) -> tuple[Sequence[Checked], GoldenReport]:
-        with self._endpoint(url) as endpoint, self._steps(label) as say:
-            answers = self._ask(endpoint)
-            known = {each.answer.model: each.answer for each in answers}
-            report = check_golden(endpoint, self._golden, known)
-            report.require()
-            say(f"{len(answers)} models answer; {report.summary}")
-        return answers, report
-
-    def _ask(self, endpoint: Endpoint) -> Sequence[Checked]:
+    def _ask(self, endpoint: Endpoint, adapters: Mapping[str, Digest], say: Step) -> Sequence[Checked]:
         return check_endpoint(
             endpoint,
             self._base_name,
-            self._adapters,
+            adapters,
             self._golden.prompts,
             timeout_seconds=self._timeout_seconds,
+            tell=say.reason,
         )
 
     def _endpoint(self, url: str) -> Endpoint:

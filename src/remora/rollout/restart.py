@@ -1,38 +1,46 @@
-"""The other way to make a replica read what is new on the share: the same revision, restarted in place.
+"""The strategies of a deploy, and one of them: restart the same revision in place. Syncs nothing.
 
-It is what AI Toolkit does. Nothing answers while the replicas come up again, so it is not the default.
+AI Toolkit does this too. Nothing answers while the replicas restart, so it is not the default.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import StrEnum
 
-from remora.azure.apps import ContainerApp
+from remora.adapters.adapter import Digest
+from remora.azure.app.apps import ContainerApp
 from remora.errors import NotReady, Refused
 
 _LOOK_SECONDS = 0.5
 
 
 class Strategy(StrEnum):
-    """How an app comes to run what was synced."""
+    """How an app gets to run the synced files."""
 
     REVISION = "revision"
     RESTART = "restart"
+    IN_PLACE = "in-place"
 
 
-def check_restart(serving: str, *, running: str, wanted: str) -> None:
-    """Refuse a restart that would not do what is asked: a revision names the release that it runs."""
+def check_restart(serving: str, *, running: str, wanted: str, unread: Collection[Digest] = ()) -> None:
+    """Refuse a restart that would have no effect: a revision always runs the release that it names."""
     if not running or not serving:
         raise Refused(
             "--strategy restart: no revision of the app runs a release yet",
-            hint="make one: remora deploy --strategy revision",
+            hint="create one: remora deploy --strategy revision",
         )
     if running != wanted:
         raise Refused(
-            f"--strategy restart: revision {serving!r} would go on with release {running}, not run {wanted}",
+            f"--strategy restart: revision {serving!r} would still run release {running}, not {wanted}",
             hint="run: remora deploy --strategy revision, or --adapters-only to keep the release",
+        )
+    if unread:
+        raise Refused(
+            f"--strategy restart: {len(unread)} adapters on the share are new, and only a new revision reads"
+            " them",
+            hint="run: remora deploy --strategy revision",
         )
 
 
@@ -41,7 +49,7 @@ def restart_replicas(
 ) -> None:
     """Restart all replicas of a revision and return when the former ones have ended. Raises NotReady.
 
-    A revision may stay "healthy" for a moment after it was told to restart, so the containers are compared.
+    A revision may stay "healthy" for a moment after the restart request, so the containers are compared.
     """
     deadline = time.monotonic() + timeout_seconds
     former = _containers(app, revision)

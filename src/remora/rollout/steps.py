@@ -1,4 +1,4 @@
-"""How a rollout says what it is doing: the seam between `rollout` and whoever prints."""
+"""How a rollout reports its progress: the interface between `rollout` and its caller, which prints."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from typing import Protocol
 
 
 class Step(Protocol):
-    """What is said while a step goes on: calling it rewrites the step's last line."""
+    """The progress of a running step: calling it rewrites the step's last line."""
 
     def __call__(self, text: str) -> None: ...
 
     def now(self, text: str) -> None:
-        """What is being waited for."""
+        """Report what the step is waiting for."""
+
+    def reason(self, text: str) -> None:
+        """Report why the step is still waiting, as the cloud says."""
 
 
 class Steps(Protocol):
-    """Begin a step: a piece of work with a name."""
+    """Begin a named step."""
 
     def __call__(self, label: str) -> AbstractContextManager[Step]: ...

@@ -1,0 +1,224 @@
+"""`remora deploy`: sync changed files, roll out a new revision, wait for a real answer.
+
+Owns the options and the project's side; the steps of a rollout are in `rollout/deploy.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from remora.adapters.model_set import remark_notes
+from remora.cli.commands.start import start_if_stopped
+from remora.cli.context import Deployment, open_deployment
+from remora.cli.deploy_program import program_payload, reachable
+from remora.cli.diagnosis import diagnosed
+from remora.cli.measured_rollout import measuring_for
+from remora.cli.output.console import Mode, Output, OutputOption, YesOption
+from remora.cli.output.next_command import command_line
+from remora.cli.panel import deployed_document, deployed_panel
+from remora.cli.price import deployed_price
+from remora.cli.project_folder import FolderArgument, in_project
+from remora.cli.project_models import read_project
+from remora.errors import Interrupted, RemoraError
+from remora.project.toolkit.config import save_inference_config
+from remora.rollout.app_shape import check_remora
+from remora.rollout.candidate import RELEASE_VARIABLE, Scale, look
+from remora.rollout.deploy import Deployed, Rollout
+from remora.rollout.gates import Gates
+from remora.rollout.golden.prompts import Golden, read_golden
+from remora.rollout.payload import Payload
+from remora.rollout.program.payload import WORKSPACE_VARIABLE
+from remora.rollout.release import ReleasePayload
+from remora.rollout.restart import Strategy
+from remora.rollout.share.adapter_plan import Removal
+from remora.rollout.share.contents import Contents
+from remora.rollout.share.lock import HeldLock, locked
+from remora.rollout.share.part import Part, narrowed, part_of
+
+app = typer.Typer(add_completion=False)
+
+TimeoutOption = Annotated[
+    float, typer.Option("--timeout", min=1, help="How many seconds a new revision may take to answer.")
+]
+StrategyOption = Annotated[
+    Strategy,
+    typer.Option(
+        "--strategy",
+        help="Start a new revision beside the old one; stop the old one first, if there is room for only one;"
+        " or restart the replicas, as AI Toolkit does.",
+    ),
+]
+CodeOnlyOption = Annotated[
+    bool, typer.Option("--code-only", help="Deploy code and settings; the adapters stay as they are.")
+]
+AdaptersOnlyOption = Annotated[
+    bool, typer.Option("--adapters-only", help="Deploy the adapters; code and settings stay as they are.")
+]
+PruneOption = Annotated[
+    bool,
+    typer.Option("--prune", help="Remove adapters that the folder does not have, including pushed ones."),
+]
+AllowUnprovenOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-unproven", help="Serve an adapter even if no prompt shows that it changes anything."
+    ),
+]
+CompareOption = Annotated[
+    bool,
+    typer.Option(
+        "--compare", help="Compare the new revision with what serves before the switch: comparison.html."
+    ),
+]
+TIMEOUT_SECONDS = 1200.0
+
+
+@dataclass(frozen=True, slots=True)
+class DeployOptions:
+    """Which part of the project to deploy, and how."""
+
+    timeout_seconds: float = TIMEOUT_SECONDS
+    strategy: Strategy = Strategy.REVISION
+    part: Part = Part.EVERYTHING
+    prune: bool = False
+    allow_unproven: bool = False
+    compares: bool = False
+
+
+@app.command(epilog="Example: remora deploy examples/tone --adapters-only --strategy restart")
+@in_project()
+def deploy(
+    folder: FolderArgument = Path(),
+    strategy: StrategyOption = Strategy.REVISION,
+    code_only: CodeOnlyOption = False,
+    adapters_only: AdaptersOnlyOption = False,
+    prune: PruneOption = False,
+    allow_unproven: AllowUnprovenOption = False,
+    compare: CompareOption = False,
+    timeout: TimeoutOption = TIMEOUT_SECONDS,
+    yes: YesOption = False,
+    output: OutputOption = Mode.HUMAN,
+) -> None:
+    """Sync changed files, check a new revision with the golden prompts, and switch the traffic to it."""
+    out = Output(output, assume_yes=yes)
+    part = part_of(code_only=code_only, adapters_only=adapters_only)
+    options = DeployOptions(timeout, strategy, part, prune, allow_unproven, compare)
+    with diagnosed("deploy", folder, out):
+        deployed = deploy_project(folder, out, options)
+    show_deployed(folder, deployed, out)
+
+
+def deploy_project(folder: Path, out: Output, options: DeployOptions) -> Deployed:
+    """Deploy the project in a folder, or a part of it; what is up to date stays untouched."""
+    deployment = open_deployment(folder, out)
+    start_if_stopped(deployment, out)
+    shape, mount = reachable(deployment)
+    try:
+        if shape.runs_workspace(folder, mount):
+            payload = program_payload(
+                folder, shape, mount, options.part, out, timeout_seconds=options.timeout_seconds
+            )
+            deployed = _roll_out(folder, deployment, lambda _: payload, options, out)
+        else:
+            check_remora(shape, mount)
+            deployed = _deploy_release(folder, deployment, options, out)
+    except KeyboardInterrupt:
+        kept = (
+            "the previous revision still serves" if _serves(deployment) else "nothing has been deployed yet"
+        )
+        raise Interrupted(
+            f"interrupted; {kept}, and uploaded files are kept for the next deploy",
+            hint="start again with: remora deploy",
+        ) from None
+    _remember_endpoint(folder, deployment, deployed.url)
+    return deployed
+
+
+def _serves(deployment: Deployment) -> bool:
+    """Whether an earlier deploy has completed. If the cloud cannot be reached, assume that one has."""
+    try:
+        known = look(deployment.app).environment
+    except RemoraError:
+        return True
+    return bool(known.get(RELEASE_VARIABLE) or known.get(WORKSPACE_VARIABLE))
+
+
+def _deploy_release(folder: Path, deployment: Deployment, options: DeployOptions, out: Output) -> Deployed:
+    with out.step("reading the project") as say:
+        project = read_project(deployment.settings, lambda: deployment.share)
+        models, contents = project.models, project.contents
+        say(f"{len(models.adapters)} adapters on {models.base_name}")
+    for line in remark_notes(models.adapters):
+        out.warn(line)
+    for line in project.on_share.lines() if project.on_share else ():
+        out.note(line)
+    golden = read_golden(folder)
+
+    def payload(lock: HeldLock) -> Payload:
+        """Take all but `options.part` from the deployed release; read under the lock, so it cannot change."""
+        whole = options.part is Part.EVERYTHING
+        narrow = contents if whole else narrowed(contents, options.part, look(deployment.app), lock.share)
+        return release_payload(deployment, models.base_name, narrow, golden, options)
+
+    return _roll_out(folder, deployment, payload, options, out)
+
+
+def _roll_out(
+    folder: Path,
+    deployment: Deployment,
+    payload: Callable[[HeldLock], Payload],
+    options: DeployOptions,
+    out: Output,
+) -> Deployed:
+    with locked(deployment.share, command_line("deploy", folder)) as lock:
+        rollout = Rollout(
+            payload(lock),
+            deployment.app,
+            lock,
+            endpoint_scheme=deployment.clients.profile.endpoint_scheme,
+            timeout_seconds=options.timeout_seconds,
+            steps=out.step,
+            choose=lambda why: out.agrees(f"{why}. Stop the serving revision first?", default=False),
+        )
+        return rollout.run(options.strategy)
+
+
+def release_payload(
+    deployment: Deployment, base_name: str, contents: Contents, golden: Golden, options: DeployOptions
+) -> ReleasePayload:
+    """The payload for these contents."""
+    scale = deployment.settings.scale
+    gates = Gates(
+        deployment.app,
+        base_name,
+        golden,
+        timeout_seconds=options.timeout_seconds,
+        allow_unproven=options.allow_unproven,
+        measuring=measuring_for(deployment, base_name, report=options.compares),
+    )
+    removal = Removal(options.prune, deployment.settings.model.removed_adapters)
+    return ReleasePayload(contents, Scale(scale.min_replicas, scale.max_replicas), gates, removal)
+
+
+def show_deployed(folder: Path, deployed: Deployed, out: Output) -> None:
+    """Print the final panel."""
+    document = deployed_document(folder.resolve().name, str(folder), deployed)
+    try:
+        document["price"] = deployed_price(open_deployment(folder, out).app)
+    except RemoraError:
+        document["price"] = None  # what was deployed serves, and its price can be asked for again
+    out.result("deploy", document, deployed_panel(document))
+
+
+def _remember_endpoint(folder: Path, deployment: Deployment, url: str) -> None:
+    """Update the config file: it may have been filled in by hand, or the endpoint may have moved."""
+    parts = urlsplit(url)
+    known = replace(deployment.config, endpoint=parts.netloc, endpoint_scheme=parts.scheme)
+    if known != deployment.config:
+        save_inference_config(folder, known)

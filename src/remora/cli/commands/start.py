@@ -1,0 +1,38 @@
+"""`remora start`: start a project's stopped app."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from remora.azure.app.power import is_stopped, start_app
+from remora.cli.context import Deployment, open_deployment
+from remora.cli.output.console import Mode, Output, OutputOption
+from remora.cli.output.next_command import command_line
+from remora.cli.project_folder import FolderArgument, in_project
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(epilog="Example: remora start examples/tone")
+@in_project()
+def start(folder: FolderArgument = Path(), output: OutputOption = Mode.HUMAN) -> None:
+    """Start the project's container app again after `remora stop`."""
+    out = Output(output)
+    deployment = open_deployment(folder, out)
+    name, group = deployment.config.app or "", deployment.config.resource_group or ""
+    with out.step(f"starting {name}"):
+        start_app(deployment.clients, group, name)
+    document = {"app": name, "resource_group": group, "running": True}
+    out.result(
+        "start", document, f"Started {name}. See when it answers with: {command_line('status', folder)}"
+    )
+
+
+def start_if_stopped(deployment: Deployment, out: Output) -> None:
+    """Start a stopped app, for commands that need a serving app."""
+    name, group = deployment.config.app or "", deployment.config.resource_group or ""
+    if is_stopped(deployment.clients, group, name):
+        with out.step(f"starting {name}, which was stopped"):
+            start_app(deployment.clients, group, name)

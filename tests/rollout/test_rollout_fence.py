@@ -1,0 +1,136 @@
+"""Who lost the lock changes nothing more; and a revision that somebody switched off is switched on again."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath
+from uuid import uuid4
+
+import pytest
+from tests.cli.command import finish
+from tests.rollout.scripted_project import ScriptedProject, make_scripted_project
+from tests.rollout.test_rollout_interrupted import wait_for
+
+from remora.azure.app.apps import ContainerApp
+from remora.azure.share.files import Share
+from remora.azure.share.lease import LeasedFile
+from remora.errors import Locked
+from remora.project.toolkit.config import load_inference_config
+from remora.rollout.share.lock import LOCK, holder_of
+
+SLOW_SECONDS = 30
+PATH, OTHER = PurePosixPath(".remora/fenced.json"), PurePosixPath(".remora/other.json")
+
+APP_CHANGES: dict[str, Callable[[ContainerApp], object]] = {
+    "roll_out": lambda app: app.roll_out({"A": "b"}, min_replicas=1, max_replicas=1),
+    "direct": lambda app: app.direct(app.read().traffic),
+    "activate": lambda app: app.activate(app.read().latest_revision),
+    "deactivate": lambda app: app.deactivate(app.read().latest_revision),
+    "restart": lambda app: app.restart(app.read().latest_revision),
+    "set_secret": lambda app: app.set_secret("s", "v", variable="S"),
+    "delete": lambda app: app.delete(),
+}
+SHARE_CHANGES: dict[str, Callable[[Share], object]] = {
+    "replace": lambda share: share.replace(PATH, b"1"),
+    "replace_if_same": lambda share: share.replace_if_same(PATH, b"1", expected=None),
+    "move": lambda share: share.move(PATH, OTHER),
+    "copy": lambda share: share.copy(PATH, OTHER),
+    "upload": lambda share: share.upload(PATH, b"1"),
+    "delete": lambda share: share.delete(PATH),
+    "delete_folder": lambda share: share.delete_folder(PATH),
+    "make_folder": lambda share: share.make_folder(PATH),
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedProject]:
+    project = make_scripted_project(tmp_path_factory.mktemp("fence"))
+    yield project
+    project.user.run("cloud", "stop")
+
+
+def share_of(project: ScriptedProject) -> Share:
+    app, config = project.app(), load_inference_config(project.root)
+    return Share(app.clients, app.group, config.storage_account or "", config.file_share or "")
+
+
+def lost() -> None:
+    raise Locked("another has it")
+
+
+@pytest.mark.parametrize("change", sorted(APP_CHANGES))
+def test_no_change_of_an_app_gets_past_the_fence(project: ScriptedProject, change: str) -> None:
+    before = project.app().revisions()
+    with pytest.raises(Locked):
+        APP_CHANGES[change](project.app().fenced(lost))
+    assert project.app().revisions() == before
+
+
+@pytest.mark.parametrize("change", sorted(SHARE_CHANGES))
+def test_no_change_of_a_share_gets_past_the_fence(project: ScriptedProject, change: str) -> None:
+    share = share_of(project)
+    before = share.sizes(PATH.parent)
+    with pytest.raises(Locked):
+        SHARE_CHANGES[change](share.fenced(lost))
+    assert share.sizes(PATH.parent) == before
+
+
+def test_a_holder_that_wakes_up_leaves_alone_what_serves_by_now(project: ScriptedProject) -> None:
+    project.change_settings(31)
+    project.fault("slow_start", seconds=SLOW_SECONDS)
+    asleep = project.start_deploy()
+    wait_for(asleep, "waiting for revision")
+    asleep.send_signal(signal.SIGSTOP)
+    take_lock_from_the_dead(share_of(project))
+    ended = project.deploy()  # of the same sources: it takes the same candidate up
+    asleep.send_signal(signal.SIGCONT)
+    ran = finish(asleep)
+    assert ran.code == 9, ran
+    assert "gave no sign of life for too long" in ran.message
+    assert project.serving().name == ended["revision"]
+    assert project.serving().active
+    assert project.app().read().traffic.serving("") == ended["revision"]
+    assert project.history()[0]["result"] == "ok"
+
+
+def take_lock_from_the_dead(share: Share) -> None:
+    """As one on another machine does that finds it stale, and is done with it."""
+    file, former = LeasedFile(share, LOCK), holder_of(share)
+    assert former is not None
+    ours = str(uuid4())
+    assert file.take_over(ours, former.lease_id)
+    file.release(ours)
+
+
+def test_status_says_at_once_that_the_serving_revision_is_switched_off(project: ScriptedProject) -> None:
+    serving = project.serving().name
+    project.app().deactivate(serving)
+    ran = project.user.run("status", str(project.root))
+    assert ran.code == 0, ran
+    assert ran.document["answers"] is False
+    assert f"{serving} has the traffic and is deactivated" in ran.document["problem"]
+    assert "waiting" not in ran.stderr
+
+
+@pytest.mark.parametrize("command", [("deploy",), ("up", "--yes")])
+def test_a_serving_revision_that_was_switched_off_is_switched_on(
+    project: ScriptedProject, command: tuple[str, ...]
+) -> None:
+    serving = project.serving().name
+    project.app().deactivate(serving)
+    ran = project.user.run(command[0], str(project.root), *command[1:])
+    assert ran.code == 0, ran
+    assert ran.document["revision"] == serving
+    assert "activating it" in ran.stderr
+    assert project.serving().active
+
+
+def test_something_else_is_deployed_over_a_revision_that_was_switched_off(project: ScriptedProject) -> None:
+    serving = project.serving().name
+    project.app().deactivate(serving)
+    project.change_settings(32)
+    document = project.deploy()
+    assert document["new_revision"] is True
+    assert project.serving().name == document["revision"] != serving
+    assert project.serving().active
