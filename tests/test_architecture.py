@@ -7,10 +7,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "remora"
+PAGE = ROOT / "docs" / "explanation" / "architecture.md"
 
 ALLOWED: dict[str, frozenset[str]] = {
     "errors": frozenset(),
@@ -26,14 +25,35 @@ ALLOWED: dict[str, frozenset[str]] = {
 }
 ONLY_WHEN_STARTED = {"cli": frozenset({"server", "localcloud"})}
 
+# The rooms inside a package, lowest first: a room imports the rooms before it, never those after it. What
+# stands beside the rooms, in the package's own folder, puts them together and is what they share.
+ROOMS: dict[str, tuple[str, ...]] = {
+    "adapters": ("text", "peft"),
+    "azure": ("bicep", "share", "app", "provisioning"),
+    "azure/bicep": ("syntax", "translation"),
+    "cli": ("output", "commands"),
+    "engine": ("text", "torch", "vllm"),
+    "engine/torch": ("cache", "scheduling", "lora", "layers", "native", "model"),
+    "localcloud": ("arm", "storage", "logs", "apps"),
+    "localcloud/apps": ("documents", "capacity", "replicas", "jobs", "ingress", "resources"),
+    "localcloud/arm": ("resources", "templates", "deployments", "routes"),
+    "localcloud/storage": ("access", "store", "operations"),
+    "project": ("files", "toolkit"),
+    "rollout": ("replica", "golden", "compare", "share", "program", "why", "export"),
+    "server": ("wire", "access", "generation", "telemetry", "roster", "api", "ui"),
+    "server/api": ("schema",),
+}
+
 HEAVY: dict[str, tuple[str, ...]] = {
     "torch": ("engine/torch/",),
-    "transformers": ("engine/torch/", "engine/chat_template.py"),
-    "peft": (),
+    "transformers": ("engine/torch/", "engine/text/chat_template.py"),
+    "peft": ("engine/torch/merge.py",),
     "gradio": ("server/ui/",),
-    "opentelemetry": ("server/tracing.py",),
+    "opentelemetry": ("server/telemetry/tracing.py",),
     "azure": ("azure/",),
-    "cryptography": ("localcloud/tls.py",),
+    "huggingface_hub": ("cli/hub.py",),
+    "tqdm": ("cli/hub.py",),
+    "cryptography": ("localcloud/tls.py", "localcloud/apps/documents/certificates.py"),
 }
 
 MAX_FILE_LINES = 400
@@ -48,47 +68,107 @@ def name_of(path: Path) -> str:
     return path.relative_to(SOURCE).as_posix()
 
 
-@pytest.mark.parametrize("path", source_files(), ids=name_of)
-def test_imports_point_one_way(path: Path) -> None:
-    room = room_of(name_of(path))
-    if room == "":  # the package's own __init__
-        assert not list(remora_imports(path))
-        return
-    for imported, at_top in remora_imports(path):
-        late = frozenset() if at_top else ONLY_WHEN_STARTED.get(room, frozenset())
-        allowed = ALLOWED[room] | late | {room}
-        assert imported in allowed, f"{name_of(path)} imports remora.{imported}"
+def test_imports_point_one_way() -> None:
+    assert [fault for path in source_files() for fault in wrong_imports(path)] == []
 
 
-@pytest.mark.parametrize("path", source_files(), ids=name_of)
-def test_heavy_packages_stay_in_their_files(path: Path) -> None:
-    for module, _ in imports(path):
-        homes = HEAVY.get(module.partition(".")[0])
-        assert homes is None or name_of(path).startswith(homes), f"{name_of(path)} imports {module}"
+def test_heavy_packages_stay_in_their_files() -> None:
+    strays = [
+        f"{name_of(path)} imports {module}"
+        for path in source_files()
+        for module, _ in imports(path)
+        if not name_of(path).startswith(HEAVY.get(module.partition(".")[0], ("",)))
+    ]
+    assert strays == []
 
 
-@pytest.mark.parametrize("path", source_files(), ids=name_of)
-def test_files_can_be_read_in_one_sitting(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    tree = ast.parse(text)
-    assert PurePosixPath(path).stem != "utils"
-    assert ast.get_docstring(tree), f"{name_of(path)} does not say what it owns"
-    assert text.count("\n") <= MAX_FILE_LINES
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            length = (node.end_lineno or node.lineno) - node.lineno + 1
-            assert length <= MAX_FUNCTION_LINES, f"{name_of(path)}:{node.lineno} {node.name}"
+def test_files_can_be_read_in_one_sitting() -> None:
+    assert [fault for path in source_files() for fault in unreadable(path)] == []
 
 
 def test_every_room_is_known() -> None:
     rooms = {room_of(name_of(path)) for path in source_files()} - {""}
     assert rooms == set(ALLOWED)
+    inner = {name_of(path.parent) for path in SOURCE.rglob("*/*/__init__.py")}
+    assert inner == {f"{package}/{room}" for package, rooms in ROOMS.items() for room in rooms}
+
+
+def test_every_room_says_what_it_owns_and_where_to_start() -> None:
+    for path in SOURCE.rglob("*/__init__.py"):
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        assert "Start with `" in text, name_of(path)
 
 
 def test_the_walk_sees_imports() -> None:
-    found = {room for room, _ in remora_imports(SOURCE / "cli" / "deploy.py")}
+    reading = SOURCE / "cli" / "project_models.py"
+    found = {module.split(".")[1] for module, _ in remora_imports(reading)}
     assert {"adapters", "rollout", "project"} <= found
     assert "torch" not in sys.stdlib_module_names
+
+
+def test_the_picture_in_the_docs_is_made_from_the_tables() -> None:
+    assert picture() in PAGE.read_text(encoding="utf-8"), "run: make docs"
+
+
+def test_the_questions_for_contributors_are_answered_by_files_that_exist() -> None:
+    rows = [line.split("|") for line in (ROOT / "CONTRIBUTING.md").read_text("utf-8").splitlines()]
+    paths = [row[2].strip().strip("`") for row in rows if len(row) == 4 and row[2].strip().endswith(".py`")]
+    assert len(paths) == 20
+    assert [path for path in paths if not (SOURCE / path).is_file()] == []
+
+
+def wrong_imports(path: Path) -> Iterator[str]:
+    name = name_of(path)
+    package = room_of(name)
+    if package == "":  # the package's own __init__
+        yield from (f"{name} imports {module}" for module, _ in remora_imports(path))
+        return
+    for module, at_top in remora_imports(path):
+        target = module.split(".")[1]
+        late = frozenset() if at_top else ONLY_WHEN_STARTED.get(package, frozenset())
+        if target not in ALLOWED[package] | late | {package} or climbs(name, module):
+            yield f"{name} imports {module}"
+
+
+def climbs(name: str, module: str) -> bool:
+    """Whether a file in one room imports from a room that stands above it in the same package."""
+    here, there = name.split("/")[:-1], module.split(".")[1:]
+    shared = next((n for n, (a, b) in enumerate(zip(here, there, strict=False)) if a != b), None)
+    rooms = ROOMS.get("/".join(here[:shared])) if shared else None
+    if not shared or rooms is None or there[shared] not in rooms:
+        return False
+    return rooms.index(there[shared]) > rooms.index(here[shared])
+
+
+def unreadable(path: Path) -> Iterator[str]:
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    if PurePosixPath(path).stem == "utils":
+        yield f"{name_of(path)}: a name that says nothing"
+    if not ast.get_docstring(tree):
+        yield f"{name_of(path)} does not say what it owns"
+    if text.count("\n") > MAX_FILE_LINES:
+        yield f"{name_of(path)} has more than {MAX_FILE_LINES} lines"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            if length > MAX_FUNCTION_LINES:
+                yield f"{name_of(path)}:{node.lineno} {node.name} has {length} lines"
+
+
+def picture() -> str:
+    """The packages and their rooms as a Mermaid diagram; arrows go to what is imported."""
+    lines = ["```mermaid", "flowchart BT"]
+    for package in ALLOWED:
+        rooms = ROOMS.get(package)
+        if package.startswith("__"):
+            continue
+        label = f"{package}<br/>{' · '.join(rooms)}" if rooms else package
+        lines.append(f'  {package}["{label}"]')
+    for package, allowed in ALLOWED.items():
+        nearest = allowed - {below for other in allowed for below in ALLOWED[other]}
+        lines += [f"  {package} --> {other}" for other in sorted(nearest) if not package.startswith("__")]
+    return "\n".join([*lines, "```"])
 
 
 def room_of(name: str) -> str:
@@ -97,11 +177,11 @@ def room_of(name: str) -> str:
 
 
 def remora_imports(path: Path) -> Iterator[tuple[str, bool]]:
-    """(package of remora, whether imported at the top of the file)."""
+    """(module of remora, whether imported at the top of the file)."""
     for module, at_top in imports(path):
         parts = module.split(".")
         if parts[0] == "remora" and len(parts) > 1 and not parts[1].startswith("__"):
-            yield parts[1], at_top
+            yield module, at_top
 
 
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
@@ -113,5 +193,15 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             yield node.module or "", id(node) in top
-            if node.module == "remora":
-                yield from ((f"remora.{alias.name}", id(node) in top) for alias in node.names)
+            if node.module and is_room(node.module):
+                yield from ((f"{node.module}.{alias.name}", id(node) in top) for alias in node.names)
+
+
+def is_room(module: str) -> bool:
+    return module.startswith("remora") and SOURCE.parent.joinpath(*module.split("."), "__init__.py").exists()
+
+
+if __name__ == "__main__":  # `make docs`
+    text = PAGE.read_text(encoding="utf-8")
+    start = text.index("```mermaid", text.index("## The rooms"))
+    PAGE.write_text(text[:start] + picture() + text[text.index("```", start + 3) + 3 :], encoding="utf-8")

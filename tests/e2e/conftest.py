@@ -6,11 +6,12 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.api.endpoint_builder import KEY, KEYS, RunningEndpoint
 
 from remora.server.settings import ServerSettings
 
+expect.set_options(timeout=300_000)  # a page is slow where all cores are busy; the default is 5 s
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = (
     "--no-sandbox",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from tests.api.endpoint_builder import KEY, RunningEndpoint
+from tests.api.endpoint_builder import KEY, KEYS, RunningEndpoint, adapter
+
+from remora.adapters.adapter import Digest
+from remora.server.settings import ServerSettings
 
 pytestmark = [
     pytest.mark.browser,
@@ -65,7 +69,7 @@ def test_the_model_sees_the_conversation_and_not_the_notes_on_it(
     send(chat, "first")
     expect(chat.locator(".answer-facts")).to_have_count(1)
     send(chat, "x" * 5000)
-    expect(chat.locator(".problem")).to_contain_text("context holds 4096")
+    expect(chat.locator(".problem")).to_contain_text("maximum context length is 4096")
     expect(chat.locator(BOX)).to_have_value("x" * 5000)
     send(chat, "second")
     expect(chat.locator(".answer-facts")).to_have_count(2)
@@ -137,3 +141,19 @@ def test_on_a_phone_the_conversation_is_in_front(browser: Browser, endpoint: Run
     expect(page.locator(".answer-facts")).to_be_in_viewport()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     context.close()
+
+
+def test_among_many_models_one_types_a_part_of_the_name(browser: Browser) -> None:
+    many = tuple(adapter(f"run-{number}", Digest(f"{number:064x}")) for number in range(200))
+    with RunningEndpoint(ServerSettings(api_keys=KEYS), adapters=many) as endpoint:
+        page = browser.new_page()
+        page.goto(endpoint.url)
+        page.fill("#key", KEY)
+        page.click("button")
+        page.click("#model input")
+        page.keyboard.press("Control+A")
+        page.keyboard.type("run-137")
+        expect(page.get_by_role("option")).to_have_count(1)
+        page.get_by_role("option", name="run-137").click()
+        expect(page.locator("#model input")).to_have_value(re.compile("^run-137 "))
+        page.close()

@@ -32,10 +32,8 @@ SIX_KEYS = (
     "ACA_APP_NAME",
     "ACA_APP_ENDPOINT",
 )
-COMMAND_SECONDS = 110
+COMMAND_SECONDS = 600
 PHRASE = "I finally got the job I wanted"
-
-pytestmark = pytest.mark.timeout(150)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +179,60 @@ def test_the_openai_client_gets_the_adapter_and_the_base(client: openai.OpenAI) 
         client.chat.completions.create(model="no-such-model", messages=prompt)
 
 
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    file = tmp_path / "pairs.jsonl"
+    file.write_text(json.dumps({"prompt": PHRASE, "answer": "joy"}) + "\n")
+    return file
+
+
+def test_eval_tells_adapter_and_base_apart(user: User, first_up: dict[str, Any], pairs: Path) -> None:
+    document = user.ok("eval", str(user.project), "--pairs", str(pairs))
+    scores = {entry["model"]: entry for entry in document["models"]}
+    base = next(model for model, entry in answers_of(first_up).items() if entry["adapter_digest"] is None)
+    assert (scores["tone"]["accuracy"]["value"], scores[base]["accuracy"]["value"]) == (1.0, 0.0)
+    assert scores["tone"]["nll"]["value"] < scores[base]["nll"]["value"]
+    assert scores["tone"]["adapter_digest"] == answers_of(first_up)["tone"]["adapter_digest"]
+    shown = plainly(user, "eval", str(user.project), "--pairs", str(pairs), "--model", "tone")
+    assert "1.000 (1.000 … 1.000)" in shown
+
+
+def test_env_hands_the_endpoint_over(user: User, first_up: dict[str, Any]) -> None:
+    project = str(user.project)
+    key = user.ok("secrets", project)["api_key"]
+    document = user.ok("env", project, "--with-key")
+    assert document["variables"]["OPENAI_BASE_URL"] == first_up["endpoint"]
+    assert document["variables"]["OPENAI_API_KEY"] == key
+    assert document["variables"]["OPENAI_MODEL"] == document["models"][1]
+    assert document["models"] == document["variables"]["REMORA_MODELS"].split(",")
+    table, exported = plainly(user, "env", project), plainly(user, "env", project, "--export")
+    rest = plainly(user, "env", project, "--dotenv") + plainly(user, "env", project, "--json")
+    assert key not in table + exported + rest
+    assert f'OPENAI_API_KEY="{key}"' in plainly(user, "env", project, "--dotenv", "--with-key")
+    # The shell asks for the key itself, so that it is in no output of ours.
+    program = (
+        "import openai\nwith openai.OpenAI() as client: print(*[model.id for model in client.models.list()])"
+    )
+    line = 'eval "$1"; "$2" -c "$3"; printf %s "$OPENAI_MODEL"'
+    found = subprocess.run(
+        ["sh", "-c", line, "sh", exported, sys.executable, program],
+        env={**user.environment, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=COMMAND_SECONDS,
+    )
+    assert found.stdout.splitlines() == [" ".join(document["models"]), document["models"][1]]
+
+
+def plainly(user: User, *arguments: str) -> str:
+    """What a command prints for people."""
+    process = user.start(*arguments)
+    printed, said = process.communicate(timeout=COMMAND_SECONDS)
+    assert process.returncode == 0, said
+    return printed
+
+
 def test_status_chat_logs_and_open_say_what_is(user: User, first_up: dict[str, Any]) -> None:
     status = user.ok("status", str(user.project))
     assert status["answers"] is True
@@ -229,7 +281,9 @@ def test_the_deployed_chat_page_answers_streams_and_stops(
     page.close()
 
 
-def test_one_byte_of_one_adapter_uploads_that_adapter_only(user: User, first_up: dict[str, Any]) -> None:
+def test_one_byte_of_one_adapter_uploads_that_adapter_only(
+    user: User, first_up: dict[str, Any], pairs: Path
+) -> None:
     weights = user.project / "adapters" / "tone" / "adapter_model.safetensors"
     data = bytearray(weights.read_bytes())
     data[-2] ^= 1
@@ -249,6 +303,15 @@ def test_one_byte_of_one_adapter_uploads_that_adapter_only(user: User, first_up:
         f".remora/{name}" for name in ("manifest.json", "aliases.json", "lock")
     }
     assert changed["uploaded"] == {"files": len(parts), "bytes": sum(path.stat().st_size for path in parts)}
+    asked = ("eval", str(user.project), "--pairs", str(pairs), "--model", "tone@previous", "--model", "tone")
+    evaluated = user.ok(*asked)["models"]
+    former = answers_of(first_up)["tone"]["adapter_digest"]
+    assert [(each["model"], each["adapter_digest"]) for each in evaluated] == [
+        ("tone", former),
+        ("tone", digest),
+    ]
+    names = [model["id"] for model in user.ok("status", str(user.project))["models"]]
+    assert not [name for name in names if "compared" in name]
 
 
 def test_keys_come_and_go_by_name_and_only_the_admins_changes_adapters(

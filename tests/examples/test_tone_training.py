@@ -18,7 +18,7 @@ from safetensors import safe_open
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tone"
 ADAPTERS = ("tone", "pirate")
 MAX_WEIGHT_BYTES = 12 * 1000 * 1000
-MAX_SECONDS = 110
+MAX_SECONDS = 500
 
 
 def run(script: str, *arguments: str) -> str:

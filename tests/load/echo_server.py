@@ -10,7 +10,7 @@ from tests.load.servers import KEY
 from remora.adapters.registry import AdapterRegistry
 from remora.engine.echo import EchoEngine
 from remora.project.api_keys import ApiKey
-from remora.server.app import admission_of, create_app
+from remora.server.app import admission_of, create_app, key_ring
 from remora.server.serving import bind, run
 from remora.server.settings import ServerSettings
 
@@ -22,7 +22,7 @@ def main() -> None:
     engine = EchoEngine(context_length=10_000_000)
     for adapter in ADAPTERS:
         engine.load_adapter(adapter)
-    admission = admission_of(settings)
+    admission = admission_of(settings, key_ring(settings))
     app = create_app(engine, AdapterRegistry(BASE, ADAPTERS), settings, admission=admission)
     run(app, bind("127.0.0.1", 0), admission, 0, _report)
 

@@ -20,15 +20,15 @@ from tests.api.endpoint_builder import ADMIN_KEY, ADMIN_KEYS, KEY, KEYS
 from tests.engine.tiny_models import GatedModel, TinyModel, until, write_model
 
 import remora.server
-from remora.adapters.base_shape import read_base
+from remora.adapters.peft.base_shape import read_base
 from remora.adapters.registry import AdapterRegistry
 from remora.engine.base import Engine
-from remora.engine.chat_template import HfTokenizer
+from remora.engine.text.chat_template import HfTokenizer
 from remora.engine.torch.engine import TorchEngine
-from remora.engine.torch.scheduler import Chunk
+from remora.engine.torch.scheduling.scheduler import Chunk
+from remora.server.access.key_ring import KeyRing
+from remora.server.access.sessions import Sessions
 from remora.server.app import create_app
-from remora.server.key_ring import KeyRing
-from remora.server.sessions import Sessions
 from remora.server.settings import ServerSettings
 
 COMPLETIONS, LOAD, UNLOAD = "/v1/completions", "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
@@ -154,7 +154,7 @@ async def test_an_adapter_that_was_cut_off_by_a_full_disk_is_refused_and_harms_n
 
 
 def test_a_header_that_claims_to_be_huge_is_not_read(tmp_path: Path) -> None:
-    from remora.adapters.tensor_file import MAX_HEADER_BYTES, read_header
+    from remora.adapters.peft.tensor_file import MAX_HEADER_BYTES, read_header
     from remora.errors import InvalidFile
 
     for claimed in (2**63, MAX_HEADER_BYTES + 1, MAX_HEADER_BYTES):
@@ -180,6 +180,8 @@ def test_only_dates_are_read_off_the_clock_that_can_jump() -> None:
         "answering.py",
         "request_record.py",
         "models.py",
+        "ollama.py",
+        "ollama_models.py",
         "responses.py",
         "sessions.py",
         "engine_metrics.py",

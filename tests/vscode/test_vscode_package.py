@@ -17,7 +17,7 @@ import pytest
 from tests.vscode.recorded import EXTENSION, Json
 
 OLDEST_NODE = 20
-STEP_SECONDS = 240
+STEP_SECONDS = 400
 OFFLINE = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT")
 LEFT_OUT = shutil.ignore_patterns("node_modules", ".workbench", "dist*", "*.vsix")
 

@@ -1,0 +1,187 @@
+"""The page that asks several models at once, in headless Chromium, on a wide screen and on a phone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from tests.api.endpoint_builder import KEY, RunningEndpoint
+from tests.e2e.test_e2e_report import AXE
+
+pytestmark = [
+    pytest.mark.browser,
+    # Gradio uses what pandas 3 calls deprecated.
+    pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated"),
+    pytest.mark.filterwarnings("ignore:The copy keyword is deprecated"),
+]
+
+
+WIDE, PHONE = (1280, 800, "light"), (390, 844, "dark")
+both = pytest.mark.parametrize("columns", [WIDE, PHONE], indirect=True, ids=str)
+
+
+@pytest.fixture
+def columns(request: pytest.FixtureRequest, browser: Browser, endpoint: RunningEndpoint) -> Iterator[Page]:
+    """The page, signed in."""
+    seen_as: Any = getattr(request, "param", WIDE)
+    width, height, scheme = seen_as
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto(f"{endpoint.url}/side-by-side")
+    assert "remora secrets" in page.inner_text("main")  # the sign-in page says where the key is
+    page.request.post(f"{endpoint.url}/login", form={"key": KEY}, max_redirects=0)
+    page.goto(f"{endpoint.url}/side-by-side")
+    expect(page.locator("#columns section")).to_have_count(2)
+    yield page
+    context.close()
+    assert faults == []
+
+
+def ask(page: Page, text: str) -> None:
+    expect(page.locator("#send")).to_be_visible()
+    page.fill("#message", text)
+    page.press("#message", "Enter")
+
+
+@both
+def test_both_answer_at_once_and_each_knows_its_own_conversation(
+    columns: Page, endpoint: RunningEndpoint
+) -> None:
+    endpoint.hold()
+    ask(columns, "hello there")
+    endpoint.until(lambda stats: stats.running_requests == 2)
+    endpoint.release()
+    base, tone = columns.locator(".talk").nth(0), columns.locator(".talk").nth(1)
+    expect(base.locator(".answer p")).to_have_text("hello there")
+    expect(tone.locator(".answer p")).to_have_text("3f9a12cd3f9a:hello there")
+    expect(tone.locator(".facts").first).to_contain_text("tone@3f9a12cd3f9a · ")
+    assert tone.locator("mark").all_inner_texts() == ["3f9a12cd3f9a", ":"]
+    ask(columns, "again")
+    expect(columns.locator(".answer")).to_have_count(4)
+    expect(columns.locator("#send")).to_be_visible()
+    assert sorted(endpoint.engine.prompts[-2:]) == [
+        "user: hello there\nassistant: 3f9a12cd3f9a:hello there\nuser: again",
+        "user: hello there\nassistant: hello there\nuser: again",
+    ]
+    assert columns.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_strength_and_settings_are_sent(columns: Page, endpoint: RunningEndpoint) -> None:
+    expect(columns.locator(".strength").nth(0)).to_be_hidden()  # the base has none
+    columns.locator(".scale").nth(1).fill("0.5")
+    columns.click("#settings summary")
+    columns.fill("#system", "Be kind.")
+    columns.fill("#max_tokens", "16")
+    ask(columns, "hi")
+    expect(columns.locator(".talk").nth(1).locator(".answer p")).to_have_text("3f9a12cd3f9a*0.5")
+    expect(columns.locator(".talk").nth(1).locator(".facts").first).to_contain_text("· length")
+    assert endpoint.engine.prompts[-1] == "system: Be kind.\nuser: hi"
+
+
+def test_an_answer_can_be_had_again_and_a_question_edited(columns: Page, endpoint: RunningEndpoint) -> None:
+    ask(columns, "one")
+    columns.get_by_role("button", name="Regenerate").click()
+    expect(columns.locator("#send")).to_be_visible()
+    expect(columns.locator(".answer")).to_have_count(2)
+    columns.get_by_role("button", name="Edit and resend").click()
+    expect(columns.locator(".answer")).to_have_count(0)
+    expect(columns.locator("#message")).to_have_value("one")
+    ask(columns, "two")
+    expect(columns.locator(".answer")).to_have_count(2)
+    expect(columns.locator("#send")).to_be_visible()
+    assert endpoint.engine.prompts[-1] == "user: two"
+
+
+def test_stop_stops_all_and_a_problem_names_its_request(columns: Page, endpoint: RunningEndpoint) -> None:
+    before = endpoint.stats().cancelled_requests
+    endpoint.hold()
+    ask(columns, "a long answer")
+    endpoint.until(lambda stats: stats.running_requests == 2)
+    expect(columns.locator("#saved")).to_be_disabled()
+    columns.keyboard.press("Escape")
+    endpoint.until(lambda stats: stats.cancelled_requests == before + 2)
+    endpoint.release()
+    expect(columns.locator(".talk").nth(0).locator(".facts").first).to_contain_text("stopped")
+    ask(columns, "x" * 5000)
+    expect(columns.locator(".problem").first).to_contain_text("maximum context length is 4096")
+    expect(columns.locator(".problem .facts").first).to_contain_text("Request ")
+
+
+def test_conversations_stay_in_the_browser_and_can_be_renamed_and_deleted(columns: Page) -> None:
+    columns.select_option("#count", "3")
+    columns.locator(".scale").nth(1).fill("0.5")
+    ask(columns, "keep me")
+    expect(columns.locator("#send")).to_be_visible()
+    columns.once("dialog", lambda dialog: dialog.accept("My name"))
+    columns.click("#rename")
+    columns.reload()
+    expect(columns.locator("#saved option")).to_have_text(["New", "My name"])
+    expect(columns.locator(".answer")).to_have_count(0)
+    columns.select_option("#saved", label="My name")
+    expect(columns.locator(".answer p")).to_have_text(
+        ["keep me", "3f9a12cd3f9a*0.5:keep me", "0badcafe0bad:keep me"]
+    )
+    with columns.expect_download() as saved:
+        columns.click("#export")
+    told = json.loads(saved.value.path().read_text())
+    assert told[0] == {
+        "model": "tone-base",
+        "messages": [{"role": "user", "content": "keep me"}, {"role": "assistant", "content": "keep me"}],
+    }
+    columns.click("#delete")
+    expect(columns.locator("#saved option")).to_have_text(["New"])
+    expect(columns.locator(".answer")).to_have_count(0)
+
+
+def test_copy_takes_the_text_alone(columns: Page) -> None:
+    ask(columns, "only this")
+    columns.get_by_role("button", name="Copy", exact=True).first.click()
+    expect(columns.locator("#send")).to_be_visible()
+    assert columns.evaluate("navigator.clipboard.readText()") == "only this"
+
+
+def test_the_code_is_the_same_request(columns: Page, endpoint: RunningEndpoint, tmp_path: Path) -> None:
+    columns.locator(".scale").nth(1).fill("0.5")
+    ask(columns, "it's code")
+    expect(columns.locator(".answer")).to_have_count(2)
+    expect(columns.locator("#send")).to_be_visible()
+    columns.click("#code-button")
+    columns.select_option("#code-model", index=1)
+    environment = {"PATH": "/usr/bin:/bin", "OPENAI_API_KEY": KEY}
+    columns.select_option("#code-kind", "curl")
+    shown = columns.inner_text("#code-text")
+    ran = subprocess.run(["bash", "-c", shown], env=environment, capture_output=True, check=True, text=True)
+    assert json.loads(ran.stdout)["choices"][0]["message"]["content"] == "3f9a12cd3f9a*0.5:it's code"
+    columns.select_option("#code-kind", "python")
+    program = columns.inner_text("#code-text")
+    ran = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, check=True, text=True
+    )
+    assert ran.stdout == "3f9a12cd3f9a*0.5:it's code\n"
+    columns.select_option("#code-kind", "js")
+    assert f'fetch("{endpoint.url}/v1/chat/completions"' in columns.inner_text("#code-text")
+
+
+@both
+@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed; run: make axe")
+def test_axe_finds_nothing_serious(columns: Page) -> None:
+    columns.click("#settings summary")
+    ask(columns, "hello")
+    expect(columns.locator(".answer")).to_have_count(2)
+    columns.add_script_tag(content=AXE.read_text("utf-8"))
+    for place in ("document", "document.getElementById('code')"):
+        found: list[dict[str, Any]] = columns.evaluate(
+            f"axe.run({place}).then((result) => result.violations)"
+        )
+        told = [(each["id"], each["impact"], each["nodes"][0]["html"][:120]) for each in found]
+        assert [one for one in told if one[1] in ("serious", "critical")] == []
+        columns.click("#code-button") if place == "document" else None
