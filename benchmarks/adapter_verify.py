@@ -1,10 +1,10 @@
-"""Checking a 100 MB adapter, as `remora adapters verify` does, against reading its file; medians and a ratio.
+"""Checks a 100 MB adapter, as `remora adapters verify` does, against reading its file; medians and a ratio.
 
     python benchmarks/adapter_verify.py [RUNS]
 
-Both from the disk (the file is dropped from the kernel's cache before each run) and from memory. From the
-disk the check should reach 70 % of the speed of a plain read; from memory it is bound by SHA-256, which takes
-1.2 to 1.8 GB/s a core with the processor's instructions for it.
+Measures both from the disk (each run first drops the file from the kernel's cache) and from memory. From the
+disk the check should reach 70 % of the speed of a plain read; from memory the limit is SHA-256, which takes
+1.2 to 1.8 GB/s per core with the processor's SHA instructions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from remora.adapters.inspect import inspect_adapter
+from remora.adapters.peft.inspect import inspect_adapter
 
 RUNS = 9
 RANK, WIDTH, MODULES = 16, 4096, 200  # 2 x 16 x 4096 x 4 bytes x 200: 105 MB
@@ -36,7 +36,7 @@ def main() -> None:
         size = weights.stat().st_size
         for place, cold in (("disk", True), ("memory", False)):
             read, check = [], []
-            for _ in range(runs):  # alternating, so that both see the same machine
+            for _ in range(runs):  # alternating, so that both run under the same load
                 read.append(timed(lambda: plain_read(weights), weights, cold=cold))
                 check.append(timed(lambda: inspect_adapter("big", adapter, None), weights, cold=cold))
             fast, slow = (size / statistics.median(times) / 1e9 for times in (read, check))

@@ -2,12 +2,12 @@
 
     python benchmarks/cloud_files.py [ROUNDS]
 
-Both are asked by Microsoft's SDK, with the same parallelism, from this process: 1,000 files of 4 kB (eight
-at a time) and one file of 512 MB (four ranges at a time). Our bound is 0.6 of the stub's rate.
+Microsoft's SDK sends the requests to both, with the same parallelism, from this process: 1,000 files of 4 kB
+(eight at a time) and one file of 512 MB (four ranges at a time). The limit is 0.6 of the stub's rate.
 
-Also printed: the memory of the cloud's process at its peak, and what this machine needs to write 512 MB to
-a file by itself. Where that differs by rounds (a virtual machine whose memory is given page by page), so
-does the upload; the fastest round then says what the code costs.
+Also prints the peak memory of the cloud's process, and the time that this machine needs to write 512 MB to a
+file. If that differs between rounds (as on a virtual machine that gets its memory page by page), the upload
+does too; the fastest round then shows the cost of the code.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def compare(rounds: int, folder: Path) -> None:
 def measured(
     shares: dict[str, Any], job: Callable[[Any], None], rounds: int, root: Path
 ) -> dict[str, list[float]]:
-    """Seconds of each round but the first, by server. What is uploaded is removed after each, untimed."""
+    """Seconds of each round except the first, by server. Uploads are removed after each round, untimed."""
     seconds: dict[str, list[float]] = {name: [] for name in shares}
     for _ in range(rounds + 1):
         for name, share in shares.items():
@@ -159,7 +159,7 @@ async def discard() -> None:
 
 
 class Discard(asyncio.Protocol):
-    """Reads a request, forgets it and says 201: the least that the SDK takes for a service."""
+    """Reads a request, discards it and answers 201: the minimum that the SDK accepts."""
 
     ANSWER = (
         b'HTTP/1.1 201 Created\r\nContent-Length: 0\r\nETag: "0x1"\r\n'

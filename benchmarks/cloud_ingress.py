@@ -1,10 +1,10 @@
-"""What the local cloud's ingress adds to a request: the same app asked straight and through it, in turns.
+"""What the local cloud's ingress adds to a request: the same app, asked directly and through it, in turns.
 
     python benchmarks/cloud_ingress.py [--requests N]
 
-Starts a local cloud of its own in a temporary folder, deploys a small ASGI app, and keeps one connection
-open to each of the two ports. Prints the medians, their difference, and how long the ingress holds back
-the first event of a stream.
+Starts a local cloud in a temporary folder, deploys a small ASGI app, and keeps one connection open to each
+of the two ports. Prints the medians, their difference, and how long the ingress delays the first event of a
+stream.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ uvicorn.run(app, host=os.environ["REMORA_HOST"], port=int(os.environ["PORT"]), l
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, default=1000, help="how many to each of the two ports")
+    parser.add_argument("--requests", type=int, default=1000, help="number of requests to each port")
     count: int = parser.parse_args().requests
     with tempfile.TemporaryDirectory() as folder, running_cloud(Path(folder)) as connection:
         ingress = deploy(connection, Path(folder))
@@ -119,7 +119,7 @@ def ask(port: int, path: str) -> bytes:
 def compare(
     direct: int, ingress: int, count: int, timed: Callable[[http.client.HTTPConnection], float]
 ) -> tuple[list[float], list[float]]:
-    """Milliseconds straight and through the ingress, in turns, so that both see the same machine."""
+    """Milliseconds directly and through the ingress, in turns, so that both run under the same load."""
     ports = [http.client.HTTPConnection("127.0.0.1", port) for port in (direct, ingress)]
     for connection in ports * 20:
         timed(connection)
@@ -153,7 +153,7 @@ def difference(straight: list[float], through: list[float]) -> float:
 
 def report(what: str, straight: list[float], through: list[float]) -> None:
     print(
-        f"{what}: {statistics.median(straight):.2f} ms straight, {statistics.median(through):.2f} ms through"
+        f"{what}: {statistics.median(straight):.2f} ms directly, {statistics.median(through):.2f} ms through"
         f" the ingress (95%: {percentile(straight):.2f}, {percentile(through):.2f}), n={len(straight)}"
     )
 
@@ -166,7 +166,7 @@ def until(condition: Callable[[], Any]) -> Any:
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not (value := condition()):
         if time.monotonic() > deadline:
-            raise TimeoutError("the local cloud did not get there in time")
+            raise TimeoutError("the local cloud was not ready in time")
         time.sleep(0.05)
     return value
 

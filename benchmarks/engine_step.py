@@ -1,14 +1,15 @@
-"""Decode steps of the torch engine on this machine, as tokens a second and as ratios.
+"""Decode steps of the torch engine on this machine, as tokens per second and as ratios.
 
-    python benchmarks/engine_step.py [--rounds 5] [--steps 8] [--quantize int8] [--device cuda] [--profile]
+    python benchmarks/engine_step.py [--rounds 5] [--steps 8] [--quantize int8|nf4] [--device cuda]
+                                     [--profile] [--eager] [--dora]
 
 Model: the shape of Qwen2.5-0.5B with random bfloat16 weights; adapters: r = 16 on all seven projections.
-Every round runs every load for a few steps, so that whatever else runs disturbs all alike:
-a load's figure is the median of its rounds, beside its best. Read the ratios, not the digits.
+Every round runs every load for a few steps, so that other work on the machine disturbs all loads alike. The
+figure of a load is the median of its rounds, next to its best. Read the ratios rather than the digits.
 
-With 32 adapters and 16 requests every fourth step one request ends and another, with the next adapter,
-takes its place. Prefill, HTTP and text are no part of this. The bound is what reading all weights once a
-step takes.
+With 32 adapters and 16 requests, one request ends every fourth step and another takes its place with the
+next adapter. Prefill, HTTP and text are not measured. The bound is the time to read all weights once per
+step.
 """
 
 from __future__ import annotations
@@ -25,16 +26,19 @@ from transformers import AutoModelForCausalLM, Qwen2Config
 
 from remora.adapters.adapter import Digest
 from remora.engine.base import GenerationRequest, SamplingParams
-from remora.engine.torch.attention import IMPLEMENTATION, register_slot_attention
-from remora.engine.torch.lora import LoraSet
-from remora.engine.torch.lora_bank import LoraPair
-from remora.engine.torch.model import SlotModel
+from remora.engine.torch.cache.slots import Slot, SlotAllocator
+from remora.engine.torch.layers.own_attention import exchange_attention
+from remora.engine.torch.layers.quantized import quantize_layers
+from remora.engine.torch.lora.bank import LoraPair
+from remora.engine.torch.model.adapter_reading import AdapterWeights
+from remora.engine.torch.model.lora_manager import LoraSet
+from remora.engine.torch.model.memory import LAYER_BYTES
+from remora.engine.torch.model.model import SlotModel
 from remora.engine.torch.native.build import native_library
 from remora.engine.torch.native.layers import in_one_place
 from remora.engine.torch.sampling import Choice, TokenSampler, choose_tokens
-from remora.engine.torch.scheduler import Chunk
-from remora.engine.torch.sequence import Sequence
-from remora.engine.torch.slots import Slot, SlotAllocator
+from remora.engine.torch.scheduling.scheduler import Chunk
+from remora.engine.torch.scheduling.sequence import Sequence
 
 CONTEXT_TOKENS = 192
 CACHE_TOKENS = 18 * CONTEXT_TOKENS
@@ -54,7 +58,7 @@ LAYER_SHAPES = {
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """So many requests at once, over so many adapters."""
+    """A number of concurrent requests, over a number of adapters."""
 
     request_count: int
     adapter_count: int
@@ -71,31 +75,29 @@ RATIOS = (((16, 8), (16, 0), 0.85), ((16, 32), (16, 8), 0.9), ((1, 1), (1, 0), 0
 
 
 class Bench:
-    """One model with its adapters, and requests that stand at the same context length."""
+    """One model with its adapters, and requests at the same context length."""
 
-    def __init__(self, *, quantize: str, device: str, library: ctypes.CDLL | None) -> None:
-        register_slot_attention()
+    def __init__(self, *, quantize: str, device: str, library: ctypes.CDLL | None, dora: bool) -> None:
         config = Qwen2Config(
             vocab_size=151936, hidden_size=896, intermediate_size=4864, num_hidden_layers=24,
             num_attention_heads=14, num_key_value_heads=2, tie_word_embeddings=True, dtype="bfloat16",
         )  # fmt: skip
         torch.manual_seed(0)
-        model = AutoModelForCausalLM.from_config(
-            config, dtype=torch.bfloat16, attn_implementation=IMPLEMENTATION
-        )
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16, attn_implementation="eager")
         model = model.eval().to(device)
-        distinct = {parameter.data_ptr(): parameter for parameter in model.parameters()}
-        itemsize = 1 if quantize == "int8" else 2
-        self.weight_bytes = sum(parameter.numel() for parameter in distinct.values()) * itemsize
+        exchange_attention(model)
+        self.weight_bytes = _weight_bytes(model, quantize)
+        if quantize == "nf4":
+            quantize_layers(model, quantize)
         self.lora = LoraSet(model, quantize=quantize, library=library)
         self.model = SlotModel(model, self.lora, cache_tokens=CACHE_TOKENS, context_length=CACHE_TOKENS)
         self._fill_cache()
         self.adapters = [Digest(f"{index:064x}") for index in range(32)]
         for digest in self.adapters:
-            self.lora.install(digest, _adapter(device, native=library is not None))
+            self.lora.install(digest, _adapter(device, native=library is not None, dora=dora))
 
     def step_seconds(self, load: Load, step_count: int) -> Iterator[float]:
-        """Time of each of some decode steps, the first one not counted."""
+        """The seconds of each decode step, without the first."""
         slots = SlotAllocator(self.model.cache_tokens)
         made = 0
 
@@ -115,7 +117,7 @@ class Bench:
         for step in range(step_count + 1):
             if load.adapter_count > load.request_count and step % STEPS_PER_REQUEST_CHANGE == 2:
                 gone = running.pop(0)
-                assert gone.slot is not None  # every one of them was given one
+                assert gone.slot is not None  # every sequence has a slot
                 slots.release(gone.slot)
                 running.append(new_sequence())
             started = time.perf_counter()
@@ -124,7 +126,7 @@ class Bench:
                 yield time.perf_counter() - started
 
     def _fill_cache(self) -> None:
-        """Prefill every row once, so that requests can begin in the middle of their context."""
+        """Prefill every row once, so that requests can start in the middle of their context."""
         params = SamplingParams(max_tokens=1, temperature=0)
         request = GenerationRequest("fill", tuple(range(CACHE_TOKENS)), params)
         sequence = Sequence(request, deliver=lambda _event: True, sampler=TokenSampler(params))
@@ -141,20 +143,31 @@ class Bench:
             chunk.sequence.computed_count += 1
 
 
-def _adapter(device: str, *, native: bool) -> dict[str, LoraPair]:
+def _weight_bytes(model: torch.nn.Module, quantize: str) -> float:
+    """What a step reads; in nf4 the head stays in 16 bits."""
+    distinct = {parameter.data_ptr(): parameter.numel() for parameter in model.parameters()}
+    head = model.get_output_embeddings().weight.numel()  # type: ignore[operator]
+    layers = sum(distinct.values()) - head
+    by_layer, by_head = {"none": (2, 2), "int8": (1, 1), "nf4": (LAYER_BYTES["nf4"], 2)}[quantize]
+    return float(layers * by_layer + head * by_head)
+
+
+def _adapter(device: str, *, native: bool, dora: bool) -> AdapterWeights:
     def random(size: int) -> torch.Tensor:
         return torch.randn(RANK, size, dtype=torch.bfloat16, device=device) * 0.02
 
     pairs = {
-        f"model.layers.{layer}.{name}": LoraPair(random(inputs), random(outputs))
+        f"model.layers.{layer}.{name}": LoraPair(
+            random(inputs), random(outputs), torch.rand(2, outputs, device=device) if dora else None
+        )
         for layer in range(24)
         for name, (outputs, inputs) in LAYER_SHAPES.items()
     }
-    return in_one_place(pairs) if native else pairs
+    return AdapterWeights(in_one_place(pairs) if native else pairs, None, len(pairs))
 
 
 def bandwidth(device: str) -> float:
-    """Bytes a second that all cores read together, the best of some passes over 512 MiB."""
+    """Bytes per second that all cores read together, the best of several passes over 512 MiB."""
     data = torch.ones(2**27, device=device)
     best = float("inf")
     for _ in range(8):
@@ -196,13 +209,14 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--quantize", default="none", choices=("none", "int8"))
+    parser.add_argument("--quantize", default="none", choices=("none", "int8", "nf4"))
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--profile", action="store_true", help="print where the time of a mixed step goes")
+    parser.add_argument("--profile", action="store_true", help="print a profile of a mixed step")
     parser.add_argument("--eager", action="store_true", help="without native code")
+    parser.add_argument("--dora", action="store_true", help="adapters with DoRA's gains")
     options = parser.parse_args()
     library = None if options.eager or options.device != "cpu" else native_library()
-    bench = Bench(quantize=options.quantize, device=options.device, library=library)
+    bench = Bench(quantize=options.quantize, device=options.device, library=library, dora=options.dora)
     if options.profile:
         list(bench.step_seconds(Load(16, 8), 2))
         with torch.profiler.profile() as profile:

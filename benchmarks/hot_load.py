@@ -1,11 +1,11 @@
-"""An adapter that comes while others are answered: seconds to its first token, and what the streams notice.
+"""Loading an adapter under load: the seconds to its first token, and the effect on other streams.
 
     python -m benchmarks.hot_load [--rounds 5] [--folder .bench] [--tiny]
 
-The model is that of `benchmarks.serving`. Sixteen streams over eight adapters run without a pause; meanwhile
+The model is that of `benchmarks.serving`. Sixteen streams over eight adapters run without a pause. Meanwhile
 a ninth adapter is loaded through the endpoint's own route, asked for one token, and unloaded again. Prints
-the median and the worst of: load to first token, the longest gap in any stream meanwhile, and the longest gap
-of as long a time before it. Then the server's memory, beside the size of its weights.
+the median and the worst of: load to first token, the longest gap in a stream meanwhile, and the longest gap
+in an equally long time before. Then prints the server's memory, next to the size of its weights.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from benchmarks.serving.process import Running, started
 from benchmarks.serving.servers import Server, openai_request, openai_tokens, remora_command
 
 STREAMS, ADAPTERS = 16, 8
-NEW = ADAPTERS  # the number of the one that comes
+NEW = ADAPTERS  # the number of the adapter that is loaded
 PROMPT_TOKENS = 64
 SETTLING_SECONDS = 4.0
 BEFORE_SECONDS = 2.0
@@ -35,12 +35,12 @@ BEFORE_SECONDS = 2.0
 
 @dataclass(slots=True)
 class Gaps:
-    """When tokens of any stream came, so that the longest pause within a time can be told."""
+    """The times of each stream's tokens, to find the longest pause within a period."""
 
     times: dict[int, list[float]] = field(default_factory=dict)
 
     def longest(self, begun: float, ended: float) -> float:
-        """The longest time between two tokens of one stream that overlaps these times."""
+        """The longest time between two tokens of one stream that overlaps this period."""
         pairs = [
             (first, second)
             for times in self.times.values()
@@ -124,7 +124,7 @@ async def _load(http: httpx.AsyncClient) -> None:
 
 
 async def _stream(http: httpx.AsyncClient, number: int, gaps: Gaps) -> None:
-    """One answer after the other; the time between two answers is no gap."""
+    """Stream one answer after another; the time between two answers does not count as a gap."""
     turn = 0
     while True:
         times = gaps.times.setdefault(number + STREAMS * turn, [])

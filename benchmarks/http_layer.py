@@ -1,13 +1,13 @@
-"""What our HTTP layer costs: tokens a second of many streams, and the latency it adds to one request.
+"""The cost of the HTTP layer: tokens per second of many streams, and the latency added to one request.
 
-The echo engine makes 1,000 tokens a second for each of 64 streams. Beside it, in the same run and with the
-same client, stands the least that a FastAPI stream of the very same events can be: they lie ready in a list
-and are yielded at the same pace, and nothing is computed. A second pair of numbers lets both go as fast as
-they can. And one request after another is compared with the engine called directly. Prints ratios, and the
-CPU time of an event, which is the same on a busy machine.
+The echo engine produces 1,000 tokens per second for each of 64 streams. In the same run and with the same
+client, a minimal FastAPI stream of the same events is measured: it yields them from a list at the same pace
+and computes nothing. A second pair of figures runs both at full speed. Then sequential requests are compared
+with direct calls of the engine. Prints ratios, and the CPU time per event, which does not depend on other
+load.
 
-With REMORA_VLLM_PYTHON naming the Python of an installed vLLM, vLLM's own front end stands beside ours too,
-over an engine as trivial (`serving/programs/vllm_front_end.py`).
+If REMORA_VLLM_PYTHON names the Python of an installed vLLM, its front end is measured too, over an equally
+trivial engine (`serving/programs/vllm_front_end.py`).
 
     python benchmarks/http_layer.py [--streams 64] [--tokens 2000] [--rounds 3]
 """
@@ -39,7 +39,7 @@ from remora.adapters.registry import AdapterRegistry
 from remora.engine.base import GenerationRequest, SamplingParams
 from remora.engine.echo import EchoEngine
 from remora.project.api_keys import ApiKey
-from remora.server.app import admission_of, create_app
+from remora.server.app import admission_of, create_app, key_ring
 from remora.server.serving import DrainingServer, bind
 from remora.server.settings import ServerSettings
 
@@ -81,7 +81,7 @@ def main() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Events a second, and microseconds of the server's CPU time for each."""
+    """Events per second, and the server's CPU time per event in microseconds."""
 
     rate: float
     cpu_us: float
@@ -89,7 +89,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Medians of several rounds beside a peer; the ratio is that of neighbours in time."""
+    """Medians of several rounds next to a peer's; the ratio is the median of each round's ratio."""
 
     name: str
     ours: Measure
@@ -109,14 +109,14 @@ class Row:
 
 
 class Peer(Protocol):
-    """A server in a process of its own."""
+    """A server in its own process."""
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where it listens."""
+        """The address of the server."""
 
     def cpu_seconds(self) -> float:
-        """CPU time that it has used."""
+        """CPU time of the server so far."""
 
 
 def _compare(name: str, ours: Peer, peer: str, theirs: Peer, options: argparse.Namespace) -> Row:
@@ -140,7 +140,7 @@ def _median(measures: list[Measure]) -> Measure:
 
 
 class Served:
-    """A server in a process of its own, so that it does not share its loop with the client."""
+    """A server in its own process, so that it does not share an event loop with the client."""
 
     def __init__(self, serve: Callable[..., None], *arguments: object) -> None:
         self._listener = bind("127.0.0.1", 0)
@@ -163,7 +163,7 @@ class Served:
 
 
 class VllmFrontEnd:
-    """vLLM's front end, in an environment of its own, over our example's model with room for such answers."""
+    """vLLM's front end in its own environment, with the example's model and a context for these answers."""
 
     def __init__(self, python: str, tokens: int) -> None:
         self.address = ("127.0.0.1", 0)
@@ -200,18 +200,18 @@ class VllmFrontEnd:
 
 
 def _cpu_seconds(pid: int | None) -> float:
-    """As Linux counts it."""
+    """The CPU time of a process, from /proc."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _serve_ours(listener: socket.socket, pace: int) -> None:
-    """Tokens a second of each stream; 0 is as fast as it can."""
+    """Serve with `pace` tokens per second per stream; 0 means full speed."""
     settings = ServerSettings(
         api_keys=(ApiKey("bench", KEY),), chat_page=False, max_open_requests=4096, log_requests=False
     )
     engine = EchoEngine(context_length=100_000, tokens_per_second=pace or None)
-    admission = admission_of(settings)
+    admission = admission_of(settings, key_ring(settings))
     app = create_app(engine, AdapterRegistry("base", ()), settings, admission=admission)
     server = DrainingServer(app, admission, 0, "ready", lambda _: None)
     with server.runner() as runner:
@@ -246,7 +246,7 @@ def _request(prompt: str, tokens: int, *, stream: bool) -> bytes:
 
 
 async def capture(address: tuple[str, int], prompt: str) -> list[bytes]:
-    """The events of one real stream, as they came."""
+    """The events of one real stream, unchanged."""
     reader, writer = await _connect(address)
     writer.write(_request(prompt, len(prompt), stream=True))
     text = (await reader.readuntil(END)).partition(b"\r\n\r\n")[2]
@@ -255,7 +255,7 @@ async def capture(address: tuple[str, int], prompt: str) -> list[bytes]:
 
 
 async def stream_all(address: tuple[str, int], prompt: str, streams: int) -> tuple[int, float]:
-    """Events of all streams together, and the seconds from the first request to the last event."""
+    """The number of events of all streams, and the seconds from the first request to the last event."""
     request = _request(prompt, len(prompt), stream=True)
     started = time.perf_counter()
     counts = await asyncio.gather(*(_count_events(address, request) for _ in range(streams)))
@@ -276,7 +276,7 @@ async def _count_events(address: tuple[str, int], request: bytes) -> int:
 
 
 async def latencies(address: tuple[str, int], count: int) -> list[float]:
-    """Milliseconds of each of so many requests on one connection, one after the other."""
+    """Milliseconds of each of `count` sequential requests on one connection."""
     reader, writer = await _connect(address)
     request, taken = _request("12345678", 8, stream=False), []
     for _ in range(count):
@@ -291,7 +291,7 @@ async def latencies(address: tuple[str, int], count: int) -> list[float]:
 
 
 async def direct_latency(count: int) -> float:
-    """Median milliseconds of the same request when the engine is asked without any HTTP."""
+    """Median milliseconds of the same request to the engine, without HTTP."""
     engine = EchoEngine()
     prompt_ids, taken = tuple(engine.tokenizer.encode("12345678")), []
     for number in range(count):

@@ -1,11 +1,11 @@
-"""What a server's memory is made of, when it is ready and after it has answered, with and without chat page.
+"""The parts of a server's memory, when it is ready and after it has answered, with and without chat page.
 
     python -m benchmarks.memory [--adapters 8] [--quantize int8] [--folder .bench] [--tiny]
 
-The model is that of `benchmarks.serving`. Each server is a process of its own, as users run it. Its resident
-memory is taken apart into what must be there (the base model's weights as the checkpoint has them, the
-adapters' files, keys and values) and the rest, beside which stands what the imports alone take in a process
-that does nothing. Keys and values are counted for the tokens that were asked and answered.
+The model is that of `benchmarks.serving`. Each server runs in its own process, as for users. Its resident
+memory is split into the required part (the base model's weights as in the checkpoint, the adapters' files,
+keys and values) and the rest, next to the memory of the imports alone in an idle process. Keys and values
+are counted for the tokens of prompts and answers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ GOALS_MB = {"on": 600, "off": 420}
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """What has to be in memory, in MiB; keys and values are those of all tokens after the requests."""
+    """The required memory in MiB; keys and values are those of all tokens after the requests."""
 
     weights: float
     adapters: float

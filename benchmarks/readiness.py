@@ -1,9 +1,9 @@
-"""What the proof of effect costs a replica that starts: seconds until `/readyz`, as ratios to none; medians.
+"""The cost of the proof of effect at startup: seconds until `/readyz`, as ratios to "off"; medians.
 
     python benchmarks/readiness.py [FOLDER] [RUNS]
 
-Starts `remora serve` on a folder (examples/tone by default) with each policy in turn, after one start that
-does not count. "warn" measures in the background once the endpoint is ready, "refuse" before.
+Starts `remora serve` on a folder (examples/tone by default) with each policy in turn, after one warm-up
+start. "warn" measures in the background after the endpoint is ready, "refuse" before.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _wait(server: subprocess.Popen[bytes], url: str, started: float) -> float:
             except httpx.HTTPError:
                 pass
             time.sleep(POLL_SECONDS)
-    raise SystemExit("the endpoint did not get ready")
+    raise SystemExit("the endpoint did not become ready")
 
 
 if __name__ == "__main__":

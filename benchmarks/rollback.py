@@ -1,9 +1,9 @@
-"""How long a rollback takes to take effect, and a golden check of 20 prompts of 16 tokens; medians.
+"""The time until a rollback takes effect, and the time of a golden check of 20 prompts of 16 tokens; medians.
 
     python benchmarks/rollback.py [RUNS]
 
-Deploys examples/tone twice (two releases) to a local cloud of its own, then rolls back and forth. A rollback
-is counted from the start of the command to the end of the first answer after it. Bounds: 2 s and 3 s.
+Deploys examples/tone twice (two releases) to its own local cloud, then rolls back and forth. The time of a
+rollback runs from the start of the command to the end of the first answer after it. Limits: 2 s and 3 s.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from remora.azure.apps import API_KEY_SECRET
+from remora.azure.app.apps import API_KEY_SECRET
 from remora.cli.context import open_deployment
-from remora.cli.output import Output
+from remora.cli.output.console import Output
 from remora.project.settings import SETTINGS_FILE, changed_settings
 from remora.rollout.candidate import RELEASE_VARIABLE, look
 from remora.rollout.endpoint import Endpoint
-from remora.rollout.golden import Golden, GoldenPrompt
-from remora.rollout.golden_check import check_golden
+from remora.rollout.golden.check import check_golden
+from remora.rollout.golden.prompts import Golden, GoldenPrompt
 
 RUNS = 5
 EXAMPLE = Path(__file__).parents[1] / "examples" / "tone"
@@ -72,7 +72,7 @@ def seconds_of_rollback(project: Path, endpoint: Endpoint) -> float:
 
 
 def seconds_of_check(endpoint: Endpoint) -> float:
-    """20 prompts of 16 tokens."""
+    """Seconds of one check of 20 prompts of 16 tokens."""
     users = [f"Tell me a long story about number {number}" for number in range(PROMPTS)]
     golden = Golden(tuple(GoldenPrompt("tone-base", user, "", TOKENS) for user in users))
     started = time.perf_counter()

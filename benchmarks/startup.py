@@ -1,8 +1,8 @@
-"""What `remora --help` costs, as a ratio to `python -c pass`; medians of alternating runs.
+"""The cost of `remora --help`, as a ratio to `python -c pass`; medians of alternating runs.
 
     python benchmarks/startup.py [RUNS]
 
-Peers on the same measure, November 2026: az 2.5, hf 11, modal 12.5, dstack 27. Our bound is 5.
+Other tools by the same measure, November 2026: az 2.5, hf 11, modal 12.5, dstack 27. The limit is 5.
 """
 
 from __future__ import annotations

@@ -5,13 +5,8 @@ const PHRASE = 'I finally got the job I wanted';
 const SECRET = 'hf_a_secret_value';
 
 export function provisioning(vscode, project, picture) {
-  const plan = async (group) => {
+  const plan = async () => {
     await vscode.run('AI Toolkit: Provision Azure Container Apps for inference');
-    await vscode.asked('Subscription');
-    await vscode.row('default').waitFor();
-    await vscode.answer('Subscription');
-    await vscode.answer('Resource group', group);
-    await vscode.answer('Region of the new resource group');
     return vscode.question('+ managedEnvironments');
   };
 
@@ -24,22 +19,19 @@ export function provisioning(vscode, project, picture) {
       await vscode.page.keyboard.press('Escape');
     },
 
-    'an error shows code, hint and the next command, and its button runs it': async () => {
+    'an error shows code, hint and the next command as a button': async () => {
       await vscode.run('AI Toolkit: Deploy for inference');
       const toast = await vscode.toast('deployment_not_found');
-      await toast.filter({ hasText: spaced('run: remora provision .') }).waitFor();
-      await vscode.output('→ run: remora provision .');
+      await toast.filter({ hasText: spaced('run: remora up') }).waitFor();
+      await vscode.output('→ run: remora up');
+      await vscode.button(toast, 'Run: remora up').waitFor();
       await picture('error');
-      await vscode.button(toast, 'Run: remora provision .').click();
-      const missing = await vscode.toast('project_incomplete');
-      await vscode.button(missing, 'Run: remora init .').click();
-      await vscode.output('wrote    infra/provision/inference.bicep');
       await vscode.closeToasts();
     },
 
-    'a provision asks where, shows its plan, and can be cancelled': async () => {
+    'a provision shows its plan, and can be cancelled': async () => {
       await project.fault({ name: 'slow_environment', seconds: 600 });
-      const shown = await plan('cancelled-group');
+      const shown = await plan();
       await picture('plan');
       await vscode.button(shown, 'Provision').click();
       const toast = await vscode.toast('storageAccounts');
@@ -55,9 +47,9 @@ export function provisioning(vscode, project, picture) {
     },
 
     'a provision ends with what was made': async () => {
-      await vscode.button(await plan(''), 'Provision').click();
+      await vscode.button(await plan(), 'Provision').click();
       const toast = await vscode.toast('Provisioned');
-      await vscode.output('Next: remora deploy .');
+      await vscode.output('Next: remora deploy');
       await vscode.button(toast, 'Deploy for inference').click();
     },
   };
