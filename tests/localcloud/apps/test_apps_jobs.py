@@ -160,7 +160,8 @@ async def test_replicas_that_fail_together_are_all_ended(make_cloud: Callable[..
     cloud = make_cloud(clock=clock)
     await cloud.service.start()
     await cloud.provision()
-    script = "mkdir $HOME/first || trap 'sleep 1; exit 0' TERM; echo $$ >> $HOME/pids; while :; do sleep 0.05; done"
+    slow_end = "mkdir $HOME/first || trap 'sleep 1; exit 0' TERM"
+    script = f"{slow_end}; echo $$ >> $HOME/pids; while :; do sleep 0.05; done"
     counts = {"parallelism": 3, "replicaCompletionCount": 3}
     await cloud.put(JOB, job(script, replicaTimeout=HeldClock.SECONDS, manualTriggerConfig=counts))
     name = await start(cloud)
