@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY := passive
 
 AXE_CORE := axe-core@4.14.1
 
-.PHONY: demo demo-real test test-fast test-real wheel release test-vscode test-vllm test-bnb test-clients test-tutorial lint load cast bench bench-engine bench-http bench-cloud evidence conformance docs docs-site format chromium axe
+.PHONY: demo demo-real test test-fast test-real wheel release test-vscode test-vllm test-bnb test-clients test-pages lint load cast bench bench-engine bench-http bench-cloud evidence conformance docs docs-site format chromium axe
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## from nothing to an answer from an adapter, on the local cloud
@@ -45,7 +45,7 @@ test: $(READY) chromium axe  ## what CI runs
 FAST := tests/adapters tests/api tests/docs tests/project tests/test_architecture.py tests/test_errors.py
 test-fast: $(READY)  ## the tests that start little
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(FAST) --ignore tests/api/test_api_serving.py \
-	  --ignore tests/docs/test_docs_tutorial.py
+	  --ignore tests/docs/test_docs_follow.py
 
 wheel: $(READY)  ## one wheel in dist/, installed and tried where no checkout is
 	rm -rf dist build && $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
@@ -87,8 +87,9 @@ test-clients: $(READY)  ## real clients of two languages, into docs/reference/cl
 	  -c constraints.txt -e '.[eval,examples]' transformers; }
 	$(BIN)/python -m tests.clients.harness_run
 
-test-tutorial: $(READY)  ## docs/tutorial.md, followed in a fresh HOME; INSTALL=--install does its first step, too
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.docs.tutorial $(INSTALL)
+# INSTALL=--install does the tutorial's first step too; SCENES='keys many' follows only these.
+test-pages: $(READY)  ## the commands of all pages, each page in a fresh HOME; what the pages show is compared
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.docs.follow $(INSTALL) $(SCENES)
 
 # The workbench lies outside of the tree that is packaged; SCREENSHOTS=docs/images makes the pictures anew.
 WORKBENCH := editors/vscode/.workbench

@@ -3,10 +3,14 @@
 A comment before a block says what it needs, or who runs it:
 
     azure                     a subscription
-    network, browser, long    the internet; a screen; somebody who ends it
-    run                       `make test` runs it
-    tutorial…                 `make test-tutorial` runs it, and the blocks without a mark of HOW_TO
+    network, browser, others  the internet; a screen; another's program
+    long                      somebody who ends it, or many minutes
+    checkout                  a checkout: .github/workflows runs it
+    run                       `make test` runs it, and `make test-pages`
+    tutorial…, no mark        `make test-pages` runs it
     snippet: NAME             `tests/clients` runs it
+    output                    nothing: it is what commands of the page print; `make test-pages` compares it
+    figure                    nothing: nobody prints it
 
 Each block of commands is parsed by `make test`.
 """

@@ -21,7 +21,10 @@ from remora.cli.main import COMMANDS
 
 SHELL = frozenset({"sh", "bash"})
 LANGUAGES = SHELL | {"text", "json", "toml", "yaml", "python", "js", "mermaid", "bicep"}
-MARKS = re.compile(r"azure|network|browser|long|run|tutorial(: (install|yours))?|snippet: [\w-]+")
+MARKS = re.compile(
+    r"azure|network|browser|others|long|checkout|run|output|figure"
+    r"|tutorial(: (install|yours))?|snippet: [\w-]+"
+)
 ON_EVERY_MACHINE = frozenset(
     {".", "cat", "cd", "cp", "curl", "echo", "eval", "mkdir", "rm", "sudo", "apt-get"}
 )

@@ -109,6 +109,11 @@ def test_a_conversation(project: Project) -> None:
     assert stdout[-1]["answer"].strip() == "joy"
 
 
+def test_a_comparison(project: Project) -> None:
+    stdout, _ = project.lines("compare", "--out", str(project.root / "comparison.html"))
+    project.check("compare", stdout[-1])
+
+
 def test_adapters_and_their_versions(project: Project) -> None:
     listed, _ = project.lines("adapters", "list")
     project.check("adapters.list", listed[-1])

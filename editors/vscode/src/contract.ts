@@ -44,6 +44,7 @@ export const SHAPES = {
     problem: 'string?',
     models: [{ id: 'string' }],
   },
+  compare: { verdicts: [{ text: 'string' }], files: ['string'] },
   secrets: { api_key: 'string' },
   'secrets.set': { app: 'string', variable: 'string' },
   rollback: { release: 'string', revision: 'string' },

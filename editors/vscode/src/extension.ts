@@ -3,6 +3,7 @@ import * as vscode from 'vscode';
 import { Adapters, rollBackAdapter } from './adapters';
 import { Channel } from './channel';
 import { Chat } from './chat';
+import { compare } from './compare';
 import { deploy } from './deploy';
 import { down } from './down';
 import { open } from './endpoint';
@@ -45,6 +46,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     logs: (folder) => logs.show(folder),
     status: (folder) => status.show(folder),
     chat: (folder) => { chat.show(folder); },
+    compare: (folder) => compare(remora, folder, context.storageUri ?? context.globalStorageUri),
     playground: (folder) => addToPlayground(remora, folder),
     'adapters.refresh': () => status.look(),
     'adapters.rollback': changing(status, (folder, node) => rollBackAdapter(remora, folder, node as Parameters<typeof rollBackAdapter>[2])),

@@ -122,6 +122,15 @@ export function serving(vscode, project, picture) {
       await picture('chat');
     },
 
+    'adapters are compared in a tab': async () => {
+      await vscode.run('AI Toolkit: Compare adapters');
+      await page.locator('.tab.active', { hasText: 'Comparison of adapters' }).waitFor();
+      const report = page.frameLocator('iframe.webview').last().frameLocator('iframe#active-frame');
+      await report.getByText('tone is better than tone-base').first().waitFor();
+      await picture('compare');
+      await page.locator('.tab.active').click({ button: 'middle' });
+    },
+
     'the logs are followed in a channel of their own': async () => {
       await vscode.run('AI Toolkit: Show inference logs');
       await vscode.output('completion_tokens');
