@@ -152,7 +152,7 @@ def test_a_fault_is_diagnosed_and_after_it_the_next_up_succeeds(
     assert told["confidence"] in ("certain", "likely", "possible")
     assert told["evidence"]
     assert because.startswith("Why: ")
-    assert fix in way_out
+    assert fix in way_out, (because, way_out, failed.stderr, told)
     assert user.run("up", root, "--yes").code == 0
     assert user.run("why", root).document["cause"] == "nothing"
 

@@ -11,6 +11,8 @@ from remora.rollout.why.known_causes import KNOWN_CAUSES
 CERTAIN, LIKELY, POSSIBLE = Confidence.CERTAIN, Confidence.LIKELY, Confidence.POSSIBLE
 COMMAND, ARM, SYSTEM, CONSOLE = Source.COMMAND, Source.ARM, Source.SYSTEM, Source.CONSOLE
 
+STOPPED = "Container 'a' was terminated with exit code '{}' and reason 'ManuallyStopped'"
+
 # Name of the cause, how certain, what must be in the fix, and what was reported: (source, text).
 REPORTED: tuple[tuple[str, Confidence, str, tuple[tuple[Source, str], ...]], ...] = (
     (
@@ -263,6 +265,16 @@ REPORTED: tuple[tuple[str, Confidence, str, tuple[tuple[Source, str], ...]], ...
         (
             (CONSOLE, "loading weights 12 of 28"),
             (COMMAND, "deploy: not_ready: revision 'r' was not ready in 60 s (state Activating)"),
+        ),
+    ),
+    (
+        "slow_weights",
+        POSSIBLE,
+        "--timeout",
+        (
+            (CONSOLE, "loading weights 12 of 28"),
+            (SYSTEM, f"since 1 s nothing is newer than: Normal ContainerTerminated {STOPPED.format(143)}"),
+            (SYSTEM, f"since 1 s nothing is newer than: Normal ContainerTerminated {STOPPED.format(137)}"),
         ),
     ),
     (

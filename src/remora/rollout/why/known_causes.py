@@ -34,6 +34,8 @@ def _possible(pattern: str, *sources: Source) -> Sign:
 
 
 _MORE_QUOTA: Final = "ask for more in Azure's portal"
+# Not for a container that the platform has stopped, as it does when its revision is deactivated.
+_BY_ITSELF: Final = r"(?!'? and reason 'ManuallyStopped')"
 _TEMPLATE: Final = "infra/provision/inference.bicep"
 
 _ACCOUNT: Final = (
@@ -255,7 +257,7 @@ _START: Final = (
         f"give it more memory in {_TEMPLATE}, or take a smaller base model; then run: remora up",
         (
             _certain(r"OOMKilled|CUDA out of memory|std::bad_alloc|^MemoryError", *_CONTAINER),
-            _likely(r"exit code '?137'?|out of memory", *_CONTAINER),
+            _likely(rf"exit code '?137'?{_BY_ITSELF}|out of memory", *_CONTAINER),
         ),
     ),
     Cause(
@@ -280,7 +282,10 @@ _START: Final = (
         "read its last lines: remora logs",
         (
             _likely(r"replica \S+ has ended \d+ times|CrashLoopBackOff|ContainerCrashing"),
-            _possible(r"ContainerBackOff|Persistent Failure to start|terminated with exit code '[1-9]"),
+            _possible(
+                r"ContainerBackOff|Persistent Failure to start"
+                rf"|terminated with exit code '[1-9]\d*'{_BY_ITSELF}"
+            ),
         ),
     ),
     Cause(
