@@ -49,7 +49,9 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pip = [sys.executable, "-m", "pip", "--python", str(bin_folder / "python"), "install", "--quiet"]
     subprocess.run([*pip, "--no-deps", "--no-index", str(wheel)], check=True)
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
-    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    for entry in Path(sysconfig.get_path("purelib")).iterdir():
+        if "remora" not in entry.name and not (packages / entry.name).exists():
+            (packages / entry.name).symlink_to(entry)
     return bin_folder
 
 
