@@ -10,16 +10,18 @@ import sys
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tests.conformance.reasons import reason_for
-from tests.conformance.recordings import ABSENT, scenarios
+from tests.conformance.recordings import ABSENT, Scenario, scenarios
 from tests.conformance.replay import Outcome, Replay, Verdict
 from tests.localcloud.arm.conftest import running_cloud
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "11-conformance.md"
+AT_ONCE: Final = 4
 ROW: Final = re.compile(r"^\| `(?P<operation>[^`]+)` \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|", re.MULTILINE)
 OPENING: Final = """\
 # Conformance
@@ -68,14 +70,16 @@ class Row:
 
 
 def replay_all() -> list[Outcome]:
-    """Every recorded conversation, each against a cloud of its own."""
-    outcomes: list[Outcome] = []
-    for scenario in scenarios():
-        # What a scenario leaves running may still write while its folder is removed.
-        folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        with folder as path, running_cloud(Path(path) / "cloud") as cloud:
-            outcomes += Replay(cloud, scenario).run()
-    return outcomes
+    """Every recorded conversation, each against a cloud of its own. Most of the time they wait."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return [outcome for outcomes in pool.map(_replay, scenarios()) for outcome in outcomes]
+
+
+def _replay(scenario: Scenario) -> list[Outcome]:
+    # What a scenario leaves running may still write while its folder is removed.
+    folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    with folder as path, running_cloud(Path(path) / "cloud") as cloud:
+        return Replay(cloud, scenario).run()
 
 
 def rows_of(outcomes: Iterable[Outcome]) -> dict[str, Row]:
