@@ -34,9 +34,15 @@ def main() -> int:
     for name in chosen:
         with tempfile.TemporaryDirectory(prefix=f"remora-{name}-") as folder:
             began = time.monotonic()
-            wrong = (
-                _tutorial(Path(folder), install=install) if name == "tutorial" else _scene(name, Path(folder))
-            )
+            try:
+                wrong = (
+                    _tutorial(Path(folder), install=install)
+                    if name == "tutorial"
+                    else _scene(name, Path(folder))
+                )
+            except subprocess.CalledProcessError as failed:
+                sys.stderr.write(f"{name}: the last command ended with exit code {failed.returncode}\n")
+                return 1
             for line in wrong:
                 sys.stderr.write(f"not printed: {line}\n")
             if wrong:
@@ -72,24 +78,29 @@ def scene_script(scene: Scene) -> str:
 
 def run(script: str, working: Path, environment: Mapping[str, str], write: Callable[[str], object]) -> str:
     """What the script prints on both streams. Raises CalledProcessError at the first command that fails."""
-    started = subprocess.Popen(
-        ["bash", "-c", script],
-        cwd=working,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
     printed: list[str] = []
     try:
-        assert started.stdout is not None
-        for line in started.stdout:
-            printed.append(line)
-            write(line)
+        with subprocess.Popen(
+            ["bash", "-c", script],
+            cwd=working,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as started:
+            assert started.stdout is not None
+            for line in started.stdout:
+                printed.append(line)
+                write(line)
+        code = started.returncode
     finally:
-        code = started.wait()
-        subprocess.run(["remora", "cloud", "stop"], env=environment, check=False, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, "-m", "remora", "cloud", "stop"],
+            env=environment,
+            check=False,
+            stdout=subprocess.DEVNULL,
+        )
     if code:
         raise subprocess.CalledProcessError(code, "bash", "".join(printed))
     return "".join(printed)
@@ -101,7 +112,8 @@ def environment_of(place: Path) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if name in kept or name.startswith("PIP_")}
     home = place / "home"
     home.mkdir(exist_ok=True)
-    return {**clean, "HOME": str(home), "COLUMNS": "100"}
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{clean['PATH']}"
+    return {**clean, "HOME": str(home), "COLUMNS": "100", "PATH": programs}
 
 
 def _tutorial(place: Path, *, install: bool) -> list[str]:

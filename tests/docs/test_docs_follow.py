@@ -101,9 +101,7 @@ def test_blocks_that_are_marked_run_do_what_they_show(tmp_path: Path) -> None:
     lay_out(tmp_path)
     marked = [block for path in pages() for block in blocks_of(path) if block.mark == "run"]
     assert len(marked) >= 3
-    environment = environment_of(tmp_path)
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    assert run(script_of(marked, tmp_path), tmp_path, environment, print)
+    assert run(script_of(marked, tmp_path), tmp_path, environment_of(tmp_path), sys.stdout.write)
 
 
 def _complaints(script: str) -> str:

@@ -212,8 +212,8 @@ def _missing(
     wanted = claims[0] if claims else None
     where = f"no base model was found below {shown(root)}"
     if wanted is not None:
-        where += f" or beside it, and none in {hub_cache(environment)}, is {wanted.text!r}"
-        where += f", which {'remora.toml names' if settings.model.hub_id else 'adapters were trained on'}"
+        named = "remora.toml names" if settings.model.hub_id else "the adapters were trained on"
+        where += f" or beside it; {named} {wanted.text!r}, which is not in {hub_cache(environment)} either"
     if passed := [*workspace.rejected, *_linked(root)]:
         reasons = (f"{shown(_inside(root, item.path))}: {item.reason}" for item in passed)
         where += f"; rejected: {listed(reasons, separator='; ')}"

@@ -126,7 +126,7 @@ export function serving(vscode, project, picture) {
       await vscode.run('AI Toolkit: Compare adapters');
       await page.locator('.tab.active', { hasText: 'Comparison of adapters' }).waitFor();
       const report = page.frameLocator('iframe.webview').last().frameLocator('iframe#active-frame');
-      await report.getByText('tone is better than tone-base').first().waitFor();
+      await report.getByText('tone answers').first().waitFor();
       await picture('compare');
       await page.locator('.tab.active').click({ button: 'middle' });
     },
