@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 from openai import OpenAI
+from tests import cpu_time
 from tests.api.endpoint_builder import DEADLINE_SECONDS, KEY
 from tests.api.shared_folder import BASE_DIGEST, RELEASE, SharedFolder
 from tests.engine.tiny_models import TinyModel, write_model
@@ -30,6 +31,8 @@ from remora.server.access.auth import is_loopback
 from remora.server.serving import bind
 
 EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 - never bound: it is refused
+IDLE_SECONDS = 3.0
+MOST_IDLE_SHARE = 0.015
 COMMAND = (sys.executable, "-c", "from remora.cli.main import main; main()", "serve")
 
 
@@ -96,6 +99,14 @@ def test_a_folder_is_served_until_a_signal_and_then_ends_well(
     assert last == "stopping"
     assert [json.loads(line)["route"] for line in requests] == ["/v1/completions", "/login"]
     assert key not in rest
+
+
+def test_an_idle_server_with_its_page_uses_almost_no_cpu(project: Path, tmp_path: Path) -> None:
+    if not cpu_time.can_be_read():
+        pytest.skip("the CPU time of another process is read from /proc")
+    with serving(project, tmp_path / "home") as (process, _):
+        # What the start has left to do may go on for a while: one quiet span is enough.
+        until(lambda: cpu_time.share_within(process.pid, IDLE_SECONDS) <= MOST_IDLE_SHARE)
 
 
 def test_the_log_says_which_sampling_of_a_generation_config_is_not_applied(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from azure.core.exceptions import HttpResponseError
 from azure.core.pipeline import PipelineRequest
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.mgmt.appcontainers import ContainerAppsAPIClient
+from tests import cpu_time
 from tests.localcloud.apps.cloud import DEADLINE_SECONDS, WEB
 
 VERSION = "2025-07-01"
@@ -265,24 +265,13 @@ def test_logs_of_a_workspace_are_queried_as_deployed(cloud: Process) -> None:
 
 
 def test_an_idle_control_plane_uses_no_cpu(cloud: Process) -> None:
-    if not Path("/proc/self/stat").exists():
+    if not cpu_time.can_be_read():
         pytest.skip("the CPU time of another process is read from /proc")
     app = cloud.put_app("idle", cloud.put_environment("env"))
     until(lambda: bool(cloud.app(app)["latestReadyRevisionName"]))
     # What former tests have deleted may still be stopping: one quiet span is enough.
-    until(lambda: cpu_seconds_within(cloud.pid, IDLE_SECONDS) <= IDLE_SECONDS * MOST_IDLE_SHARE)
+    until(lambda: cpu_time.share_within(cloud.pid, IDLE_SECONDS) <= MOST_IDLE_SHARE)
     cloud.arm("DELETE", app)
-
-
-def cpu_seconds_within(pid: int, seconds: float) -> float:
-    before = cpu_seconds(pid)
-    time.sleep(seconds)  # the measured span itself, not a wait for something
-    return cpu_seconds(pid) - before
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def until(condition: Callable[[], bool]) -> None:
