@@ -95,8 +95,8 @@ def build_page(answerer: Answerer, admission: Admission) -> gr.Blocks:
         box.stop(stop, queue=False, **quiet)
         page.load(lambda: _picker(answerer.models), outputs=model, queue=False, **quiet)
         page.unload(stop)
-    # Gradio looks at its queue a thousand times a second, which costs an idle replica 4 % of a core. There is no
-    # setting for it. This page uses no progress of events.
+    # Gradio looks at its queue a thousand times a second, which costs an idle replica 4 % of a core. There is
+    # no setting for it. This page uses no progress of events.
     page._queue.sleep_when_free, page._queue.progress_update_sleep_when_free = _QUEUE_SECONDS
     return page
 
