@@ -31,14 +31,21 @@ INTERPRETER = os.environ.get("OPENAI_PYTHON", sys.executable)
 THEIR_KEY = ApiKey("generated", "My API Key")
 THEIR_MODEL = re.compile(r'(?:model=|\.retrieve\(\s*)"([^"]+)"')  # other names in every version
 RESOURCES = Path(SOURCE) / "tests" / "api_resources"
-FILES = ("test_models.py", "test_completions.py", "chat/test_completions.py")
+FILES = ("test_models.py", "test_completions.py", "chat/test_completions.py", "test_responses.py")
 # The aiohttp transport is an extra; stored chat completions, and deleting a model, are not offered.
 CHOSEN = "not aiohttp and (create or TestModels or TestAsyncModels) and not delete and not messages"
-# These send every parameter at once, with values that a strict server refuses: audio, moderation, a bias
-# of a token named "foo", max_tokens 0. All those of /v1/responses are left out, as they name no model.
+# Those with all_params send every parameter at once, with values that a strict server refuses: audio,
+# moderation, a bias of a token named "foo", max_tokens 0. The others of /v1/responses name no model.
+ALL_PARAMS = "method_create_with_all_params"
+NO_MODEL = ("method_create", "raw_response_create", "streaming_response_create")
 MUST_BE_400 = {
-    f"{module}.{kind}Completions::test_method_create_with_all_params_overload_{overload}[{mode}]"
-    for module in ("test_completions", "chat.test_completions")
+    f"{module}.{kind}{resource}::test_{call}_overload_{overload}[{mode}]"
+    for module, resource, calls in (
+        ("test_completions", "Completions", (ALL_PARAMS,)),
+        ("chat.test_completions", "Completions", (ALL_PARAMS,)),
+        ("test_responses", "Responses", (ALL_PARAMS, *NO_MODEL)),
+    )
+    for call in calls
     for kind in ("Test", "TestAsync")
     for overload in (1, 2)
     for mode in ("loose", "strict")
@@ -55,7 +62,7 @@ def test_the_clients_own_tests_pass_but_those_that_must_be_refused(tmp_path: Pat
     refused = {name for name, fault in report.items() if fault}
     assert refused == MUST_BE_400
     assert all("BadRequestError" in report[name] for name in refused)
-    assert len(report) >= 80
+    assert len(report) >= 120
 
 
 def run(base_url: str, report: Path) -> dict[str, str]:
