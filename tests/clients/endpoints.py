@@ -31,6 +31,11 @@ SCRIPT = {
     "of a plugin": CALL.replace("get_weather", "weather-get_weather"),
     LONG: "word " * (LONG_TOKENS // 5),
 }
+DSPY_ASKS = (  # at the end of what a program of its own asks
+    "Respond with the corresponding output fields, starting with the field `[[ ## answer ## ]]`, "
+    "and then ending with the marker for `[[ ## completed ## ]]`."
+)
+SCRIPT[DSPY_ASKS] = "[[ ## answer ## ]]\nhello there\n\n[[ ## completed ## ]]"
 AIDER_REMARK = "\n\nReply in English.\n"  # below every question
 WHICH_SEED = "which seed?"
 FORMS: Mapping[str, ToolFormat | None] = {"template": ToolFormat.HERMES, "generic": None}
