@@ -16,6 +16,7 @@ from remora.server.settings import ServerSettings
 
 CONTEXT = 65_536
 CALL = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Bern"}}\n</tool_call>'
+PLUGIN_CALL = CALL.replace("get_weather", "weather-get_weather")
 LONG = "long"
 LONG_TOKENS = 60_000
 LONG_TOKEN_SECONDS = 0.002  # slow enough that nobody reads it to its end by chance
@@ -28,9 +29,15 @@ SCRIPT = {
     "shell": CALL.replace("get_weather", "exec_command").replace(
         '"city": "Bern"', '"cmd": "echo $((6 * 7))"'
     ),
-    "of a plugin": CALL.replace("get_weather", "weather-get_weather"),
+    "of a plugin": PLUGIN_CALL,
+    "both of a plugin": f"{PLUGIN_CALL}\n{PLUGIN_CALL.replace('Bern', 'Rome')}",
     LONG: "word " * (LONG_TOKENS // 5),
 }
+DSPY_ASKS = (  # at the end of what a program of its own asks
+    "Respond with the corresponding output fields, starting with the field `[[ ## answer ## ]]`, "
+    "and then ending with the marker for `[[ ## completed ## ]]`."
+)
+SCRIPT[DSPY_ASKS] = "[[ ## answer ## ]]\nhello there\n\n[[ ## completed ## ]]"
 AIDER_REMARK = "\n\nReply in English.\n"  # below every question
 WHICH_SEED = "which seed?"
 FORMS: Mapping[str, ToolFormat | None] = {"template": ToolFormat.HERMES, "generic": None}

@@ -37,18 +37,18 @@ def write_rows(page: Path, client: Client, outcomes: Mapping[str, Outcome]) -> N
     reasons = _kept(lines, "- ", client, REASON.format(client.name, _reasons(outcomes)))
     head = [ROW.format(" | ".join(["Client", *(case.replace("_", " ") for case in outcomes)]))]
     head.append("|---" * (len(outcomes) + 1) + "|")
-    body = "\n".join([_count(rows), "", *head, *rows, "", "Why there is `none`:", "", *reasons])
+    body = "\n".join([count(rows), "", *head, *rows, "", "Why there is `none`:", "", *reasons])
     page.write_text(f"{before}{BEGIN}\n\n{body}\n\n{END}{after}", "utf-8")
 
 
 def _kept(lines: Sequence[str], mark: str, client: Client, line: str) -> list[str]:
     """The lines of all clients that begin with this mark, this one's replaced."""
-    of_client = dict(_by_client(lines, mark)) | {client.name: line}
+    of_client = dict(by_client(lines, mark)) | {client.name: line}
     return [of_client[each.name] for each in CLIENTS if each.name in of_client]
 
 
-def _by_client(lines: Sequence[str], mark: str) -> Iterator[tuple[str, str]]:
-    """A name may begin with another: the longest one is meant."""
+def by_client(lines: Sequence[str], mark: str) -> Iterator[tuple[str, str]]:
+    """Whose each line with this mark is. A name may begin with another: the longest one is meant."""
     for line in lines:
         names = [
             each.name for each in CLIENTS if line.startswith((f"{mark}{each.name} ", f"{mark}{each.name}:"))
@@ -69,8 +69,8 @@ def _reasons(outcomes: Mapping[str, Outcome]) -> str:
     return "; ".join(parts) or "can all of it"
 
 
-def _count(rows: Sequence[str]) -> str:
-    """One row is that of a stand-in: Python that sends what Java's client sends."""
+def count(rows: Sequence[str]) -> str:
+    """The sentence above the rows. One is that of a stand-in: Python that sends what Java's client sends."""
     cells = [cell.strip() for row in rows for cell in row.split("|")]
     works, fails = cells.count(WORKS), cells.count(FAILS)
     made = works + fails

@@ -51,21 +51,28 @@ def auto():
     assert called == ["Bern"]
 
 
+def asked(*messages):
+    """Its calls, which it returns where it is given no functions; or its text."""
+    return llm().call(list(messages), tools=[h.TOOL])
+
+
+def parallel():
+    assert [call.function.name for call in asked(*h.user("both"))] == ["get_weather"] * 2
+
+
+def result():
+    (call,) = asked(*h.user("one"))
+    first = {"role": "assistant", "content": None, "tool_calls": [call.model_dump()]}
+    told = {"role": "tool", "tool_call_id": call.id, "content": "warm"}
+    assert asked(*h.user("one"), first, told) == h.WARM
+
+
 def schema():
-    answer = llm(response_format=Weather).call("x")
-    Weather.model_validate_json(answer) if isinstance(answer, str) else answer.city
+    assert isinstance(llm(response_format=Weather).call("x"), Weather)
 
 
 def stop():
     assert said(h.STOPPED, stop=[h.STOP]) == h.BEFORE_STOP
-
-
-def logprobs():
-    assert said(logprobs=True, top_logprobs=2) == h.HELLO
-
-
-def several():
-    assert said(n=3) == h.HELLO
 
 
 def seed():
@@ -83,20 +90,19 @@ async def asynchronous():
 h.run(
     {
         "lists no models": "list",
-        h.NO_OPTION: "required named",
-        "calls the first function only": "parallel",
-        "its agents ask again, and not its LLM": "result",
-        "reads every answer to its end": "cancel",
+        "always lets the model decide to call": "required named",
+        "gives the text of the first answer only": "logprobs n",
     },
     chat=chat,
     stream=stream,
     usage=usage,
     auto=auto,
+    parallel=parallel,
+    result=result,
     schema=schema,
     stop=stop,
-    logprobs=logprobs,
-    n=several,
     seed=seed,
+    cancel=h.stops(lambda: h.cancelled(llm(stream=True).acall(h.LONG))),
     wrong_key=h.wrong_key(lambda: said(key=h.WRONG_KEY)),
     wrong_model=h.wrong_model(lambda: said(model=h.WRONG_MODEL)),
     retry=retry,

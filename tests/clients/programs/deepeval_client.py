@@ -51,13 +51,14 @@ async def asynchronous():
 h.run(
     {
         "lists no models": "list",
-        "reads the text of the first answer only": "stream usage cancel logprobs n",
+        "reads the text of the first answer only": "stream usage logprobs n",
         "judges with text, without calls": "auto required named parallel result",
     },
     chat=chat,
     schema=schema,
     stop=stop,
     seed=seed,
+    cancel=h.stops(lambda: h.cancelled(made().a_generate(h.LONG))),
     wrong_key=h.wrong_key(lambda: said(key=h.WRONG_KEY)),
     wrong_model=h.wrong_model(lambda: said(model=h.WRONG_MODEL)),
     retry=retry,

@@ -6,6 +6,9 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 import dspy
 import harness as h
 
+# What the model says to a program, whose only field it is.
+ANSWERED = f"[[ ## answer ## ]]\n{h.HELLO}\n\n[[ ## completed ## ]]"
+
 
 def lm(model=h.MODEL, key=h.KEY, url=h.URL, num_retries=0, **fields):
     return dspy.LM(
@@ -15,6 +18,25 @@ def lm(model=h.MODEL, key=h.KEY, url=h.URL, num_retries=0, **fields):
 
 def chat():
     assert lm()(h.HELLO) == [h.HELLO]
+
+
+async def streamed():
+    """Parts of a program's answer, and at last all of it."""
+    program = dspy.streamify(dspy.Predict("question -> answer"))
+    with dspy.context(lm=lm(), track_usage=True):
+        return [part async for part in program(question="x")]
+
+
+async def stream():
+    *parts, last = await streamed()
+    assert "".join(part.choices[0].delta.content or "" for part in parts) == ANSWERED
+    assert last.answer == h.HELLO
+
+
+async def usage():
+    *_, last = await streamed()
+    (told,) = last.get_lm_usage().values()
+    assert told["completion_tokens"] == len(ANSWERED) + 1
 
 
 def stop():
@@ -54,6 +76,14 @@ def parallel():
     assert len(answer["tool_calls"]) == 2
 
 
+def result():
+    (first,) = lm()("one", tools=[h.TOOL])
+    (call,) = [each.model_dump() for each in first["tool_calls"]]
+    told = {"role": "tool", "tool_call_id": call["id"], "content": "warm"}
+    calls = {"role": "assistant", "content": None, "tool_calls": [call]}
+    assert lm()(messages=[*h.user("one"), calls, told], tools=[h.TOOL]) == [h.WARM]
+
+
 def schema():
     (answer,) = lm(response_format=h.RESPONSE_FORMAT)("x")
     assert '"city"' in answer
@@ -68,21 +98,21 @@ async def asynchronous():
 
 
 h.run(
-    {
-        "lists no models": "list",
-        "streams programs, and not its LM": "stream usage cancel",
-        "its programs ask again, and not its LM": "result",
-    },
+    {"lists no models": "list"},
     chat=chat,
+    stream=stream,
+    usage=usage,
     auto=auto,
     required=required,
     named=named,
     parallel=parallel,
+    result=result,
     schema=schema,
     stop=stop,
     logprobs=logprobs,
     n=several,
     seed=seed,
+    cancel=h.stops(lambda: h.cancelled(lm().acall(h.LONG))),
     wrong_key=h.wrong_key(lambda: lm(key=h.WRONG_KEY)(h.HELLO)),
     wrong_model=h.wrong_model(lambda: lm(model=h.WRONG_MODEL)(h.HELLO)),
     retry=retry,

@@ -112,6 +112,15 @@ def wait_until_running():
     return True
 
 
+async def cancelled(answer):
+    """Awaits it, and is cancelled in the middle of it."""
+    task = asyncio.ensure_future(answer)
+    await asyncio.to_thread(wait_until_running)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled(), task
+
+
 def _metric(name):
     request = urllib.request.Request(
         URL.removesuffix("/v1") + "/metrics", headers={"Authorization": f"Bearer {KEY}"}

@@ -47,6 +47,27 @@ async def chat():
     assert await said() == h.HELLO
 
 
+async def streamed():
+    """The parts of an answer, and all of it."""
+    parts = []
+
+    async def see(part):
+        parts.append(part)
+
+    answer = await model().generate(h.HELLO, on_stream=see)
+    return parts, answer
+
+
+async def stream():
+    parts, answer = await streamed()
+    assert "".join(part.text for part in parts if part.type == "text") == answer.completion == h.HELLO
+
+
+async def usage():
+    _, answer = await streamed()
+    assert answer.usage.output_tokens == h.HELLO_TOKENS
+
+
 async def auto():
     assert (await calls("one"))[0].arguments == {"city": "Bern"}
 
@@ -96,8 +117,10 @@ async def retry():
 
 
 h.run(
-    {"lists no models": "list", "waits for the whole answer": "stream usage cancel"},
+    {"lists no models": "list"},
     chat=chat,
+    stream=stream,
+    usage=usage,
     auto=auto,
     required=required,
     named=named,
@@ -108,6 +131,7 @@ h.run(
     logprobs=logprobs,
     n=several,
     seed=seed,
+    cancel=h.stops(lambda: h.cancelled(said(h.LONG))),
     wrong_key=h.wrong_key(lambda: said(key=h.WRONG_KEY)),
     wrong_model=h.wrong_model(lambda: said(name=h.WRONG_MODEL)),
     retry=retry,

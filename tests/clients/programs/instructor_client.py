@@ -1,22 +1,26 @@
 """Instructor: models of pydantic out of calls and schemas."""
 
+from collections.abc import Iterable
+
 import harness as h
 import instructor
 from openai import AsyncOpenAI, OpenAI
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
 
 
 class Weather(BaseModel):
     city: str
 
 
+Call = create_model("get_weather", __base__=Weather)  # a call has the name of its model
+
+
 def made(
     mode=instructor.Mode.TOOLS, model=h.MODEL, key=h.KEY, url=h.URL, max_retries=0, text=h.HELLO, **fields
 ):
     client = instructor.from_openai(OpenAI(base_url=url, api_key=key, max_retries=max_retries), mode=mode)
-    return client.chat.completions.create(
-        model=model, messages=h.user(text), **{"response_model": Weather, "max_retries": 1, **fields}
-    )
+    given = {"messages": h.user(text), "response_model": Weather, "max_retries": 1, **fields}
+    return client.chat.completions.create(model=model, **given)
 
 
 def whole(**fields):
@@ -34,6 +38,31 @@ def stream():
         model=h.MODEL, messages=h.user("x"), response_model=Weather
     )
     assert isinstance(last.city, str)
+
+
+def usage():
+    *_, last = whole(stream=True, stream_options={"include_usage": True})
+    assert last.usage.completion_tokens == h.HELLO_TOKENS
+
+
+def called(**fields):
+    return whole(tools=[h.TOOL], **fields).choices[0].message
+
+
+def auto():
+    assert [call.function.name for call in called(text="one").tool_calls] == ["get_weather"]
+
+
+def parallel():
+    """Its calls are as many models."""
+    cities = made(instructor.Mode.PARALLEL_TOOLS, text="both", response_model=Iterable[Call])
+    assert [each.city for each in cities] == ["Bern", "Rome"]
+
+
+def result():
+    first = called(text="one")
+    told = {"role": "tool", "tool_call_id": first.tool_calls[0].id, "content": "warm"}
+    assert called(messages=[*h.user("one"), first.model_dump(), told]).content == h.WARM
 
 
 def required():
@@ -60,6 +89,12 @@ def seed():
     assert whole(text=h.WHICH_SEED, seed=h.SEED).choices[0].message.content == str(h.SEED)
 
 
+def leave():
+    parts = whole(text=h.LONG, stream=True)
+    next(iter(parts))
+    parts.close()
+
+
 def retry():
     assert isinstance(made(url=h.BUSY_URL, max_retries=8), Weather)
 
@@ -75,22 +110,21 @@ async def asynchronous():
 
 
 h.run(
-    {
-        "lists no models": "list",
-        "streams parts of a model, without usage": "usage",
-        "forces a call of the model's own function": "auto result",
-        "its calls are one model": "parallel",
-        "reads every answer to its end": "cancel",
-    },
+    {"lists no models": "list"},
     chat=chat,
     stream=stream,
+    usage=usage,
+    auto=auto,
     required=required,
     named=required,
+    parallel=parallel,
+    result=result,
     schema=schema,
     stop=stop,
     logprobs=logprobs,
     n=several,
     seed=seed,
+    cancel=h.stops(leave),
     wrong_key=h.wrong_key(lambda: made(key=h.WRONG_KEY)),
     wrong_model=h.wrong_model(lambda: made(model=h.WRONG_MODEL)),
     retry=retry,

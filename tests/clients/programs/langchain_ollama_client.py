@@ -10,9 +10,9 @@ class Weather(BaseModel):
     city: str
 
 
-def model(name=h.MODEL, key=h.KEY, **fields):
+def model(name=h.MODEL, key=h.KEY, url=h.URL, **fields):
     headers = {"Authorization": f"Bearer {key}"}
-    host = h.URL.removesuffix("/v1")
+    host = url.removesuffix("/v1")
     return ChatOllama(model=name, base_url=host, client_kwargs={"headers": headers}, **fields)
 
 
@@ -70,16 +70,18 @@ def leave():
     parts.close()
 
 
+def retry():
+    """LangChain's own: Ollama's client does not ask again."""
+    again = model(url=h.BUSY_URL).with_retry(stop_after_attempt=8)
+    assert again.invoke(h.HELLO).content == h.HELLO
+
+
 async def asynchronous():
     assert (await model().ainvoke(h.HELLO)).content == h.HELLO
 
 
 h.run(
-    {
-        "lists no models": "list",
-        "Ollama's API has none": "required named n",
-        "does not ask again": "retry",
-    },
+    {"lists no models": "list", "Ollama's API has none": "required named n"},
     chat=chat,
     stream=stream,
     usage=usage,
@@ -93,5 +95,6 @@ h.run(
     cancel=h.stops(leave),
     wrong_key=h.wrong_key(lambda: model(key=h.WRONG_KEY).invoke(h.HELLO)),
     wrong_model=h.wrong_model(lambda: model(name=h.WRONG_MODEL).invoke(h.HELLO)),
+    retry=retry,
     asynchronous=asynchronous,
 )

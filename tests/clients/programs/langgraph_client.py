@@ -51,6 +51,20 @@ def parallel():
     assert messages[-1].content == h.WARM
 
 
+def forced(choice):
+    """What it calls, where its agent stops before the tools: it would be forced to call again."""
+    made = agent(model().bind_tools([h.get_weather], tool_choice=choice), interrupt_before=["tools"])
+    return [call["name"] for call in made.invoke(said("x"))["messages"][-1].tool_calls]
+
+
+def required():
+    assert forced("required") == ["get_weather"]
+
+
+def named():
+    assert forced("get_weather") == ["get_weather"]
+
+
 def schema():
     answer = agent(response_format=Weather).invoke(said())
     assert isinstance(answer["structured_response"], Weather)
@@ -83,15 +97,13 @@ async def asynchronous():
 
 
 h.run(
-    {
-        "lists no models": "list",
-        "its agent lets the model decide": "required named",
-        "its agent goes on with one answer": "n",
-    },
+    {"lists no models": "list", "its agent goes on with one answer": "n"},
     chat=chat,
     stream=stream,
     usage=usage,
     auto=result,
+    required=required,
+    named=named,
     parallel=parallel,
     result=result,
     schema=schema,

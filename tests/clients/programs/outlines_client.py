@@ -42,15 +42,18 @@ def retry():
     assert model(url=h.BUSY_URL, max_retries=8)(h.HELLO) == h.HELLO
 
 
-async def asynchronous():
+async def asked(text=h.HELLO):
     client = openai.AsyncOpenAI(base_url=h.URL, api_key=h.KEY)
-    assert await outlines.from_openai(client, h.MODEL)(h.HELLO) == h.HELLO
+    return await outlines.from_openai(client, h.MODEL)(text)
+
+
+async def asynchronous():
+    assert await asked() == h.HELLO
 
 
 h.run(
     {
         "lists no models": "list",
-        "keeps the connection of a stream that is left": "cancel",
         "gives the text only": "usage logprobs",
         "has outputs of a type, and no calls": "auto required named parallel result",
     },
@@ -60,6 +63,7 @@ h.run(
     stop=stop,
     n=several,
     seed=seed,
+    cancel=h.stops(lambda: h.cancelled(asked(h.LONG))),
     wrong_key=h.wrong_key(lambda: model(key=h.WRONG_KEY)(h.HELLO)),
     wrong_model=h.wrong_model(lambda: model(name=h.WRONG_MODEL)(h.HELLO)),
     retry=retry,

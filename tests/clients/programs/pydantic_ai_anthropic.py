@@ -3,9 +3,12 @@
 import harness as h
 from anthropic import AsyncAnthropic
 from pydantic import BaseModel
-from pydantic_ai import Agent, NativeOutput
-from pydantic_ai.messages import ToolCallPart
+from pydantic_ai import Agent, NativeOutput, Tool
+from pydantic_ai.direct import model_request_sync
+from pydantic_ai.messages import ModelRequest, ToolCallPart
+from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.anthropic import AnthropicModel
+from pydantic_ai.profiles.anthropic import AnthropicModelProfile
 from pydantic_ai.providers.anthropic import AnthropicProvider
 
 
@@ -13,9 +16,15 @@ class City(BaseModel):
     name: str
 
 
-def agent(model=h.MODEL, key=h.KEY, url=h.URL, max_retries=0, **fields):
+def made(name=h.MODEL, key=h.KEY, url=h.URL, max_retries=0):
+    """A model. Of names that it does not know, it is told that they answer in schemas."""
     client = AsyncAnthropic(base_url=url.removesuffix("/v1"), api_key=key, max_retries=max_retries)
-    return Agent(AnthropicModel(model, provider=AnthropicProvider(anthropic_client=client)), **fields)
+    profile = AnthropicModelProfile(supports_json_schema_output=True)
+    return AnthropicModel(name, provider=AnthropicProvider(anthropic_client=client), profile=profile)
+
+
+def agent(model=None, **fields):
+    return Agent(model or made(), **fields)
 
 
 def asked(text=h.HELLO, settings=None, **fields):
@@ -57,6 +66,18 @@ def required():
     assert isinstance(asked("x", output_type=City).output.name, str)  # a call that it requires
 
 
+def named():
+    """One answer without an agent, which would be forced to call again."""
+    given = ModelRequestParameters(function_tools=[Tool(h.get_weather).tool_def])
+    answer = model_request_sync(
+        made(),
+        [ModelRequest.user_text_prompt("x")],
+        model_settings={"tool_choice": ["get_weather"]},
+        model_request_parameters=given,
+    )
+    assert [part.tool_name for part in answer.parts if isinstance(part, ToolCallPart)] == ["get_weather"]
+
+
 def schema():
     assert isinstance(asked("x", output_type=NativeOutput(City)).output.name, str)
 
@@ -72,7 +93,7 @@ async def leave():
 
 
 def retry():
-    assert asked(url=h.BUSY_URL, max_retries=8).output == h.HELLO
+    assert asked(model=made(url=h.BUSY_URL, max_retries=8)).output == h.HELLO
 
 
 async def asynchronous():
@@ -82,7 +103,6 @@ async def asynchronous():
 h.run(
     {
         "lists no models": "list",
-        "forces any call or its output's": "named",
         "Anthropic's API has none": "n logprobs seed",
     },
     chat=chat,
@@ -90,13 +110,14 @@ h.run(
     usage=usage,
     auto=auto,
     required=required,
+    named=named,
     parallel=parallel,
     result=auto,
     schema=schema,
     stop=stop,
     cancel=h.stops(leave),
-    wrong_key=h.wrong_key(lambda: asked(key=h.WRONG_KEY)),
-    wrong_model=h.wrong_model(lambda: asked(model=h.WRONG_MODEL)),
+    wrong_key=h.wrong_key(lambda: asked(model=made(key=h.WRONG_KEY))),
+    wrong_model=h.wrong_model(lambda: asked(model=made(h.WRONG_MODEL))),
     retry=retry,
     asynchronous=asynchronous,
 )

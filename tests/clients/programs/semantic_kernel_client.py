@@ -6,7 +6,7 @@ from pydantic import BaseModel
 from semantic_kernel import Kernel
 from semantic_kernel.connectors.ai.function_choice_behavior import FunctionChoiceBehavior
 from semantic_kernel.connectors.ai.open_ai import OpenAIChatCompletion, OpenAIChatPromptExecutionSettings
-from semantic_kernel.contents import ChatHistory
+from semantic_kernel.contents import ChatHistory, FunctionCallContent
 from semantic_kernel.functions import kernel_function
 
 
@@ -18,6 +18,12 @@ class Plugin:
     @kernel_function(name="get_weather", description="The weather of a city")
     def get_weather(self, city: str) -> str:
         return h.get_weather(city)
+
+
+class TwoFunctions(Plugin):
+    @kernel_function(name="forget", description="Comes before the other")
+    def forget(self) -> str:
+        return ""
 
 
 def history(text):
@@ -37,10 +43,10 @@ async def asked(text=h.HELLO, made=None, kernel=None, **settings):
     )
 
 
-async def used(text, choice):
+async def used(text, choice, plugin=Plugin):
     """The scripted model's name for the function is with its plugin, as the kernel names it."""
     kernel = Kernel()
-    kernel.add_plugin(Plugin(), "weather")
+    kernel.add_plugin(plugin(), "weather")
     (answer,) = await asked(text, kernel=kernel, function_choice_behavior=choice)
     return answer
 
@@ -70,9 +76,25 @@ async def auto():
     assert str(await used("of a plugin", FunctionChoiceBehavior.Auto())) == h.WARM
 
 
+async def names(text, choice, plugin=Plugin):
+    answer = await used(text, choice, plugin)
+    return [item.function_name for item in answer.items if isinstance(item, FunctionCallContent)]
+
+
 async def required():
-    answer = await used("x", FunctionChoiceBehavior.Required(auto_invoke=False))
-    assert [item.function_name for item in answer.items if hasattr(item, "function_name")] == ["get_weather"]
+    assert await names("x", FunctionChoiceBehavior.Required(auto_invoke=False)) == ["get_weather"]
+
+
+async def named():
+    """A filter names the function that it requires."""
+    filters = {"included_functions": ["weather-get_weather"]}
+    choice = FunctionChoiceBehavior.Required(auto_invoke=False, filters=filters)
+    assert await names("x", choice, TwoFunctions) == ["get_weather"]
+
+
+async def parallel():
+    choice = FunctionChoiceBehavior.Auto(auto_invoke=False)
+    assert await names("both of a plugin", choice) == ["get_weather"] * 2
 
 
 async def schema():
@@ -107,16 +129,14 @@ async def retry():
 
 
 h.run(
-    {
-        "lists no models": "list",
-        "requires any of the functions it is given": "named",
-        "the same call twice is one function to it": "parallel",
-    },
+    {"lists no models": "list"},
     chat=chat,
     stream=stream,
     usage=usage,
     auto=auto,
     required=required,
+    named=named,
+    parallel=parallel,
     result=auto,
     schema=schema,
     stop=stop,
