@@ -121,7 +121,14 @@ def served(project: Path, folder: Path) -> Iterator[str]:
     keys.chmod(0o600)
     command = [sys.executable, "-m", "remora", "serve", str(project), "--port", "0", "--dtype", "float32"]
     with subprocess.Popen(
-        [*command, "--api-key-file", str(keys)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*command, "--api-key-file", str(keys)],
+        env={
+            **os.environ,
+            "REMORA_SERVE_LOG": "off",
+        },  # nobody reads on after the start: a full pipe would stop it
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         assert process.stdout is not None
         try:
