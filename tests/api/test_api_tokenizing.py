@@ -1,4 +1,4 @@
-"""Prompts are tokenized off the event loop, for the adapter that answers, whatever its name means by then."""
+"""Long prompts are tokenized off the event loop, for the adapter that its name means when the answer starts."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from tests.api.test_api_supervision import until
 from remora.adapters.aliases import AliasSet
 from remora.adapters.registry import AdapterRegistry
 from remora.engine.echo import EchoEngine, EchoTokenizer
-from remora.server.generation.answering import Answerer
+from remora.server.generation.answering import QUICK_CHARACTERS, Answerer
 from remora.server.generation.choices import ask
 from remora.server.generation.question import Question
 from remora.server.roster.reconcile import Reconciler
 from remora.server.roster.roster import Roster
 from remora.server.settings import ServerSettings
+
+SLOW = "slow".ljust(QUICK_CHARACTERS + 1, "!")
 
 
 class SlowTokenizer(EchoTokenizer):
@@ -47,11 +49,11 @@ class SlowlyRead(EchoEngine):
 
 
 REQUESTS: list[tuple[str, dict[str, Any]]] = [
-    ("/v1/completions", {"prompt": "slow"}),
-    ("/v1/completions", {"prompt": ["quick", "slow"], "n": 2}),
-    ("/v1/chat/completions", {"messages": [{"role": "user", "content": "slow"}]}),
-    ("/v1/responses", {"input": "slow"}),
-    ("/tokenize", {"prompt": "slow"}),
+    ("/v1/completions", {"prompt": SLOW}),
+    ("/v1/completions", {"prompt": ["quick", SLOW], "n": 2}),
+    ("/v1/chat/completions", {"messages": [{"role": "user", "content": SLOW}]}),
+    ("/v1/responses", {"input": SLOW}),
+    ("/tokenize", {"prompt": SLOW}),
 ]
 
 
@@ -83,7 +85,7 @@ async def test_a_name_that_changes_while_its_prompt_is_tokenized_answers_with_wh
     roster, answerer = Roster(engine, models), Answerer(engine, models)
     reconciler = Reconciler(roster, share.models())
     await reconciler.reconcile()
-    asking = asyncio.create_task(ask(answerer, [Question(model="tone", text="slow")], 3))
+    asking = asyncio.create_task(ask(answerer, [Question(model="tone", text=SLOW)], 3))
     await until(lambda: engine.tokenizer.slow_count == 1)
     share.say(share.aliases.with_alias("tone", new))
     await reconciler.reconcile()
@@ -92,7 +94,7 @@ async def test_a_name_that_changes_while_its_prompt_is_tokenized_answers_with_wh
     choices = await asking
     assert engine.tokenizer.slow_count == 2
     assert {answer.adapter.digest for answer in choices.answers if answer.adapter} == {new}
-    assert [choice.text for choice in await choices.whole()] == [f"{new[:12]}:slow"] * 3
+    assert [choice.text for choice in await choices.whole()] == [f"{new[:12]}:{SLOW}"] * 3
 
 
 @pytest.mark.parametrize(

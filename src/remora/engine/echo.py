@@ -57,7 +57,9 @@ class EchoTokenizer:
         return [ord(character) for character in text]
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
-        return "".join(_character(token_id, "" if skip_special_tokens else END_TEXT) for token_id in ids)
+        if skip_special_tokens:
+            return "".join(map(_character, ids))
+        return "".join(END_TEXT if each >= END_OF_TEXT else _character(each) for each in ids)
 
     def token_bytes(self, token_id: int) -> bytes:
         return self.decode([token_id]).encode(errors="replace")
@@ -79,9 +81,9 @@ class EchoTokenizer:
         return self.encode("\n".join(f"{message['role']}: {message['content']}" for message in messages))
 
 
-def _character(token_id: int, end: str) -> str:
+def _character(token_id: int) -> str:
     if token_id >= END_OF_TEXT:
-        return end
+        return ""
     return "\ufffd" if token_id in SURROGATES else chr(token_id)
 
 

@@ -96,31 +96,34 @@ class _Answer:
         if self._is_empty:
             return TextEvent("", FinishReason.LENGTH, 0, prompt_scores=token.prompt_scores)
         self._token_count += 1
-        self._reused_count += token.reused_prompt_tokens  # said with the first token alone, as the scores are
-        self._scores = self._scores or token.prompt_scores
+        if self._token_count == 1:  # said with the first token alone
+            self._reused_count, self._scores = token.reused_prompt_tokens, token.prompt_scores
         self._new_ids.append(token.token_id)
-        text = ""
         is_end = token.token_id in self._stop_token_ids
-        if not is_end or self._keeps_stop:
-            piece = self._detokenizer.feed(token.token_id)
-            text = piece if self._token_count <= self._min_tokens else self._stops.feed(piece)
-            if self._tokens is not None and not is_end:
-                self._tokens.add(token, piece)
-        if token.finish_reason is not None and not self._stops.hit:
-            text += self._stops.feed(self._detokenizer.flush())
-            text += self._stops.flush()
-        reason = FinishReason.STOP if self._stops.hit else token.finish_reason
+        text = "" if is_end and not self._keeps_stop else self._fed(token, is_end)
+        stops, reason = self._stops, token.finish_reason
+        if reason is not None and stops.found is None:
+            text += stops.feed(self._detokenizer.flush()) + stops.flush()
+        if stops.found is not None:
+            reason = FinishReason.STOP
         tokens: tuple[TokenEvent, ...] = ()
         if self._tokens is not None:
-            tokens = self._tokens.take(text, cut=self._stops.hit, last=reason is not None)
+            tokens = self._tokens.take(text, cut=stops.found is not None, last=reason is not None)
         if not text and reason is None:
             return _NOTHING
         ids, self._new_ids = tuple(self._new_ids), []
         scores, self._scores = self._scores, ()
         end = token if is_end else None
         return TextEvent(
-            text, reason, self._token_count, tokens, self._reused_count, ids, end, scores, self._stops.found
+            text, reason, self._token_count, tokens, self._reused_count, ids, end, scores, stops.found
         )
+
+    def _fed(self, token: TokenEvent, is_end: bool) -> str:
+        """The text that may be delivered with this token."""
+        piece = self._detokenizer.feed(token.token_id)
+        if self._tokens is not None and not is_end:
+            self._tokens.add(token, piece)
+        return piece if self._token_count <= self._min_tokens else self._stops.feed(piece)
 
 
 _NOTHING = TextEvent("", None, 0)  # what is not delivered

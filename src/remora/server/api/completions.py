@@ -117,15 +117,16 @@ class _Writer:
             head["usage"] = None
         count = len(self._choices.answers)
         last = count
+        plain = self._body.plain_pieces
         texts = [TextEvents(partial(self._text_chunk, head, index)) for index in range(count)]
         pieces = [_Pieces(self._body, self._choices, self._echo_of(index), index) for index in range(count)]
         async with aclosing(self._choices.events()) as events:
-            if self._body.plain_pieces:
+            if plain:
                 for index in range(count):
                     if echo := self._echo_of(index):
                         yield {**head, "choices": [_choice(index, echo)]}
             async for index, event in events:
-                if self._body.plain_pieces:
+                if plain:
                     if event.text:
                         yield texts[index].event(event.text)
                 else:

@@ -37,6 +37,7 @@ from remora.server.generation.tool_form import QUESTIONS_ONLY, ToolForm, Tools, 
 T = TypeVar("T")
 
 TOKENIZING_THREADS = 2  # a long prompt keeps no short one waiting
+QUICK_CHARACTERS = 2_000
 
 
 class AnswerObserver:
@@ -173,7 +174,7 @@ class Answerer:
         self._threads = ThreadPoolExecutor(TOKENIZING_THREADS, thread_name_prefix="remora-tokenizing")
 
     async def tokenized(self, questions: Sequence[Question]) -> list[Question]:
-        """The questions with their prompts in tokens, made off the event loop: a prompt may be megabytes.
+        """The questions with their prompts in tokens. Long ones are made off the event loop.
 
         What names another adapter by then is tokenized again. So a caller of `ask` without a pause after
         this asks the adapter that the tokens were made for.
@@ -190,7 +191,10 @@ class Answerer:
                 )
                 for question, adapter in zip(questions, meant, strict=True)
             ]
-            prompts = await loop.run_in_executor(self._threads, _done, works)
+            if all(map(_is_quick, questions)):  # another thread would take longer than the work
+                prompts = _done(works)
+            else:
+                prompts = await loop.run_in_executor(self._threads, _done, works)
             if meant == [self.models.resolve(question.model) for question in questions]:
                 return [
                     replace(question, prompt_ids=ids)
@@ -298,6 +302,11 @@ def _replaced(model: str) -> Overloaded:
     return Overloaded(
         f"the adapter behind {model!r} was replaced while the request was read", hint="send the request again"
     )
+
+
+def _is_quick(question: Question) -> bool:
+    """Whether its prompt is in tokens, or a text of a few hundred at most. A template may take its time."""
+    return bool(question.prompt_ids) or (not question.turns and len(question.text) <= QUICK_CHARACTERS)
 
 
 def _done(works: Sequence[Callable[[], T]]) -> list[T]:
