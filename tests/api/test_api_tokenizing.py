@@ -1,4 +1,4 @@
-"""Long prompts are tokenized off the event loop, for the adapter that its name means when the answer starts."""
+"""Long prompts are tokenized off the event loop, for the adapter that a name means when its answer starts."""
 
 from __future__ import annotations
 
