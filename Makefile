@@ -89,7 +89,7 @@ test-clients: $(READY)  ## real clients of two languages, into docs/reference/cl
 	$(BIN)/python -m tests.clients.harness_run
 
 # INSTALL=--install does the tutorial's first step too; SCENES='keys many' follows only these.
-test-pages: $(READY)  ## the commands of all pages, each page in a fresh HOME; what the pages show is compared
+test-pages: $(READY)  ## the commands of all pages, in nine fresh HOMEs; what the pages show is compared
 	$(BIN)/python -m tests.docs.follow $(INSTALL) $(SCENES)
 
 # The workbench lies outside of the tree that is packaged; SCREENSHOTS=docs/images makes the pictures anew.

@@ -106,11 +106,8 @@ def running_revisions(app: ContainerApp) -> list[str]:
 
     Waits for those that end: until their replicas have ended, the cloud shows them as active.
     """
-    found = app.revisions()
-    while any(revision.state == ENDING for revision in found):
-        time.sleep(0.02)
-        found = app.revisions()
-    return [revision.name for revision in found if revision.active]
+    until(lambda: all(revision.state != ENDING for revision in app.revisions()))
+    return [revision.name for revision in app.revisions() if revision.active]
 
 
 def until(holds: Callable[[], bool], seconds: float = START_SECONDS) -> None:

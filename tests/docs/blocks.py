@@ -9,7 +9,7 @@ A comment before a block says what it needs, or who runs it:
     run                       `make test` runs it, and `make test-pages`
     tutorial…, no mark        `make test-pages` runs it
     snippet: NAME             `tests/clients` runs it
-    output                    nothing: it is what commands of the page print; `make test-pages` compares it
+    output                    nothing: it is what commands of its scene print; `make test-pages` compares it
     figure                    nothing: nobody prints it
 
 Each block of commands is parsed by `make test`.

@@ -12,18 +12,22 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 
 from tests.docs.blocks import ROOT, Block, blocks_of
 from tests.docs.scenes import EXAMPLE, FOLLOWED, SCENES, TUTORIAL, Scene
 from tests.docs.shown import not_printed
 
 SHELL = ("sh", "bash")
+SECONDS = 3600.0  # a bound for what hangs
 INSTALLS = re.compile(r"^pip install .*\n", re.MULTILINE)
 FAILS = re.compile(r"^(remora .*?) *# fails.*$", re.MULTILINE)
 
@@ -79,6 +83,19 @@ def scene_script(scene: Scene) -> str:
 def run(script: str, working: Path, environment: Mapping[str, str], write: Callable[[str], object]) -> str:
     """What the script prints on both streams. Raises CalledProcessError at the first command that fails."""
     printed: list[str] = []
+    with _bounded(script, working, environment) as started:
+        assert started.stdout is not None
+        for line in started.stdout:
+            printed.append(line)
+            write(line)
+    if started.returncode:
+        raise subprocess.CalledProcessError(started.returncode, "bash", "".join(printed))
+    return "".join(printed)
+
+
+@contextmanager
+def _bounded(script: str, working: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """The running script. It is killed with what it started after SECONDS; its local cloud is stopped."""
     try:
         with subprocess.Popen(
             ["bash", "-c", script],
@@ -88,12 +105,17 @@ def run(script: str, working: Path, environment: Mapping[str, str], write: Calla
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         ) as started:
-            assert started.stdout is not None
-            for line in started.stdout:
-                printed.append(line)
-                write(line)
-        code = started.returncode
+            clock = Timer(SECONDS, os.killpg, (started.pid, signal.SIGKILL))
+            clock.start()
+            try:
+                yield started
+            except BaseException:  # Ctrl+C does not reach a session of its own
+                os.killpg(started.pid, signal.SIGINT)
+                raise
+            finally:
+                clock.cancel()
     finally:
         subprocess.run(
             [sys.executable, "-m", "remora", "cloud", "stop"],
@@ -101,9 +123,6 @@ def run(script: str, working: Path, environment: Mapping[str, str], write: Calla
             check=False,
             stdout=subprocess.DEVNULL,
         )
-    if code:
-        raise subprocess.CalledProcessError(code, "bash", "".join(printed))
-    return "".join(printed)
 
 
 def environment_of(place: Path) -> dict[str, str]:

@@ -46,7 +46,13 @@ def test_a_shell_reads_each_scene(name: str) -> None:
     script = scene_script(SCENES[name])
     assert _complaints(script) == ""
     assert not re.search(r"^pip install|# fails", script, re.MULTILINE)
+    assert "--host 0.0.0.0" not in script
     assert all(text in script for text in SCENES[name].between.values())
+
+
+def test_the_how_to_pages_have_something_to_run() -> None:
+    for name in ("adapters", "keys", "quality"):
+        assert scene_script(SCENES[name]).count("remora ") > 3
 
 
 def test_every_page_with_commands_is_in_one_scene() -> None:

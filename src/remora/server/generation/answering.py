@@ -37,7 +37,7 @@ from remora.server.generation.tool_form import QUESTIONS_ONLY, ToolForm, Tools, 
 T = TypeVar("T")
 
 TOKENIZING_THREADS = 2  # a long prompt keeps no short one waiting
-QUICK_CHARACTERS = 2_000
+QUICK_CHARACTERS = 2_000  # of all prompts of a request
 
 
 class AnswerObserver:
@@ -191,7 +191,7 @@ class Answerer:
                 )
                 for question, adapter in zip(questions, meant, strict=True)
             ]
-            if all(map(_is_quick, questions)):  # another thread would take longer than the work
+            if _are_quick(questions):  # another thread would take longer than the work
                 prompts = _done(works)
             else:
                 prompts = await loop.run_in_executor(self._threads, _done, works)
@@ -304,9 +304,11 @@ def _replaced(model: str) -> Overloaded:
     )
 
 
-def _is_quick(question: Question) -> bool:
-    """Whether its prompt is in tokens, or a text of a few hundred at most. A template may take its time."""
-    return bool(question.prompt_ids) or (not question.turns and len(question.text) <= QUICK_CHARACTERS)
+def _are_quick(questions: Sequence[Question]) -> bool:
+    """Whether they have little text together, and none for a template, which may take its time."""
+    texts = [question for question in questions if not question.prompt_ids]
+    characters = sum(len(question.text) for question in texts)
+    return characters <= QUICK_CHARACTERS and not any(question.turns for question in texts)
 
 
 def _done(works: Sequence[Callable[[], T]]) -> list[T]:
