@@ -51,6 +51,7 @@ class SlowlyRead(EchoEngine):
 REQUESTS: list[tuple[str, dict[str, Any]]] = [
     ("/v1/completions", {"prompt": SLOW}),
     ("/v1/completions", {"prompt": ["quick", SLOW], "n": 2}),
+    ("/v1/completions", {"prompt": "slow".ljust(QUICK_CHARACTERS // 2, "!"), "n": 3}),
     ("/v1/chat/completions", {"messages": [{"role": "user", "content": SLOW}]}),
     ("/v1/responses", {"input": SLOW}),
     ("/tokenize", {"prompt": SLOW}),

@@ -174,7 +174,7 @@ class Answerer:
         self._threads = ThreadPoolExecutor(TOKENIZING_THREADS, thread_name_prefix="remora-tokenizing")
 
     async def tokenized(self, questions: Sequence[Question]) -> list[Question]:
-        """The questions with their prompts in tokens. Long ones are made off the event loop.
+        """The questions with their prompts in tokens, which are made off the event loop.
 
         What names another adapter by then is tokenized again. So a caller of `ask` without a pause after
         this asks the adapter that the tokens were made for.
@@ -191,10 +191,7 @@ class Answerer:
                 )
                 for question, adapter in zip(questions, meant, strict=True)
             ]
-            if _are_quick(questions):  # another thread would take longer than the work
-                prompts = _done(works)
-            else:
-                prompts = await loop.run_in_executor(self._threads, _done, works)
+            prompts = await loop.run_in_executor(self._threads, _done, works)
             if meant == [self.models.resolve(question.model) for question in questions]:
                 return [
                     replace(question, prompt_ids=ids)
@@ -204,8 +201,8 @@ class Answerer:
     def ask(self, question: Question, id_prefix: str = "chatcmpl") -> Answer:
         """Start to answer. Raises at once whatever is wrong with the question or the engine.
 
-        Without a pause between finding the adapter and submitting: see `Roster._swap`. A long prompt is
-        `tokenized` before.
+        Without a pause between finding the adapter and submitting: see `Roster._swap`. A prompt that
+        `takes_time` is `tokenized` before.
         """
         adapter = self.models.resolve(question.model)
         tokenizer = self._tokenizer_of(adapter)
@@ -304,11 +301,14 @@ def _replaced(model: str) -> Overloaded:
     )
 
 
-def _are_quick(questions: Sequence[Question]) -> bool:
-    """Whether they have little text together, and none for a template, which may take its time."""
+def takes_time(questions: Sequence[Question], answers_each: int) -> bool:
+    """Whether to tokenize them in another thread: much text together, or a template, which may take its time.
+
+    For anything shorter the way to another thread and back takes longer than the work, even once an answer.
+    """
     texts = [question for question in questions if not question.prompt_ids]
-    characters = sum(len(question.text) for question in texts)
-    return characters <= QUICK_CHARACTERS and not any(question.turns for question in texts)
+    characters = sum(len(question.text) for question in texts) * answers_each
+    return characters > QUICK_CHARACTERS or any(question.turns for question in texts)
 
 
 def _done(works: Sequence[Callable[[], T]]) -> list[T]:

@@ -15,7 +15,7 @@ from remora.adapters.adapter import Adapter
 from remora.engine.base import FinishReason, TokenEvent, TokenScore
 from remora.engine.text.pieces import TextEvent
 from remora.errors import InvalidInput
-from remora.server.generation.answering import Answer, Answerer
+from remora.server.generation.answering import Answer, Answerer, takes_time
 from remora.server.generation.question import Question
 
 SEED_COUNT = 2**63
@@ -109,10 +109,11 @@ async def ask(
             hint=f"ask for at most {most} in one request",
             param=questions[0].prompt_param if count == 1 else count_param,
         )
-    known = await answerer.tokenized(questions)
+    if takes_time(questions, count):
+        questions = await answerer.tokenized(questions)
     # From here on without a pause: all choices are of one adapter, the one that the prompt was made for.
     answers = [
-        answerer.ask(_variant(question, index), id_prefix) for question in known for index in range(count)
+        answerer.ask(_variant(question, index), id_prefix) for question in questions for index in range(count)
     ]
     return Choices(answers, len(questions))
 

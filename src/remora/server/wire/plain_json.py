@@ -11,12 +11,14 @@ import math
 
 from remora.errors import InvalidInput
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
 
 def check_plain(value: object, param: str | None = None) -> None:
     """Raises InvalidInput, naming the field by its path; or `param`, where the value came inside of one."""
     try:
         # The whole at the speed of C; which part it is matters only where there is one.
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        _ENCODER.encode(value).encode()
     except (ValueError, RecursionError):
         path, what = _fault(value)
         named = f"{path!r} {what}" if path else f"the value {what}"
