@@ -130,7 +130,7 @@ bench-cloud: $(READY)  ## the local cloud's ingress and uploads, as ratios
 
 docs: $(READY)  ## what of the docs is made from the code: openapi.json, the reference, error codes, the picture of the rooms, models
 	$(BIN)/python -m remora.server.api.documents docs
-	$(BIN)/python -m remora.cli.explanations docs
+	$(BIN)/python -m remora.cli.help.explanations docs
 	$(BIN)/python -m scripts.reference docs
 	$(BIN)/python -m scripts.comparison
 	$(BIN)/python -m scripts.picture docs

@@ -21,10 +21,10 @@ from remora.azure.app.apps import API_KEY_SECRET
 from remora.cli.context import open_deployment
 from remora.cli.output.console import Output
 from remora.project.settings import SETTINGS_FILE, changed_settings
-from remora.rollout.candidate import RELEASE_VARIABLE, look
 from remora.rollout.endpoint import Endpoint
 from remora.rollout.golden.check import check_golden
 from remora.rollout.golden.prompts import Golden, GoldenPrompt
+from remora.rollout.revision.candidate import RELEASE_VARIABLE, look
 
 RUNS = 5
 EXAMPLE = Path(__file__).parents[1] / "examples" / "tone"

@@ -31,7 +31,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "adapters": ("text", "peft"),
     "azure": ("bicep", "share", "app", "provisioning"),
     "azure/bicep": ("syntax", "translation"),
-    "cli": ("output", "commands"),
+    "cli": ("output", "local", "help", "models", "compare", "why", "commands"),
     "engine": ("text", "torch", "vllm"),
     "engine/torch": ("cache", "scheduling", "lora", "layers", "native", "model"),
     "localcloud": ("arm", "storage", "logs", "apps"),
@@ -39,9 +39,20 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "localcloud/arm": ("resources", "templates", "deployments", "routes"),
     "localcloud/storage": ("access", "store", "operations"),
     "project": ("files", "toolkit"),
-    "rollout": ("replica", "golden", "compare", "share", "program", "why", "export"),
+    "rollout": (
+        "replica",
+        "revision",
+        "golden",
+        "evaluation",
+        "compare",
+        "share",
+        "gates",
+        "program",
+        "why",
+        "export",
+    ),
     "server": ("wire", "access", "generation", "telemetry", "roster", "api", "ui"),
-    "server/api": ("schema",),
+    "server/api": ("schema", "responses", "messages", "ollama"),
 }
 
 HEAVY: dict[str, tuple[str, ...]] = {
@@ -51,8 +62,8 @@ HEAVY: dict[str, tuple[str, ...]] = {
     "gradio": ("server/ui/",),
     "opentelemetry": ("server/telemetry/tracing.py",),
     "azure": ("azure/",),
-    "huggingface_hub": ("cli/hub.py",),
-    "tqdm": ("cli/hub.py",),
+    "huggingface_hub": ("cli/models/hub.py",),
+    "tqdm": ("cli/models/hub.py",),
     "cryptography": ("localcloud/tls.py", "localcloud/apps/documents/certificates.py"),
 }
 
@@ -100,7 +111,7 @@ def test_every_room_says_what_it_owns_and_where_to_start() -> None:
 
 
 def test_the_walk_sees_imports() -> None:
-    reading = SOURCE / "cli" / "project_models.py"
+    reading = SOURCE / "cli" / "models" / "project_models.py"
     found = {module.split(".")[1] for module, _ in remora_imports(reading)}
     assert {"adapters", "rollout", "project"} <= found
     assert "torch" not in sys.stdlib_module_names

@@ -6,7 +6,7 @@ from typing import Final
 
 from scripts.reference.table import code, table
 
-from remora.cli.explanations import error_types
+from remora.cli.help.explanations import error_types
 from remora.cli.output.streams import SIGPIPE_EXIT
 
 HEAD = """# Exit codes

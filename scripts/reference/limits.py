@@ -10,9 +10,9 @@ from remora.project.files import regular_file
 from remora.project.settings import MAX_REPLICAS
 from remora.project.workspace import MAX_DEPTH
 from remora.rollout.endpoint import ANSWER_SECONDS
-from remora.rollout.evaluation import MOST_PAIRS
+from remora.rollout.evaluation.scores import MOST_PAIRS
 from remora.server.access.limits import SMALL_BODY_BYTES
-from remora.server.api import response_store
+from remora.server.api.responses import store as response_store
 from remora.server.api.schema import completion, sampling, template, tokens, tools
 from remora.server.generation.constraints import COMPILE_SECONDS
 from remora.server.settings import ServerSettings

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from scripts.reference.table import code, table
 
-from remora.cli.setting_meanings import MEANINGS, NAMED
+from remora.cli.help.setting_meanings import MEANINGS, NAMED
 from remora.project.settings import OPTIONS, SECTIONS
 
 HEAD = """# remora.toml

@@ -12,8 +12,8 @@ from tests.api.events import chunks_of
 
 from remora.errors import NotFound
 from remora.project.api_keys import ApiKey
-from remora.server.api import response_store
-from remora.server.api.response_store import ResponseStore
+from remora.server.api.responses import store as response_store
+from remora.server.api.responses.store import ResponseStore
 from remora.server.settings import ServerSettings
 
 PATH = "/v1/responses"

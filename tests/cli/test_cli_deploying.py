@@ -26,7 +26,7 @@ from remora.azure.app.state import AppState
 from remora.azure.profile import Clients, load_profile
 from remora.cli.commands.init import init_project
 from remora.project.toolkit.config import load_inference_config
-from remora.rollout.candidate import RELEASE_VARIABLE
+from remora.rollout.revision.candidate import RELEASE_VARIABLE
 
 WAIT_SECONDS = 300
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.cli.command import User
 
-from remora.cli.explanations import EXPLANATIONS, PAGE, error_types, page
+from remora.cli.help.explanations import EXPLANATIONS, PAGE, error_types, page
 from remora.cli.output.console import ERRORS_PAGE
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -19,7 +19,7 @@ from tests.project.stock_layout import (
     write_stock_project,
 )
 
-from remora.cli.imported import ImportedProject, import_project
+from remora.cli.models.imported import ImportedProject, import_project
 from remora.cli.output.console import Output
 from remora.errors import InvalidFile, ProjectIncomplete
 from remora.project.settings import load_settings

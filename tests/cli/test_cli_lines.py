@@ -186,7 +186,7 @@ def test_deleting_needs_a_yes(project: tuple[Path, User]) -> None:
 def test_a_conversation_is_lines_too() -> None:
     with RunningEndpoint(ServerSettings(api_keys=KEYS, chat_page=False)) as running:
         script = f"""
-from remora.cli.chat_lines import serve_lines
+from remora.cli.output.chat_lines import serve_lines
 from remora.cli.output.console import Mode, Output
 from remora.rollout.endpoint import Endpoint
 with Endpoint({running.url!r}, {KEY!r}) as endpoint:

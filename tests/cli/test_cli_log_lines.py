@@ -8,7 +8,7 @@ import json
 import pytest
 
 from remora.azure.app.log_stream import LogLine
-from remora.cli.log_lines import Wanted, painter, wanted_lines
+from remora.cli.output.log_lines import Wanted, painter, wanted_lines
 from remora.cli.output.terminal import Terminal
 
 TIME = "2026-11-29T10:00:01.1234567+00:00"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from remora.cli.why_page import page_of
+from remora.cli.why.why_page import page_of
 from remora.rollout.why.causes import judge
 from remora.rollout.why.facts import Fact, Facts, Source
 from remora.rollout.why.known_causes import KNOWN_CAUSES

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from tests.cli.command import User
 
-from remora.cli.adapter_names import adapters_in
+from remora.cli.help.topics import TOPICS
 from remora.cli.main import COMMANDS, SUBJECTS, help_text
-from remora.cli.topics import TOPICS
+from remora.cli.models.adapter_names import adapters_in
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tone"
 NAMES = {command.name for group in COMMANDS.values() for command in group}

@@ -43,7 +43,7 @@ import json, os, sys
 from pathlib import Path
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
-from remora.rollout.harness import Tasks, harness_metrics, metrics_of
+from remora.rollout.evaluation.harness import Tasks, harness_metrics, metrics_of
 tasks = Tasks(["remora_opposites"], Path.cwd())
 scores = {}
 for name, pretrained, adapter in json.loads(sys.argv[1]):

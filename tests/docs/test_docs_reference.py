@@ -16,9 +16,9 @@ from scripts.reference.exit_codes import MEANINGS as EXIT_CODES
 from scripts.reference.pages import PAGES
 from scripts.reference.share import LAYOUT
 
-from remora.cli.explanations import error_types
+from remora.cli.help.explanations import error_types
+from remora.cli.help.setting_meanings import MEANINGS
 from remora.cli.main import COMMANDS
-from remora.cli.setting_meanings import MEANINGS
 from remora.project.settings import OPTIONS
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ from remora.rollout.compare.document import document_of
 from remora.rollout.compare.gathering import Gathered, Limits, gather
 from remora.rollout.compare.report import html_of
 from remora.rollout.endpoint import Endpoint
-from remora.rollout.questions import Question
+from remora.rollout.evaluation.questions import Question
 from remora.server.settings import ServerSettings
 
 pytestmark = pytest.mark.browser

@@ -25,7 +25,7 @@ from remora.azure.app.state import Revision
 from remora.azure.profile import Clients, load_profile
 from remora.cli.commands.init import init_project
 from remora.project.toolkit.config import load_inference_config
-from remora.rollout.candidate import RELEASE_VARIABLE
+from remora.rollout.revision.candidate import RELEASE_VARIABLE
 
 REPLICA = Path(__file__).parents[1] / "cli" / "replica.py"
 GOLDEN = '[[prompt]]\nmodel = "tone"\nuser = "hi"\nanswer = "hello"\n'

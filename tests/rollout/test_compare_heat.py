@@ -20,7 +20,7 @@ from remora.engine.torch.engine import TorchEngine
 from remora.rollout.compare.contestants import Contestant
 from remora.rollout.compare.gathering import Gathered, Limits, gather
 from remora.rollout.endpoint import Endpoint
-from remora.rollout.questions import Question
+from remora.rollout.evaluation.questions import Question
 from remora.server.settings import ServerSettings
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from remora.rollout.compare import intervals
-from remora.rollout.evaluation import Measure
+from remora.rollout.evaluation.scores import Measure
 
 RUNS = 1000
 PROMPTS = 70

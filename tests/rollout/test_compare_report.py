@@ -32,7 +32,7 @@ from remora.rollout.compare.report import heat_share, html_of
 from remora.rollout.compare.scorers import find_scorer
 from remora.rollout.compare.words import Piece, word_differences
 from remora.rollout.endpoint import Endpoint
-from remora.rollout.questions import Question
+from remora.rollout.evaluation.questions import Question
 from remora.server.settings import ServerSettings
 
 QUESTIONS = [

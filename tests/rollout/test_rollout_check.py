@@ -8,8 +8,8 @@ import pytest
 
 from remora.adapters.adapter import Digest
 from remora.errors import ModelNotFound, VerificationFailed
-from remora.rollout.check import check_endpoint
 from remora.rollout.endpoint import Answer, Endpoint, Json
+from remora.rollout.gates.check import check_endpoint
 from remora.rollout.golden.check import check_golden
 from remora.rollout.golden.prompts import Golden, GoldenPrompt
 

@@ -22,12 +22,12 @@ from tests.cli.command import User
 from remora.engine.base import GenerationRequest, TokenStream
 from remora.engine.echo import CHOSEN_LOGPROB
 from remora.errors import InvalidFile, InvalidInput, NotOffered, UnsupportedParameter
-from remora.rollout import harness
 from remora.rollout.endpoint import Endpoint
-from remora.rollout.evaluation import Measure, chosen_models, evaluate, read_pairs
-from remora.rollout.harness import metrics_of
-from remora.rollout.kept_scores import FILE, keep_scores, kept_scores
-from remora.rollout.questions import Question
+from remora.rollout.evaluation import harness
+from remora.rollout.evaluation.harness import metrics_of
+from remora.rollout.evaluation.kept_scores import FILE, keep_scores, kept_scores
+from remora.rollout.evaluation.questions import Question
+from remora.rollout.evaluation.scores import Measure, chosen_models, evaluate, read_pairs
 from remora.server.settings import ServerSettings
 
 PAIRS = [

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from remora.project.toolkit.command_steps import names_below, script_of, steps_of
-from remora.rollout.failed_step import find_failed_step
+from remora.rollout.revision.failed_step import find_failed_step
 
 STOCK = (
     "cd /mount",

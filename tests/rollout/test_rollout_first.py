@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from tests.rollout.scripted_project import GOLDEN, ScriptedProject, provision_scripted_project, release_of
 
-from remora.rollout.candidate import look
+from remora.rollout.revision.candidate import look
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from remora.adapters.digest import adapter_digest
 from remora.adapters.in_place_reading import bring_adapter
 from remora.adapters.store import MANIFEST, adapter_folder
 from remora.azure.share.files import Share
-from remora.cli.project_models import ReadProject, read_project
+from remora.cli.models.project_models import ReadProject, read_project
 from remora.errors import AdapterRejected, ProjectIncomplete, VerificationFailed
 from remora.project.settings import load_settings
 from remora.rollout.share.alias_sets import served_aliases, set_id, write_set

@@ -26,8 +26,8 @@ from remora.project.settings import load_settings
 from remora.rollout.compare.comparison import Comparison
 from remora.rollout.compare.gathering import Limits
 from remora.rollout.endpoint import Endpoint
-from remora.rollout.measuring import Measuring
-from remora.rollout.questions import Question
+from remora.rollout.evaluation.questions import Question
+from remora.rollout.gates.measuring import Measuring
 from remora.server.settings import ServerSettings
 
 FORMER = Digest("aaaa1111" * 8)

@@ -14,7 +14,7 @@ from tests.cli.command import Ran
 from tests.cli.trained_folder import make_adapter
 from tests.rollout.scripted_project import ScriptedProject, make_scripted_project
 
-from remora.rollout.restart import restart_replicas
+from remora.rollout.revision.restart import restart_replicas
 
 RESTART_SECONDS = 300
 

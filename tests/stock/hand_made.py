@@ -18,7 +18,7 @@ from remora.azure.provisioning.provision import prepare, provision
 from remora.cli.commands.deploy import DeployOptions, deploy_project
 from remora.cli.output.console import Mode, Output
 from remora.rollout.deploy import Deployed
-from remora.rollout.restart import Strategy
+from remora.rollout.revision.restart import Strategy
 from remora.rollout.share.part import Part
 
 GROUP, ACCOUNT, SHARE, STORAGE = "by-hand", "byhandfiles", "weights", "files"

@@ -17,7 +17,7 @@ from tests.stock.hand_made import ACCOUNT, SHARE, AppWish, HandMade, free_port
 from remora.azure.app.state import MountedShare
 from remora.errors import DeploymentNotFound, Refused
 from remora.project.toolkit.commands import remora_commands
-from remora.rollout.app_shape import mount_of, read_shape
+from remora.rollout.revision.app_shape import mount_of, read_shape
 
 PROGRAM = Path(__file__).with_name("small_program.py")
 

@@ -23,7 +23,7 @@ from remora.azure.app.apps import ContainerApp
 from remora.errors import NotReady
 from remora.project.toolkit.config import load_inference_config
 from remora.rollout.deploy import Deployed
-from remora.rollout.restart import Strategy
+from remora.rollout.revision.restart import Strategy
 from remora.rollout.share.part import Part
 
 PROGRAMS = Path(__file__).parent

@@ -27,8 +27,8 @@ from tests.wild.layouts import (
 )
 
 from remora.adapters.model_set import models_of_project
-from remora.cli.base_option import read_settings
 from remora.cli.main import main
+from remora.cli.models.base_option import read_settings
 from remora.project.hub_cache import cached_models, hub_cache
 from remora.project.settings import load_settings
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from remora.azure.app.apps import ContainerApp
 from remora.azure.profile import Clients, load_profile, remora_home
 from remora.azure.share.files import Share
-from remora.cli.base_option import read_settings
 from remora.cli.commands.cloud import ensure_running, running
+from remora.cli.models.base_option import read_settings
 from remora.cli.output.console import Output
 from remora.errors import CloudUnavailable, DeploymentNotFound, NotOffered, listed
 from remora.project.settings import SETTINGS_FILE, Settings
@@ -20,10 +20,10 @@ from remora.project.toolkit.config import (
     InferenceConfig,
     load_inference_config,
 )
-from remora.rollout.app_shape import read_shape
 from remora.rollout.endpoint import Endpoint
 from remora.rollout.program.endpoint import ProgramEndpoint
 from remora.rollout.program.payload import program_name
+from remora.rollout.revision.app_shape import read_shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from remora.azure.profile import remora_home
 from remora.cli.context import Deployment
 from remora.cli.output.console import Output
 from remora.errors import Refused
-from remora.rollout.app_shape import AppShape, mount_of, read_shape
 from remora.rollout.program.files import workspace_files
 from remora.rollout.program.payload import ProgramPayload, program_name
+from remora.rollout.revision.app_shape import AppShape, mount_of, read_shape
 from remora.rollout.share.part import Part
 
 

@@ -11,8 +11,8 @@ from rich.text import Text
 from remora.adapters.adapter import Digest, short
 from remora.cli.commands.golden import golden_document
 from remora.cli.output.next_command import command_line
+from remora.cli.output.proof_lines import proof_document, proof_text
 from remora.cli.price import price_line
-from remora.cli.proof_lines import proof_document, proof_text
 from remora.rollout.deploy import Deployed
 
 _PREVIEW_CHARACTERS = 60

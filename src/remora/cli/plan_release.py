@@ -9,16 +9,16 @@ from remora.adapters.proof import Proof
 from remora.azure.share.files import Share
 from remora.cli.commands.deploy import DeployOptions, release_payload
 from remora.cli.context import Deployment
-from remora.cli.named_share import named_share, open_named
+from remora.cli.models.named_share import named_share, open_named
+from remora.cli.models.project_models import on_share_document, read_project
 from remora.cli.output.console import Output
-from remora.cli.project_models import on_share_document, read_project
-from remora.cli.proof_lines import proof_document, proof_text
+from remora.cli.output.proof_lines import proof_document, proof_text
 from remora.cli.target import Target
 from remora.errors import DeploymentNotFound, RemoraError
-from remora.rollout.candidate import look
+from remora.rollout.gates.proving import proofs_of
 from remora.rollout.golden.prompts import Golden
 from remora.rollout.outlook import Planned, look_ahead
-from remora.rollout.proving import proofs_of
+from remora.rollout.revision.candidate import look
 from remora.rollout.share.adapter_plan import AdapterChange
 from remora.rollout.share.contents import Contents
 

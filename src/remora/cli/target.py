@@ -18,8 +18,8 @@ from remora.azure.bicep import OUR_COMPILER, build
 from remora.azure.profile import Clients
 from remora.azure.provisioning.groups import group_location, list_groups, list_subscriptions
 from remora.azure.provisioning.template import Wanted
-from remora.cli.base_option import read_settings
 from remora.cli.context import connect
+from remora.cli.models.base_option import read_settings
 from remora.cli.output.console import Output
 from remora.errors import InvalidInput, ProjectIncomplete, SignInRequired, listed
 from remora.project.files.json_file import parse_object

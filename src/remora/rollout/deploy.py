@@ -17,14 +17,14 @@ from remora.adapters.proof import Proof
 from remora.azure.app.apps import ContainerApp
 from remora.azure.app.readiness import wait_until_ready
 from remora.errors import DeploymentNotFound, Locked, RemoraError
-from remora.rollout.candidate import Before, look
-from remora.rollout.check import Checked
-from remora.rollout.failed_step import with_failed_step
 from remora.rollout.former import finish_interrupted
+from remora.rollout.gates.check import Checked
 from remora.rollout.golden.check import GoldenReport
 from remora.rollout.payload import Load, Payload, Verdict
-from remora.rollout.places import Choose, stops_first
-from remora.rollout.restart import Strategy
+from remora.rollout.revision.candidate import Before, look
+from remora.rollout.revision.failed_step import with_failed_step
+from remora.rollout.revision.places import Choose, stops_first
+from remora.rollout.revision.restart import Strategy
 from remora.rollout.share.history import happened, record
 from remora.rollout.share.lock import HeldLock
 from remora.rollout.share.owner import claim

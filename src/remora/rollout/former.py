@@ -12,7 +12,7 @@ from contextlib import suppress
 from remora.azure.app.apps import ContainerApp
 from remora.azure.share.files import Share
 from remora.errors import RemoraError
-from remora.rollout.candidate import RELEASE_VARIABLE, Before, stop_others
+from remora.rollout.revision.candidate import RELEASE_VARIABLE, Before, stop_others
 from remora.rollout.share.history import Happened, happened, read_history, record
 
 _LOOKED_AT = 50

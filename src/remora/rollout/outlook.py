@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from remora.azure.app.apps import ContainerApp
 from remora.azure.share.files import Share
-from remora.rollout.candidate import look
 from remora.rollout.payload import Load, Payload
-from remora.rollout.places import answers, no_room
+from remora.rollout.revision.candidate import look
+from remora.rollout.revision.places import answers, no_room
 from remora.rollout.share.owner import check_owner
 from remora.rollout.steps import Steps
 

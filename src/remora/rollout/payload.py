@@ -13,10 +13,10 @@ from typing import Protocol
 from remora.adapters.proof import Proof
 from remora.azure.app.state import Revision
 from remora.azure.share.files import Share
-from remora.rollout.candidate import Before, Scale
-from remora.rollout.check import Checked
+from remora.rollout.gates.check import Checked
 from remora.rollout.golden.check import GoldenReport
-from remora.rollout.restart import Strategy
+from remora.rollout.revision.candidate import Before, Scale
+from remora.rollout.revision.restart import Strategy
 from remora.rollout.share.adapter_plan import AdapterChange
 from remora.rollout.steps import Steps
 

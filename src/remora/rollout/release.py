@@ -11,11 +11,11 @@ from remora.adapters.store import RELEASE_FILE, decode_release, release_folder
 from remora.azure.app.state import Revision
 from remora.azure.share.files import Share
 from remora.errors import Refused, listed
-from remora.rollout.candidate import ADAPTERS_VARIABLE, RELEASE_VARIABLE, Before, Scale
-from remora.rollout.check import Checked
-from remora.rollout.gates import Gates
+from remora.rollout.gates.check import Checked
+from remora.rollout.gates.gates import Gates
 from remora.rollout.payload import Load, Verdict
-from remora.rollout.restart import Strategy, check_restart
+from remora.rollout.revision.candidate import ADAPTERS_VARIABLE, RELEASE_VARIABLE, Before, Scale
+from remora.rollout.revision.restart import Strategy, check_restart
 from remora.rollout.share import sync
 from remora.rollout.share.adapter_plan import AdapterChange, Removal, plan_adapters
 from remora.rollout.share.alias_sets import commit_set, served_aliases, set_id, wanted_aliases, write_set

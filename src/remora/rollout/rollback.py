@@ -11,8 +11,8 @@ from remora.azure.app.readiness import wait_until_ready
 from remora.azure.app.state import Revision
 from remora.azure.share.files import Share
 from remora.errors import NotFound, Refused, RemoraError
-from remora.rollout.candidate import RELEASE_VARIABLE, Before, look
 from remora.rollout.former import read_moves, release_before
+from remora.rollout.revision.candidate import RELEASE_VARIABLE, Before, look
 from remora.rollout.share.history import happened, record
 from remora.rollout.share.lock import HeldLock
 from remora.rollout.share.owner import check_owner

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from remora.azure.app.apps import ContainerApp
-from remora.rollout.candidate import Before, Candidate
 from remora.rollout.payload import Load
-from remora.rollout.restart import restart_replicas
+from remora.rollout.revision.candidate import Before, Candidate
+from remora.rollout.revision.restart import restart_replicas
 from remora.rollout.steps import Step, Steps
 
 

@@ -28,14 +28,14 @@ from remora.server.api.chat import chat_routes
 from remora.server.api.completions import completion_routes
 from remora.server.api.health import ops_routes
 from remora.server.api.info import info_routes
-from remora.server.api.messages import message_routes
+from remora.server.api.messages.routes import message_routes
 from remora.server.api.models import model_routes
 from remora.server.api.not_offered import refused_services
-from remora.server.api.ollama import ollama_routes
-from remora.server.api.ollama_models import ollama_model_routes
+from remora.server.api.ollama.models import ollama_model_routes
+from remora.server.api.ollama.routes import ollama_routes
 from remora.server.api.report import ADAPTER_HEADER, DIGEST_HEADER, FIRST_TOKEN_HEADER, TOOLS_HEADER
-from remora.server.api.response_store import ResponseStore
-from remora.server.api.responses import response_routes
+from remora.server.api.responses.routes import response_routes
+from remora.server.api.responses.store import ResponseStore
 from remora.server.api.tokens import token_routes
 from remora.server.generation.answer_length import TokenLimits
 from remora.server.generation.answering import Answerer

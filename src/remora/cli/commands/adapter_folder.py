@@ -18,8 +18,8 @@ from remora.adapters.peft.provenance import Provenance, chat_template_fingerprin
 from remora.adapters.peft.tensor_file import read_header
 from remora.adapters.proof import BOUND_NATS, Effect
 from remora.adapters.text.text_files import has_vocabulary
-from remora.cli.base_option import BaseOption, prepare_base, read_settings
-from remora.cli.engine_trial import try_adapter, try_base
+from remora.cli.models.base_option import BaseOption, prepare_base, read_settings
+from remora.cli.models.engine_trial import try_adapter, try_base
 from remora.cli.output.console import Mode, Output, OutputOption, YesOption
 from remora.cli.project_folder import FolderArgument, in_project
 from remora.errors import AdapterRejected, ProjectIncomplete

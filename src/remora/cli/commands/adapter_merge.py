@@ -17,9 +17,9 @@ from remora.adapters.peft.lora_config import CONFIG_FILE
 from remora.adapters.peft.lora_tensors import WEIGHTS_FILE
 from remora.adapters.peft.other_methods import check_merges
 from remora.adapters.peft.remarks import claims_another
-from remora.cli.base_option import BaseOption, prepare_base
 from remora.cli.commands.adapter_convert import child_environment
 from remora.cli.commands.adapter_folder import PathArgument, for_adapter
+from remora.cli.models.base_option import BaseOption, prepare_base
 from remora.cli.output.console import Mode, Output, OutputOption, YesOption
 from remora.cli.output.step import Step
 from remora.cli.project_folder import FolderArgument, in_project

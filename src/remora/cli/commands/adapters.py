@@ -19,27 +19,27 @@ from remora.adapters.peft.inspect import inspect_adapter
 from remora.adapters.proof import Proof
 from remora.adapters.store import RELEASE_FILE, decode_release, release_folder
 from remora.azure.profile import remora_home
-from remora.cli.adapter_names import AdapterNameArgument
-from remora.cli.base_option import BaseOption, prepare_base
-from remora.cli.checkpoints import list_checkpoints
 from remora.cli.commands.adapter_convert import convert
 from remora.cli.commands.adapter_folder import BaseMismatchOption, PathArgument, show, verify
 from remora.cli.commands.adapter_merge import merge
 from remora.cli.commands.deploy import AllowUnprovenOption
 from remora.cli.context import Deployment, open_deployment
-from remora.cli.engine_trial import try_adapter
+from remora.cli.models.adapter_names import AdapterNameArgument
+from remora.cli.models.base_option import BaseOption, prepare_base
+from remora.cli.models.checkpoints import list_checkpoints
+from remora.cli.models.engine_trial import try_adapter
+from remora.cli.models.project_models import base_here_or_there, looked_up
+from remora.cli.models.share_adapters import list_on_share
 from remora.cli.output.console import Mode, Output, OutputOption, YesOption
 from remora.cli.output.next_command import command_line
+from remora.cli.output.proof_lines import proof_document, proof_text
 from remora.cli.project_folder import FolderArgument, in_project
-from remora.cli.project_models import base_here_or_there, looked_up
-from remora.cli.proof_lines import proof_document, proof_text
-from remora.cli.share_adapters import list_on_share
 from remora.errors import AdapterRejected, DeploymentNotFound, InvalidInput, VerificationFailed
 from remora.project.workspace import read_base_model
-from remora.rollout.candidate import ADAPTERS_VARIABLE, look
-from remora.rollout.following import wait_until_followed
+from remora.rollout.gates.following import wait_until_followed
+from remora.rollout.gates.proving import prove_adapters
 from remora.rollout.golden.prompts import Golden, read_golden
-from remora.rollout.proving import prove_adapters
+from remora.rollout.revision.candidate import ADAPTERS_VARIABLE, look
 from remora.rollout.share.adapter_versions import AdapterVersions, Changed, told
 from remora.rollout.share.garbage import GRACE, collect_garbage
 from remora.rollout.share.history import read_history

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from remora.adapters.adapter import Digest, short
-from remora.cli.adapter_names import complete_model
-from remora.cli.chat_lines import serve_lines
 from remora.cli.context import open_deployment
+from remora.cli.models.adapter_names import complete_model
+from remora.cli.output.chat_lines import serve_lines
 from remora.cli.output.console import Mode, Output, OutputOption
 from remora.cli.project_folder import FolderArgument, in_project
 from remora.cli.waking import answered

@@ -19,11 +19,11 @@ import httpx
 import typer
 
 from remora.azure.profile import local_connection, remora_home
-from remora.cli.cloud_state import set_aside
 from remora.cli.commands.cloud_faults import faults
+from remora.cli.local.cloud_state import set_aside
+from remora.cli.local.supervisor import supervisor
 from remora.cli.output.console import Mode, Output, OutputOption, YesOption
 from remora.cli.output.step import Step
-from remora.cli.supervisor import supervisor
 from remora.errors import CloudUnavailable, InvalidInput, Locked, RemoraError, writing
 
 START_SECONDS = 120.0

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from remora.cli.compared_models import contestants, layers_of, serving
+from remora.cli.compare.compared_models import contestants, layers_of, serving
 from remora.cli.output.console import Mode, Output, OutputOption
 from remora.cli.project_folder import FolderArgument, in_project
 from remora.errors import Interrupted, InvalidInput, writing

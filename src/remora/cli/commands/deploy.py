@@ -15,27 +15,27 @@ import typer
 
 from remora.adapters.model_set import remark_notes
 from remora.cli.commands.start import start_if_stopped
+from remora.cli.compare.measured_rollout import measuring_for
 from remora.cli.context import Deployment, open_deployment
 from remora.cli.deploy_program import program_payload, reachable
-from remora.cli.diagnosis import diagnosed
-from remora.cli.measured_rollout import measuring_for
+from remora.cli.models.project_models import read_project
 from remora.cli.output.console import Mode, Output, OutputOption, YesOption
 from remora.cli.output.next_command import command_line
 from remora.cli.panel import deployed_document, deployed_panel
 from remora.cli.price import deployed_price
 from remora.cli.project_folder import FolderArgument, in_project
-from remora.cli.project_models import read_project
+from remora.cli.why.diagnosis import diagnosed
 from remora.errors import Interrupted, RemoraError
 from remora.project.toolkit.config import save_inference_config
-from remora.rollout.app_shape import check_remora
-from remora.rollout.candidate import RELEASE_VARIABLE, Scale, look
 from remora.rollout.deploy import Deployed, Rollout
-from remora.rollout.gates import Gates
+from remora.rollout.gates.gates import Gates
 from remora.rollout.golden.prompts import Golden, read_golden
 from remora.rollout.payload import Payload
 from remora.rollout.program.payload import WORKSPACE_VARIABLE
 from remora.rollout.release import ReleasePayload
-from remora.rollout.restart import Strategy
+from remora.rollout.revision.app_shape import check_remora
+from remora.rollout.revision.candidate import RELEASE_VARIABLE, Scale, look
+from remora.rollout.revision.restart import Strategy
 from remora.rollout.share.adapter_plan import Removal
 from remora.rollout.share.contents import Contents
 from remora.rollout.share.lock import HeldLock, locked

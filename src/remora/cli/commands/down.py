@@ -17,8 +17,8 @@ from remora.azure.provisioning.deployment import (
 )
 from remora.azure.provisioning.groups import delete_group, group_location, is_ours, list_resources
 from remora.azure.provisioning.leftovers import find_leftovers, remove_leftovers
-from remora.cli.base_option import read_settings
 from remora.cli.context import connect, open_deployment
+from remora.cli.models.base_option import read_settings
 from remora.cli.output.console import Mode, Output, OutputOption, YesOption
 from remora.cli.output.next_command import command_line
 from remora.cli.project_folder import FolderArgument, in_project

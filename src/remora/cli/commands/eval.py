@@ -12,15 +12,18 @@ from typing import Annotated, Any
 import typer
 
 from remora.adapters.adapter import Digest, short
-from remora.cli.adapter_names import complete_model
+from remora.cli.compare.former_version import former_version, wants_previous
 from remora.cli.context import open_deployment
-from remora.cli.former_version import former_version, wants_previous
+from remora.cli.models.adapter_names import complete_model
 from remora.cli.output.console import Mode, Output, OutputOption
 from remora.cli.project_folder import FolderArgument, in_project
 from remora.errors import InvalidInput
 from remora.rollout.compare.former import adapter_name
 from remora.rollout.endpoint import Endpoint
-from remora.rollout.evaluation import (
+from remora.rollout.evaluation.harness import Metric, Tasks, check_installed, harness_metrics
+from remora.rollout.evaluation.kept_scores import keep_scores, kept_scores
+from remora.rollout.evaluation.questions import Question
+from remora.rollout.evaluation.scores import (
     Evaluation,
     Measure,
     chosen_models,
@@ -28,9 +31,6 @@ from remora.rollout.evaluation import (
     evaluate,
     read_pairs,
 )
-from remora.rollout.harness import Metric, Tasks, check_installed, harness_metrics
-from remora.rollout.kept_scores import keep_scores, kept_scores
-from remora.rollout.questions import Question
 
 app = typer.Typer(add_completion=False)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from remora.cli.explanations import EXPLANATIONS, error_types
+from remora.cli.help.explanations import EXPLANATIONS, error_types
 from remora.cli.output.console import Mode, Output, OutputOption
 from remora.errors import NotFound, listed
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from remora.cli.base_option import read_settings
 from remora.cli.context import open_deployment
-from remora.cli.local_engine import local_endpoint
+from remora.cli.local.local_engine import local_endpoint
+from remora.cli.models.base_option import read_settings
 from remora.cli.output.console import Mode, Output, OutputOption
 from remora.cli.project_folder import FolderArgument, in_project
 from remora.errors import InvalidInput

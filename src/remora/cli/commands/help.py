@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from remora.cli.help.topics import TOPICS
 from remora.cli.output.console import Mode, Output, OutputOption
-from remora.cli.topics import TOPICS
 from remora.errors import NotFound, listed
 
 app = typer.Typer(add_completion=False)

@@ -10,8 +10,8 @@ import typer
 from rich.text import Text
 
 from remora.adapters.adapter import short
-from remora.cli.fetching import fetch_models
-from remora.cli.imported import ImportedProject, import_project
+from remora.cli.models.fetching import fetch_models
+from remora.cli.models.imported import ImportedProject, import_project
 from remora.cli.output.console import Mode, Output, OutputOption, YesOption
 from remora.cli.output.next_command import command_line
 from remora.cli.project_folder import FolderArgument, in_project

@@ -13,13 +13,13 @@ from rich.text import Text
 from remora.adapters.adapter import Adapter, short
 from remora.adapters.model_set import remark_notes
 from remora.adapters.text.text_files import generation_defaults, sampling_note
-from remora.cli.adapters_option import (
+from remora.cli.models.adapters_option import (
     AdaptersOption,
     chosen_adapters,
     keep_adapters,
 )
-from remora.cli.base_option import BaseOption, base_text, keep_base, prepare_base
-from remora.cli.found_models import FoundModels, find_models
+from remora.cli.models.base_option import BaseOption, base_text, keep_base, prepare_base
+from remora.cli.models.found_models import FoundModels, find_models
 from remora.cli.output.console import Mode, Output, OutputOption, YesOption
 from remora.cli.output.next_command import command_line
 from remora.cli.project_folder import FolderArgument, in_project

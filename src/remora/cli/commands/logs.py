@@ -14,8 +14,8 @@ from remora.azure.app.apps import ContainerApp
 from remora.azure.app.log_stream import MAX_TAIL_LINES, LogLine
 from remora.azure.app.logs import Follower, read_all_logs, read_system_logs
 from remora.cli.context import open_deployment
-from remora.cli.log_lines import painter, wanted_lines
 from remora.cli.output.console import Mode, Output, OutputOption
+from remora.cli.output.log_lines import painter, wanted_lines
 from remora.cli.project_folder import FolderArgument, in_project
 from remora.errors import Interrupted, InvalidInput
 

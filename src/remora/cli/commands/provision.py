@@ -26,7 +26,6 @@ from remora.azure.provisioning.provision import Prepared, Provisioned, prepare
 from remora.azure.provisioning.provision import provision as provision_template
 from remora.azure.provisioning.template import Wanted
 from remora.cli.commands.init import write_missing
-from remora.cli.diagnosis import diagnosed
 from remora.cli.interrupt import Work, interruptible
 from remora.cli.output.console import Mode, Output, OutputOption, YesOption
 from remora.cli.output.next_command import command_line
@@ -40,9 +39,10 @@ from remora.cli.target import (
     TargetOptions,
     find_target,
 )
+from remora.cli.why.diagnosis import diagnosed
 from remora.errors import Refused
 from remora.project.toolkit.config import InferenceConfig, save_inference_config, with_outputs
-from remora.rollout.placeholder import put_to_sleep
+from remora.rollout.revision.placeholder import put_to_sleep
 
 app = typer.Typer(add_completion=False)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from remora.cli.base_option import BaseOption, prepare_base, read_settings
+from remora.cli.models.base_option import BaseOption, prepare_base, read_settings
 from remora.cli.output.console import Output, YesOption
 from remora.cli.project_folder import FolderArgument, in_project
 from remora.errors import InvalidInput

@@ -14,11 +14,11 @@ from remora.azure.app.readiness import wait_until_ready
 from remora.azure.app.state import AppState, Revision
 from remora.cli.context import Deployment, open_deployment
 from remora.cli.output.console import Mode, Output, OutputOption
+from remora.cli.output.proof_lines import proof_document, proof_text
 from remora.cli.project_folder import FolderArgument, in_project
-from remora.cli.proof_lines import proof_document, proof_text
 from remora.errors import DeploymentNotFound, RemoraError
-from remora.rollout.failed_step import read_failed_step
-from remora.rollout.proving import proofs_of
+from remora.rollout.gates.proving import proofs_of
+from remora.rollout.revision.failed_step import read_failed_step
 
 app = typer.Typer(add_completion=False)
 

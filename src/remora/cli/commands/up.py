@@ -8,8 +8,6 @@ from pathlib import Path
 import typer
 
 from remora.adapters.model_set import remark_notes, sampling_notes
-from remora.cli.adapters_option import AdaptersOption, chosen_adapters
-from remora.cli.base_option import BaseOption
 from remora.cli.commands.deploy import (
     TIMEOUT_SECONDS,
     AllowUnprovenOption,
@@ -22,14 +20,16 @@ from remora.cli.commands.deploy import (
 )
 from remora.cli.commands.init import write_missing
 from remora.cli.commands.provision import VerboseOption, provision_project
-from remora.cli.diagnosis import diagnosed
+from remora.cli.models.adapters_option import AdaptersOption, chosen_adapters
+from remora.cli.models.base_option import BaseOption
+from remora.cli.models.project_models import models_here
 from remora.cli.output.console import Mode, Output, OutputOption, YesOption
 from remora.cli.price import MaxHourlyOption, check_limit, planned_price
 from remora.cli.project_folder import FolderArgument, in_project
-from remora.cli.project_models import models_here
 from remora.cli.target import GroupOption, LocationOption, SubscriptionOption, Target, TargetOptions
+from remora.cli.why.diagnosis import diagnosed
 from remora.project.toolkit.commands import Program, program_of
-from remora.rollout.restart import Strategy
+from remora.rollout.revision.restart import Strategy
 
 app = typer.Typer(add_completion=False)
 

@@ -11,11 +11,11 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from remora.cli.diagnosis import facts_of
 from remora.cli.output.console import Mode, Output, OutputOption
 from remora.cli.output.next_command import in_folder, next_command
 from remora.cli.project_folder import FolderArgument, in_project
-from remora.cli.why_page import page_of
+from remora.cli.why.diagnosis import facts_of
+from remora.cli.why.why_page import page_of
 from remora.errors import DeploymentNotFound, writing
 from remora.rollout.why.causes import Confidence, Verdict, judge
 from remora.rollout.why.facts import Fact, Facts

@@ -14,8 +14,8 @@ from remora.rollout.compare import intervals
 from remora.rollout.compare.asking import Told
 from remora.rollout.compare.gathering import Gathered
 from remora.rollout.compare.scorers import Scorer
-from remora.rollout.evaluation import Measure
-from remora.rollout.questions import Question
+from remora.rollout.evaluation.questions import Question
+from remora.rollout.evaluation.scores import Measure
 
 ACCURACY = "accuracy"
 NLL = "nll"

@@ -17,7 +17,7 @@ from remora.rollout.compare.gathering import GENERAL_TOKENS, Limits
 from remora.rollout.compare.heat import HeatToken, Likeliest
 from remora.rollout.compare.questions import GENERAL_PROMPTS
 from remora.rollout.compare.verdict import verdicts
-from remora.rollout.evaluation import RESAMPLES, SEED, Measure
+from remora.rollout.evaluation.scores import RESAMPLES, SEED, Measure
 from remora.rollout.golden.recorded import TOP_LOGPROBS
 
 SCHEMA = "remora.comparison/v1"

@@ -19,7 +19,7 @@ from remora.rollout.compare.asking import Asker, ScoredPosition, Told
 from remora.rollout.compare.contestants import Contestant
 from remora.rollout.compare.heat import HeatToken, distances, heat_of
 from remora.rollout.compare.questions import GENERAL_PROMPTS
-from remora.rollout.questions import Question
+from remora.rollout.evaluation.questions import Question
 
 GENERAL_TOKENS = 24
 

@@ -18,7 +18,7 @@ from math import fsum, sqrt
 from statistics import NormalDist
 from typing import TypeVar
 
-from remora.rollout.evaluation import LOW, RESAMPLES, SEED, Measure
+from remora.rollout.evaluation.scores import LOW, RESAMPLES, SEED, Measure
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from remora.errors import InvalidFile
+from remora.rollout.evaluation.questions import Form, Question, read_questions
 from remora.rollout.golden.prompts import FILE_NAME, read_golden
-from remora.rollout.questions import Form, Question, read_questions
 
 GOLDEN = "golden"
 _FORM = Form(

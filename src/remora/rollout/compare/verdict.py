@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from remora.rollout.compare.comparison import ACCURACY, NLL, Comparison, Measured
-from remora.rollout.evaluation import Measure
+from remora.rollout.evaluation.scores import Measure
 
 NO_DRIFT_NATS, LITTLE_DRIFT_NATS = 0.01, 0.1
 """On general prompts. bfloat16 alone moves the mean by 1e-4 nats or less (`remora.adapters.proof`)."""

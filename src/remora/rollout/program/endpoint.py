@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 
 from remora.errors import ModelNotFound, NotReady
-from remora.rollout.check import Checked
 from remora.rollout.endpoint import Answer, Endpoint
+from remora.rollout.gates.check import Checked
 
 _LEAST_TEMPERATURE = 0.01
 _PROMPT = "Hello!"

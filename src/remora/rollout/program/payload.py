@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 from remora.azure.share.files import Share
 from remora.project.toolkit.commands import Program
-from remora.rollout.app_shape import AppShape
-from remora.rollout.candidate import Before
-from remora.rollout.check import Checked
+from remora.rollout.gates.check import Checked
 from remora.rollout.payload import Load, Verdict
 from remora.rollout.program.endpoint import ProgramEndpoint, check_program
 from remora.rollout.program.sync import WorkspacePlan, prepare_workspace, upload_workspace
-from remora.rollout.restart import Strategy
+from remora.rollout.revision.app_shape import AppShape
+from remora.rollout.revision.candidate import Before
+from remora.rollout.revision.restart import Strategy
 from remora.rollout.share.part import Part
 from remora.rollout.share.plan import SyncFile
 from remora.rollout.steps import Steps

@@ -28,7 +28,7 @@ from remora.adapters.store import (
 )
 from remora.azure.app.apps import ContainerApp
 from remora.azure.share.files import Share, ShareEntry
-from remora.rollout.candidate import ADAPTERS_VARIABLE, RELEASE_VARIABLE
+from remora.rollout.revision.candidate import ADAPTERS_VARIABLE, RELEASE_VARIABLE
 from remora.rollout.share.history import HISTORY, happened, record
 from remora.rollout.share.lock import LockTimes, locked
 from remora.rollout.share.owner import check_owner

@@ -15,7 +15,7 @@ from remora.adapters.store import (
 )
 from remora.azure.share.files import Share
 from remora.errors import InvalidInput, Refused
-from remora.rollout.candidate import ADAPTERS_VARIABLE, Before
+from remora.rollout.revision.candidate import ADAPTERS_VARIABLE, Before
 from remora.rollout.share.alias_sets import served_aliases
 from remora.rollout.share.contents import Contents
 from remora.rollout.share.plan import SyncFile

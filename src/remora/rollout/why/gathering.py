@@ -19,7 +19,7 @@ from remora.azure.provisioning.deployment import failure_of, read_deployment, re
 from remora.azure.share.files import Share
 from remora.errors import DeploymentNotFound, NotReady, RemoraError
 from remora.project.toolkit.command_steps import script_of
-from remora.rollout.failed_step import find_failed_step
+from remora.rollout.revision.failed_step import find_failed_step
 from remora.rollout.share.history import Happened, read_history
 from remora.rollout.share.lock import present_holder
 from remora.rollout.why.facts import (

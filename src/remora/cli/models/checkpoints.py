@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from remora.adapters.peft.provenance import read_training
-from remora.cli.base_option import read_settings
+from remora.cli.models.base_option import read_settings
 from remora.cli.output.console import Output
 from remora.project.alias import alias_from
 from remora.project.checkpoints import checkpoints_in

@@ -9,10 +9,10 @@ from remora.azure.app.keys import AppKeys
 from remora.cli.context import Deployment
 from remora.errors import NotFound, Refused
 from remora.project.api_keys import ADMIN
-from remora.rollout.candidate import ADAPTERS_VARIABLE, look
 from remora.rollout.compare.contestants import PREVIOUS
 from remora.rollout.compare.former import served_beside
 from remora.rollout.endpoint import Endpoint
+from remora.rollout.revision.candidate import ADAPTERS_VARIABLE, look
 from remora.rollout.share.alias_sets import served_aliases
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from remora.azure.provisioning.groups import list_subscriptions
 from remora.azure.share.files import Share
-from remora.cli.base_option import read_settings
 from remora.cli.context import connect
+from remora.cli.models.base_option import read_settings
 from remora.cli.output.console import Output
 from remora.project.toolkit.config import (
     FINETUNING_FILE,

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from remora.adapters.adapter import Digest
 from remora.azure.app.apps import ContainerApp
 from remora.errors import VerificationFailed
-from remora.rollout.check import Checked, check_endpoint
 from remora.rollout.endpoint import Endpoint
+from remora.rollout.gates.check import Checked, check_endpoint
+from remora.rollout.gates.measuring import Measuring
+from remora.rollout.gates.proving import prove_adapters
 from remora.rollout.golden.check import check_golden
 from remora.rollout.golden.prompts import Golden
-from remora.rollout.measuring import Measuring
 from remora.rollout.payload import Verdict
-from remora.rollout.proving import prove_adapters
 from remora.rollout.steps import Step, Steps
 
 _PROPAGATION_SECONDS = 15.0

@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse, Response
 
 from remora.engine.base import FinishReason, TokenEvent
 from remora.server.api import report
-from remora.server.api.ollama_input import turns_of
-from remora.server.api.ollama_models import known_name
+from remora.server.api.ollama.input import turns_of
+from remora.server.api.ollama.models import known_name
 from remora.server.api.schema.ollama import OllamaChatRequest, OllamaGenerateRequest, OllamaRequest
 from remora.server.api.schema.tools import Choice
 from remora.server.api.tool_use import ToolUse

@@ -17,7 +17,7 @@ from remora.rollout.compare.contestants import Contestant
 from remora.rollout.compare.gathering import Limits, gather
 from remora.rollout.compare.verdict import verdicts
 from remora.rollout.endpoint import Endpoint
-from remora.rollout.questions import Question
+from remora.rollout.evaluation.questions import Question
 from remora.rollout.steps import Steps
 
 SERVING = " (serving)"

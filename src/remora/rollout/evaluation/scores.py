@@ -15,7 +15,7 @@ from typing import Any
 
 from remora.errors import InvalidInput, UnsupportedParameter, listed
 from remora.rollout.endpoint import Endpoint
-from remora.rollout.questions import Form, Question, read_questions
+from remora.rollout.evaluation.questions import Form, Question, read_questions
 
 RESAMPLES = 1000
 SEED = 20_240_501  # any fixed one: the same scores have the same interval

@@ -8,13 +8,13 @@ from pathlib import Path
 from remora.cli.context import Deployment
 from remora.errors import RemoraError, writing
 from remora.project.files.json_file import replace_text
-from remora.rollout.candidate import RELEASE_VARIABLE, look
 from remora.rollout.compare.comparison import Comparison
 from remora.rollout.compare.document import document_of, encoded
 from remora.rollout.compare.gathering import Limits
 from remora.rollout.compare.questions import GOLDEN, questions_of
 from remora.rollout.endpoint import Endpoint
-from remora.rollout.measuring import Measuring
+from remora.rollout.gates.measuring import Measuring
+from remora.rollout.revision.candidate import RELEASE_VARIABLE, look
 
 REPORT = "comparison.html"
 

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from remora.azure.profile import remora_home
-from remora.cli.hub import download_base
+from remora.cli.models.hub import download_base
 from remora.cli.output.console import Output
 from remora.errors import BaseMissing, InvalidInput
 from remora.project.base_search import adapter_paths, locate_base

@@ -13,9 +13,9 @@ from typing import Any
 from remora.azure.profile import remora_home
 from remora.azure.provisioning.template import profile_types
 from remora.azure.share.outline import outlined
-from remora.cli.base_option import read_settings
-from remora.cli.found_models import FoundModels, find_models
-from remora.cli.named_share import named_share, open_named
+from remora.cli.models.base_option import read_settings
+from remora.cli.models.found_models import FoundModels, find_models
+from remora.cli.models.named_share import named_share, open_named
 from remora.cli.output.console import Output
 from remora.cli.output.next_command import command_line, in_folder
 from remora.cli.target import read_template

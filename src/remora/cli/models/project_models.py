@@ -19,7 +19,7 @@ from remora.adapters.peft.inspect import inspect_adapter, inspect_outline
 from remora.azure.profile import remora_home
 from remora.azure.share.files import Share
 from remora.azure.share.outline import Outline, outlined
-from remora.cli.engine_trial import try_base, try_models
+from remora.cli.models.engine_trial import try_base, try_models
 from remora.errors import ProjectIncomplete
 from remora.project.settings import Settings
 from remora.rollout.share.contents import Contents, release_contents

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from remora.azure.share.models import find_share_models
-from remora.cli.named_share import NamedShare, named_share, open_named
+from remora.cli.models.named_share import NamedShare, named_share, open_named
 from remora.cli.output.console import Output
 from remora.errors import DeploymentNotFound, ProjectIncomplete
 from remora.project.toolkit.config import FINETUNING_FILE

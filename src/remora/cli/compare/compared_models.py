@@ -14,10 +14,10 @@ from remora.adapters.peft.inspect import ADAPTER_FILES, inspect_adapter
 from remora.adapters.peft.update_norms import norms_by_layer
 from remora.adapters.store import adapter_folder
 from remora.azure.share.files import Share
-from remora.cli.base_option import read_settings
+from remora.cli.compare.former_version import former_version, wants_previous
 from remora.cli.context import Deployment, open_deployment
-from remora.cli.former_version import former_version, wants_previous
-from remora.cli.local_engine import local_endpoint
+from remora.cli.local.local_engine import local_endpoint
+from remora.cli.models.base_option import read_settings
 from remora.cli.output.console import Output
 from remora.errors import InvalidInput, RemoraError
 from remora.project.settings import Settings

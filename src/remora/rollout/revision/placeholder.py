@@ -14,7 +14,7 @@ from remora.azure.app.state import Revision
 from remora.errors import DeploymentNotFound
 from remora.project.toolkit.command_steps import script_of
 from remora.project.toolkit.commands import Program, program_of
-from remora.rollout.candidate import RELEASE_VARIABLE, Before, look
+from remora.rollout.revision.candidate import RELEASE_VARIABLE, Before, look
 
 
 def put_to_sleep(app: ContainerApp) -> tuple[str, ...]:

@@ -15,9 +15,9 @@ from remora.adapters.adapter import Adapter
 from remora.adapters.peft.base_shape import BaseShape
 from remora.adapters.peft.inspect import inspect_adapter, inspect_outline, read_base
 from remora.azure.share.outline import Outline
-from remora.cli.adapters_option import named_folders
-from remora.cli.base_option import read_settings
-from remora.cli.engine_trial import try_adapter, try_base
+from remora.cli.models.adapters_option import named_folders
+from remora.cli.models.base_option import read_settings
+from remora.cli.models.engine_trial import try_adapter, try_base
 from remora.errors import AdapterRejected, ProjectIncomplete, listed
 from remora.project.alias import alias_from, is_alias
 from remora.project.base_search import adapter_paths, locate_base

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from remora.azure.app.apps import ContainerApp
 from remora.azure.share.files import Share
-from remora.cli.base_option import read_settings
 from remora.cli.context import connect
-from remora.cli.last_command import failure_fact, forget, last_failure, remember
+from remora.cli.models.base_option import read_settings
 from remora.cli.output.console import Output
 from remora.cli.output.next_command import command_line, in_folder
+from remora.cli.why.last_command import failure_fact, forget, last_failure, remember
 from remora.errors import (
     CannotWrite,
     CloudUnavailable,

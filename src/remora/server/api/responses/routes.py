@@ -18,8 +18,8 @@ from remora.engine.base import FinishReason, TokenEvent
 from remora.errors import InvalidInput, RemoraError
 from remora.server.access.auth import caller_of
 from remora.server.api import report
-from remora.server.api.response_events import Item, ResponseEvents
-from remora.server.api.response_input import (
+from remora.server.api.responses.events import Item, ResponseEvents
+from remora.server.api.responses.input import (
     MOST_LISTED,
     USUALLY_LISTED,
     listed_items,
@@ -27,7 +27,7 @@ from remora.server.api.response_input import (
     told,
     turns_of,
 )
-from remora.server.api.response_store import ResponseStore
+from remora.server.api.responses.store import ResponseStore
 from remora.server.api.schema.responses import ResponseRequest
 from remora.server.api.tool_use import ToolUse
 from remora.server.generation.answering import Answerer

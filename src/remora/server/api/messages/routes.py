@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse, Response
 from remora.engine.base import FinishReason
 from remora.engine.text.pieces import TextEvent
 from remora.server.api import report
-from remora.server.api.message_events import MessageEvents
-from remora.server.api.message_input import turns_of
+from remora.server.api.messages.events import MessageEvents
+from remora.server.api.messages.input import turns_of
 from remora.server.api.schema.messages import CountTokensRequest, MessagesRequest
 from remora.server.api.tool_use import ToolUse
 from remora.server.generation.answering import Answerer

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from remora.azure.app.apps import ContainerApp
 from remora.azure.provisioning.room import read_room
 from remora.errors import Refused
-from remora.rollout.candidate import Before, Scale
-from remora.rollout.restart import Strategy
+from remora.rollout.revision.candidate import Before, Scale
+from remora.rollout.revision.restart import Strategy
 
 Choose = Callable[[str], bool]
 """Gets the reason why there is no room; returns whether the serving revision may be stopped first."""

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from remora.cli.explanations import error_types
-from remora.cli.setting_meanings import MEANINGS, NAMED
+from remora.cli.help.explanations import error_types
+from remora.cli.help.setting_meanings import MEANINGS, NAMED
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from remora.adapters.aliases import AliasSet
 from remora.adapters.store import ALIASES
 from remora.azure.share.files import Share
 from remora.azure.share.models import ShareModels, find_share_models
-from remora.cli.base_option import read_settings
-from remora.cli.named_share import named_share, open_named
+from remora.cli.models.base_option import read_settings
+from remora.cli.models.named_share import named_share, open_named
 from remora.cli.output.console import Output
 from remora.errors import DeploymentNotFound
 from remora.project.settings import Settings
