@@ -99,7 +99,10 @@ def build_app(
 
 
 class RunningEndpoint:
-    """A server in a thread of its own; the engine is touched only in its event loop."""
+    """A server in a thread of its own; the engine is touched only in its event loop.
+
+    `models` are what it serves; a test may replace them.
+    """
 
     def __init__(
         self,
@@ -108,7 +111,7 @@ class RunningEndpoint:
         adapters: Sequence[Adapter] = ADAPTERS,
     ) -> None:
         self._settings = settings
-        self._adapters = adapters
+        self.models = AdapterRegistry(BASE, adapters)
         self._make_engine = make_engine
         self._ready = threading.Event()
         self.said: list[str] = []
@@ -168,10 +171,10 @@ class RunningEndpoint:
         self._loop = asyncio.get_running_loop()
         self.engine = self._make_engine()
         self.admission = admission_of(self._settings, key_ring(self._settings))
-        for each in self._adapters:
+        for each in self.models.adapters:
             self.engine.load_adapter(each)
         # Here and not before: Gradio wants a running loop.
-        app = build_app(self.engine, self._settings, self.admission, self._adapters)
+        app = create_app(self.engine, self.models, self._settings, admission=self.admission)
         grace_seconds = self._settings.graceful_shutdown_seconds
         self._server = DrainingServer(app, self.admission, grace_seconds, "ready", self.said.append)
         self._ready.set()

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from tests.api.endpoint_builder import KEY, KEYS, RunningEndpoint, adapter
+from tests.api.endpoint_builder import ADAPTERS, KEY, KEYS, RunningEndpoint, adapter
 
 from remora.adapters.adapter import Digest
 from remora.server.settings import ServerSettings
@@ -108,6 +108,23 @@ def test_stop_stops_the_engine_within_one_step(chat: Page, endpoint: RunningEndp
     expect(chat.locator(".answer-facts")).to_contain_text("· stopped")
     expect(chat.locator("#question .submit-button")).to_be_visible()
     assert endpoint.stats().generated_tokens == stopped.generated_tokens == before.generated_tokens + 3
+
+
+def test_the_picker_follows_what_is_served(chat: Page, endpoint: RunningEndpoint) -> None:
+    pick(chat, "pirate")
+    newer = adapter("newer", Digest("ab12" * 16))
+    try:
+        endpoint.models.replace((*ADAPTERS, newer))
+        chat.click("#model input")
+        expect(chat.get_by_role("option", name="newer · ab12ab12ab12")).to_be_visible()
+        expect(chat.locator("#model input")).to_have_value("pirate · 0badcafe0bad")
+        endpoint.models.replace(ADAPTERS[:1])
+        expect(chat.get_by_role("option", name="pirate · not served")).to_be_visible()
+        chat.keyboard.press("Escape")
+        send(chat, "who is there?")
+        expect(chat.locator(".problem")).to_contain_text("the model 'pirate' does not exist")
+    finally:
+        endpoint.models.replace(ADAPTERS)
 
 
 def test_closing_the_tab_stops_the_engine(chat: Page, endpoint: RunningEndpoint) -> None:

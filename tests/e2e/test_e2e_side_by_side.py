@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from tests.api.endpoint_builder import KEY, RunningEndpoint
+from tests.api.endpoint_builder import ADAPTERS, KEY, RunningEndpoint
 from tests.e2e.test_e2e_report import AXE
 
 pytestmark = [
@@ -137,9 +138,80 @@ def test_conversations_stay_in_the_browser_and_can_be_renamed_and_deleted(column
         "model": "tone-base",
         "messages": [{"role": "user", "content": "keep me"}, {"role": "assistant", "content": "keep me"}],
     }
+    with columns.expect_download() as saved:
+        columns.click("#export-markdown")
+    assert saved.value.path().read_text().startswith("# tone-base\n\n**user**\n\nkeep me\n\n**assistant**")
     columns.click("#delete")
     expect(columns.locator("#saved option")).to_have_text(["New"])
     expect(columns.locator(".answer")).to_have_count(0)
+
+
+def test_a_turn_can_be_deleted(columns: Page, endpoint: RunningEndpoint) -> None:
+    ask(columns, "one")
+    expect(columns.locator(".answer")).to_have_count(2)
+    ask(columns, "two")
+    expect(columns.locator(".answer")).to_have_count(4)
+    columns.get_by_role("button", name="Delete turn").click()
+    expect(columns.locator(".answer p")).to_have_text(["one", "3f9a12cd3f9a:one"])
+    columns.reload()
+    columns.select_option("#saved", label="one")
+    expect(columns.locator(".answer")).to_have_count(2)
+    ask(columns, "three")
+    expect(columns.locator("#send")).to_be_visible()
+    assert "user: one\nassistant: one\nuser: three" in endpoint.engine.prompts[-2:]
+    for _ in range(2):
+        columns.get_by_role("button", name="Delete turn").click()
+    expect(columns.locator("#saved option")).to_have_text(["New"])
+
+
+def test_the_picker_follows_what_is_served(columns: Page, endpoint: RunningEndpoint) -> None:
+    picker = columns.locator(".model").nth(1)
+    expect(picker.locator("option")).to_have_count(3)
+    try:
+        endpoint.models.replace(ADAPTERS[1:])
+        expect(picker.locator("option")).to_have_text(
+            ["tone-base · base", "pirate · 0badcafe0bad", "tone · not served"]
+        )
+        expect(picker).to_have_value("tone")
+        ask(columns, "who is there?")
+        expect(columns.locator(".problem")).to_contain_text("the model 'tone' does not exist")
+    finally:
+        endpoint.models.replace(ADAPTERS)
+    expect(picker.locator("option")).to_have_text(
+        ["tone-base · base", "tone · 3f9a12cd3f9a", "pirate · 0badcafe0bad"]
+    )
+
+
+def test_an_answer_is_as_long_as_fits_and_says_how_much_that_is(columns: Page) -> None:
+    columns.click("#settings summary")
+    columns.fill("#max_tokens", "4096")
+    ask(columns, "hi")
+    expect(columns.locator(".answer p").first).to_have_text("hi")
+    # "user: hi", "hi" and the end
+    expect(columns.locator(".facts").first).to_contain_text("11 of 4096 tokens")
+
+
+@both
+def test_token_colours_tell_the_likeliest_of_both_models(columns: Page) -> None:
+    ask(columns, "hi ü")
+    expect(columns.locator("#send")).to_be_visible()
+    button = columns.get_by_role("button", name="Token colours")
+    expect(button).to_have_count(1)  # the base has nothing to be compared with
+    button.click()
+    tokens = columns.locator(".token")
+    expect(tokens).to_have_text(list("3f9a12cd3f9a:hi ü"))
+    columns.locator(".colours [role=group]").press("ArrowRight")
+    expect(tokens.nth(1)).to_have_class("token chosen")
+    likeliest = columns.locator(".likeliest")
+    expect(likeliest).to_contain_text('"f": KL 0.00 nats')
+    expect(likeliest).to_contain_text('base "f" 78 %, "g" 14 %')
+    tokens.nth(0).hover()
+    expect(likeliest).to_contain_text('"3": KL 0.00 nats')
+    if AXE.exists():
+        assert axe(columns, "document") == []
+    button.click()
+    expect(tokens).to_have_count(0)
+    expect(columns.locator(".answer p").nth(1)).to_be_visible()
 
 
 def test_copy_takes_the_text_alone(columns: Page) -> None:
@@ -167,6 +239,11 @@ def test_the_code_is_the_same_request(columns: Page, endpoint: RunningEndpoint, 
         [sys.executable, "-c", program], env=environment, capture_output=True, check=True, text=True
     )
     assert ran.stdout == "3f9a12cd3f9a*0.5:it's code\n"
+    columns.select_option("#code-kind", "langchain")
+    program = columns.inner_text("#code-text")
+    assert ast.parse(program)
+    assert f'base_url="{endpoint.url}/v1"' in program
+    assert '("user", "it\'s code")' in program
     columns.select_option("#code-kind", "js")
     assert f'fetch("{endpoint.url}/v1/chat/completions"' in columns.inner_text("#code-text")
 
@@ -177,11 +254,14 @@ def test_axe_finds_nothing_serious(columns: Page) -> None:
     columns.click("#settings summary")
     ask(columns, "hello")
     expect(columns.locator(".answer")).to_have_count(2)
-    columns.add_script_tag(content=AXE.read_text("utf-8"))
-    for place in ("document", "document.getElementById('code')"):
-        found: list[dict[str, Any]] = columns.evaluate(
-            f"axe.run({place}).then((result) => result.violations)"
-        )
-        told = [(each["id"], each["impact"], each["nodes"][0]["html"][:120]) for each in found]
-        assert [one for one in told if one[1] in ("serious", "critical")] == []
-        columns.click("#code-button") if place == "document" else None
+    assert axe(columns, "document") == []
+    columns.click("#code-button")
+    assert axe(columns, "document.getElementById('code')") == []
+
+
+def axe(page: Page, place: str) -> list[tuple[str, str, str]]:
+    """What axe-core finds there that is serious."""
+    page.add_script_tag(content=AXE.read_text("utf-8"))
+    found: list[dict[str, Any]] = page.evaluate(f"axe.run({place}).then((result) => result.violations)")
+    told = [(each["id"], each["impact"], each["nodes"][0]["html"][:120]) for each in found]
+    return [one for one in told if one[1] in ("serious", "critical")]

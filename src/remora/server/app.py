@@ -113,7 +113,7 @@ def create_app(
     if settings.asks_for_key:
         app.include_router(login_routes(keys, sessions))
     if settings.chat_page:
-        app.include_router(chat_routes(answerer, constraints, settings, PAGE_CHAT_PATH))
+        app.include_router(chat_routes(answerer, constraints, settings, PAGE_CHAT_PATH, shortens=True))
         _add_pages(app, answerer, admission)
 
     _guard(
@@ -125,8 +125,10 @@ def create_app(
 def _add_pages(app: FastAPI, answerer: Answerer, admission: Admission) -> None:
     from remora.server.ui.page import mount_chat_page
     from remora.server.ui.side_by_side import side_by_side_routes
+    from remora.server.ui.token_colours import token_colour_routes
 
-    app.include_router(side_by_side_routes(answerer.models))
+    app.include_router(side_by_side_routes(answerer))
+    app.include_router(token_colour_routes(answerer))
     mount_chat_page(app, answerer, admission)
 
 

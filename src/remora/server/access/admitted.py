@@ -17,9 +17,11 @@ from remora.server.wire.dialects import MESSAGES_PATH, dialect_of
 from remora.server.wire.problems import problem_response
 
 PAGE_CHAT_PATH = "/side-by-side/chat"  # the same answers for the page, which has a session and no key
+PAGE_COLOURS_PATH = "/side-by-side/colours"
 PATHS = frozenset(
     {
         PAGE_CHAT_PATH,
+        PAGE_COLOURS_PATH,
         "/v1/chat/completions",
         "/v1/completions",
         "/v1/responses",

@@ -36,7 +36,10 @@ def chat_routes(
     constraints: Constraints,
     settings: ServerSettings,
     path: str = "/v1/chat/completions",
+    *,
+    shortens: bool = False,
 ) -> APIRouter:
+    """With `shortens` an answer is as long as fits where `max_tokens` asks for more, instead of refused."""
     router = APIRouter()
 
     @router.post(path)
@@ -59,7 +62,8 @@ def chat_routes(
             continues_last=bool(begun),
             constraint=await structured_constraint(body, constraints, tokenizer, other) or constraint,
             constraint_tokenizer=tokenizer,
-            max_tokens=body.token_limit,
+            max_tokens=None if shortens else body.token_limit,
+            default_tokens=(body.token_limit or 0) if shortens else 0,
             top_logprobs=body.wanted_logprobs,
             **body.sampling(),
         )

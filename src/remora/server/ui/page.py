@@ -6,6 +6,7 @@ Everything it loads comes from this endpoint: system fonts, no analytics, no sha
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -32,6 +33,7 @@ TEMPERATURE = 0.8
 TOP_P = 0.95
 TOP_K = 50
 MOST_WITHOUT_SEARCH = 12
+REFRESH_SECONDS = 2.0  # until a page shows what was pushed
 
 
 def mount_chat_page(app: FastAPI, answerer: Answerer, admission: Admission) -> None:
@@ -94,6 +96,9 @@ def build_page(answerer: Answerer, admission: Admission) -> gr.Blocks:
         answered.then(_settle, [box, chatbot], box, queue=False, **quiet)
         box.stop(stop, queue=False, **quiet)
         page.load(lambda: _picker(answerer.models), outputs=model, queue=False, **quiet)
+        served = gr.State(_choices(answerer.models))
+        timer = gr.Timer(REFRESH_SECONDS)
+        timer.tick(partial(_follow, answerer.models), [model, served], [model, served], queue=False, **quiet)
         page.unload(stop)
     # Gradio looks at its queue a thousand times a second, which costs an idle replica 4 % of a core. There is
     # no setting for it. This page uses no progress of events.
@@ -128,7 +133,7 @@ def _question(model: str, asked: list[Message], system: str, *sliders: float) ->
     return Question(
         model=model,
         turns=conversation.turns(asked, system),
-        max_tokens=int(max_tokens),
+        default_tokens=int(max_tokens),  # or what fits
         temperature=temperature,
         top_p=top_p,
         top_k=int(top_k),
@@ -164,6 +169,19 @@ def _picker(models: AdapterRegistry) -> gr.Dropdown:
         filterable=len(choices) > MOST_WITHOUT_SEARCH,
         elem_id="model",
     )
+
+
+def _follow(models: AdapterRegistry, chosen: str, shown: list[tuple[str, str]]) -> tuple[Any, Any]:
+    """What is served now, if the page shows something else.
+
+    A model that is gone stays chosen: asking it says why.
+    """
+    now = _choices(models)
+    if chosen not in models.names:
+        now.append((f"{chosen} · not served", chosen))
+    if now == [tuple(choice) for choice in shown]:
+        return gr.skip(), gr.skip()
+    return gr.update(choices=now, filterable=len(now) > MOST_WITHOUT_SEARCH), now
 
 
 def _choices(models: AdapterRegistry) -> list[tuple[str, str]]:

@@ -2,6 +2,8 @@
 const $ = (id) => document.getElementById(id);
 const columns = [];
 let models = [];
+let contextLength = 0; // of prompt and answer together
+const REFRESH_MS = 2000;
 let running = null; // the AbortController of the answers that are being written
 let current = null; // the id of the conversation that is shown, once it is kept
 const KEPT = "remora.side-by-side"; // in this browser alone
@@ -18,7 +20,7 @@ function addColumn() {
   const section = $("column").content.firstElementChild.cloneNode(true);
   const index = columns.length;
   const column = { section, turns: [], talk: section.querySelector(".talk"), model: section.querySelector(".model"), scale: section.querySelector(".scale") };
-  for (const each of models) column.model.add(new Option(each.digest ? `${each.id} · ${each.digest}` : `${each.id} · base`, each.id));
+  column.model.append(...options());
   column.model.selectedIndex = Math.min(index, models.length - 1);
   section.setAttribute("aria-label", `Column ${index + 1}`);
   column.talk.setAttribute("aria-label", `Conversation of column ${index + 1}`);
@@ -37,6 +39,23 @@ function addColumn() {
   columns.push(column);
   $("columns").append(section);
   update();
+}
+
+const options = () => models.map((each) => new Option(each.digest ? `${each.id} · ${each.digest}` : `${each.id} · base`, each.id));
+
+// What is served now. A model that is gone stays chosen: asking it says what happened to it.
+async function refresh() {
+  if (document.hidden || running) return;
+  const told = await fetch(document.body.dataset.models).then((response) => response.json());
+  if (JSON.stringify(told.models) === JSON.stringify(models)) return;
+  models = told.models;
+  contextLength = told.context_length;
+  for (const column of columns) {
+    const chosen = column.model.value;
+    column.model.replaceChildren(...options());
+    if (!models.some((each) => each.id === chosen)) column.model.add(new Option(`${chosen} · not served`, chosen));
+    column.model.value = chosen;
+  }
 }
 
 function setColumns(count) {
@@ -65,7 +84,7 @@ function bodyOf(column, turns) {
 const talked = (column) => column.turns.filter((turn) => !turn.problem);
 
 async function answer(column, signal) {
-  const turn = { role: "assistant", content: "", facts: "" };
+  const turn = { role: "assistant", content: "", facts: "", model: column.model.value, scale: Number(column.scale.value) };
   const view = element("div", "answer");
   const text = view.appendChild(element("p"));
   turn.text = text;
@@ -74,13 +93,14 @@ async function answer(column, signal) {
   try {
     const response = await fetch(document.body.dataset.chat, {
       method: "POST", signal, headers: { "content-type": "application/json" },
-      body: JSON.stringify({ ...body, stream: true }),
+      body: JSON.stringify({ ...body, stream: true, stream_options: { include_usage: true } }),
     });
     turn.request = response.headers.get("x-request-id") || "";
     if (!response.ok) throw (await response.json()).error;
     for await (const chunk of chunks(response.body)) {
       if (chunk.error) throw chunk.error;
       const choice = chunk.choices[0];
+      if (chunk.usage) turn.used = chunk.usage.total_tokens;
       if (choice?.delta?.content) turn.content = text.textContent = turn.content + choice.delta.content;
       if (choice?.finish_reason) turn.reason = choice.finish_reason;
       if (chunk.remora) turn.proof = chunk.remora;
@@ -92,7 +112,7 @@ async function answer(column, signal) {
     else showProblem(column, turn, view, error);
   }
   column.turns.push(turn);
-  if (!turn.problem) showFacts(view, turn);
+  if (!turn.problem) showFacts(column, view, turn);
 }
 
 async function* chunks(stream) {
@@ -107,15 +127,20 @@ async function* chunks(stream) {
 function factsOf(model, turn) {
   const proof = turn.proof || {};
   const who = proof.digest ? `${model}@${proof.digest.slice(0, 12)}` : model;
-  return [who, `${Math.round(proof.tokens_per_second || 0)} tok/s`, `first token ${Math.round(proof.time_to_first_token_ms || 0)} ms`, turn.reason].join(" · ");
+  return [who, `${Math.round(proof.tokens_per_second || 0)} tok/s`, `first token ${Math.round(proof.time_to_first_token_ms || 0)} ms`, turn.reason, ...(turn.used ? [`${turn.used} of ${contextLength} tokens`] : [])].join(" · ");
 }
 
-function showFacts(view, turn) {
+function showFacts(column, view, turn) {
   const line = view.appendChild(element("div", "facts"));
   line.append(element("span", "", turn.facts));
   const copy = line.appendChild(element("button", "", "Copy"));
   copy.type = "button";
   copy.addEventListener("click", () => navigator.clipboard.writeText(turn.content));
+  if (!turn.model || turn.model === models[0].id || !turn.content) return; // the base differs from itself nowhere
+  const colours = line.appendChild(element("button", "", "Token colours"));
+  colours.type = "button";
+  colours.setAttribute("aria-pressed", "false");
+  colours.addEventListener("click", () => colour(column, turn, colours));
 }
 
 function showProblem(column, turn, view, error) {
@@ -180,12 +205,12 @@ async function ask(text) {
   $("message").focus();
 }
 
-// Below the last answers: ask again, or edit the question. Both take the last turn back in all columns.
+// Below the last answers: ask again, edit the question, or delete both. Each takes the last turn back in all columns.
 function lastTools(text) {
   document.querySelectorAll(".again").forEach((each) => each.remove());
   const column = columns[0];
   const line = element("div", "facts again");
-  for (const [name, act] of [["Regenerate", () => ask(takeBack())], ["Edit and resend", () => { $("message").value = takeBack(); $("message").focus(); }]]) {
+  for (const [name, act] of [["Regenerate", () => ask(takeBack())], ["Edit and resend", () => { $("message").value = takeBack(); $("message").focus(); }], ["Delete turn", () => { takeBack(); keepShorter(); }]]) {
     const button = line.appendChild(element("button", "", name));
     button.type = "button";
     button.addEventListener("click", act);
@@ -218,8 +243,18 @@ function store(conversations) {
 function keep(text) {
   const before = kept().find((each) => each.id === current);
   current ??= Date.now();
-  const told = columns.map((column) => ({ model: column.model.value, scale: column.scale.value, turns: talked(column).map(({ role, content, facts }) => ({ role, content, facts })) }));
+  const told = columns.map((column) => ({ model: column.model.value, scale: column.scale.value, turns: talked(column).map(({ role, content, facts, model, scale }) => ({ role, content, facts, model, scale })) }));
   store([{ id: current, name: before?.name || text.slice(0, 40), columns: told }, ...kept().filter((each) => each.id !== current)]);
+}
+
+// After its last turn was deleted: the turn before it is the last one now.
+function keepShorter() {
+  const before = columns[0].turns.findLast((turn) => turn.role === "user");
+  document.querySelectorAll(".again").forEach((each) => each.remove());
+  if (current !== null && before) keep(before.content);
+  else if (current !== null) $("delete").click();
+  if (before) lastTools(before.content);
+  $("message").focus();
 }
 
 function show(conversation) {
@@ -235,7 +270,7 @@ function show(conversation) {
       const view = column.talk.appendChild(turn.role === "user" ? element("p", "user", turn.content) : element("div", "answer"));
       if (turn.role === "user") continue;
       turn.text = view.appendChild(element("p", "", turn.content));
-      showFacts(view, turn);
+      showFacts(column, view, turn);
     }
   });
   markDifferences();
@@ -243,22 +278,6 @@ function show(conversation) {
   if (asked) lastTools(asked.content);
   store(kept());
 }
-
-function snippet(kind, column) {
-  const url = `${location.origin}/v1`;
-  const turns = talked(column).length ? talked(column) : [{ role: "user", content: $("message").value || "Hello!" }];
-  const end = turns.findLastIndex((turn) => turn.role === "user") + 1;
-  const { adapter_scale: scale, ...body } = bodyOf(column, turns.slice(0, end));
-  const whole = scale === undefined ? body : { ...body, adapter_scale: scale };
-  const json = JSON.stringify(whole, null, 2);
-  if (kind === "curl") return `curl ${url}/chat/completions \\\n  -H "Authorization: Bearer $OPENAI_API_KEY" -H "Content-Type: application/json" \\\n  -d '${json.replaceAll("'", "'\\''")}'`;
-  if (kind === "js") return `const response = await fetch("${url}/chat/completions", {\n  method: "POST",\n  headers: { authorization: \`Bearer \${process.env.OPENAI_API_KEY}\`, "content-type": "application/json" },\n  body: JSON.stringify(${json}),\n});\nconsole.log((await response.json()).choices[0].message.content);`;
-  const fields = Object.entries(body).map(([name, value]) => `    ${name}=${JSON.stringify(value)},`);
-  if (scale !== undefined) fields.push(`    extra_body={"adapter_scale": ${scale}},`);
-  return `from openai import OpenAI\n\nclient = OpenAI(base_url="${url}")\nanswer = client.chat.completions.create(\n${fields.join("\n")}\n)\nprint(answer.choices[0].message.content)`;
-}
-
-const showCode = () => { $("code-text").textContent = snippet($("code-kind").value, columns[$("code-model").selectedIndex]); };
 
 $("ask").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -279,19 +298,8 @@ $("rename").addEventListener("click", () => {
 });
 $("delete").addEventListener("click", () => { store(kept().filter((each) => each.id !== current)); show(undefined); });
 $("count").addEventListener("change", () => setColumns(Number($("count").value)));
-$("export").addEventListener("click", () => {
-  const told = columns.map((column) => ({ model: column.model.value, messages: talked(column).map(({ role, content }) => ({ role, content })) }));
-  const link = element("a");
-  link.href = URL.createObjectURL(new Blob([JSON.stringify(told, null, 2)], { type: "application/json" }));
-  link.download = "side-by-side.json";
-  link.click();
-  URL.revokeObjectURL(link.href);
+refresh().then(() => {
+  $("max_tokens").max = contextLength;
+  show(undefined);
+  setInterval(() => refresh().catch(() => {}), REFRESH_MS); // what does not answer now is asked again
 });
-$("code-button").addEventListener("click", () => {
-  $("code-model").replaceChildren(...columns.map((column, index) => new Option(`${index + 1}: ${column.model.value}`)));
-  showCode();
-  $("code").showModal();
-});
-for (const id of ["code-model", "code-kind"]) $(id).addEventListener("change", showCode);
-$("code-copy").addEventListener("click", () => navigator.clipboard.writeText($("code-text").textContent));
-fetch(document.body.dataset.models).then((response) => response.json()).then((told) => { models = told.models; show(undefined); });

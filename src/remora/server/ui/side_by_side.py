@@ -12,18 +12,19 @@ from fastapi import APIRouter
 from starlette.responses import HTMLResponse, JSONResponse
 
 from remora.adapters.adapter import short
-from remora.adapters.registry import AdapterRegistry
-from remora.server.access.admitted import PAGE_CHAT_PATH
+from remora.server.access.admitted import PAGE_CHAT_PATH, PAGE_COLOURS_PATH
+from remora.server.generation.answering import Answerer
 
 HERE = files("remora.server.ui")  # resources, since in a container this package is a zip
 PAGE_PATH = "/side-by-side"
 MODELS_PATH = f"{PAGE_PATH}/models"
+PARTS = {"css": ("side_by_side.css",), "js": ("side_by_side.js", "side_by_side_code.js", "token_colours.js")}
 
 
-def side_by_side_routes(models: AdapterRegistry) -> APIRouter:
+def side_by_side_routes(answerer: Answerer) -> APIRouter:
     """The page, and the models that it offers; its answers come from `chat_routes` at PAGE_CHAT_PATH."""
     router = APIRouter()
-    page = _page()
+    page, models = _page(), answerer.models
 
     @router.get(PAGE_PATH)
     async def show() -> HTMLResponse:
@@ -32,7 +33,12 @@ def side_by_side_routes(models: AdapterRegistry) -> APIRouter:
     @router.get(MODELS_PATH)
     async def served() -> JSONResponse:
         adapters = [{"id": each.name, "digest": short(each.digest)} for each in models.adapters]
-        return JSONResponse({"models": [{"id": models.base_name, "digest": None}, *adapters]})
+        return JSONResponse(
+            {
+                "models": [{"id": models.base_name, "digest": None}, *adapters],
+                "context_length": answerer.most_total_tokens,
+            }
+        )
 
     return router
 
@@ -40,6 +46,10 @@ def side_by_side_routes(models: AdapterRegistry) -> APIRouter:
 def _page() -> str:
     """One file, so that a page and its script are always of the same release."""
     text = HERE.joinpath("side_by_side.html").read_text("utf-8")
-    for kind in ("css", "js"):
-        text = text.replace(f"/* {kind} */", HERE.joinpath(f"side_by_side.{kind}").read_text("utf-8"))
-    return text.replace("CHAT_PATH", PAGE_CHAT_PATH).replace("MODELS_PATH", MODELS_PATH)
+    for kind, names in PARTS.items():
+        part = "".join(HERE.joinpath(name).read_text("utf-8") for name in names)
+        text = text.replace(f"/* {kind} */", part)
+    paths = {"CHAT_PATH": PAGE_CHAT_PATH, "MODELS_PATH": MODELS_PATH, "COLOURS_PATH": PAGE_COLOURS_PATH}
+    for name, path in paths.items():
+        text = text.replace(name, path)
+    return text
