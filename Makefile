@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY := passive
 
 AXE_CORE := axe-core@4.14.1
 
-.PHONY: demo demo-real test test-fast test-real wheel release test-vscode test-vllm test-bnb test-clients test-pages lint load cast bench bench-engine bench-http bench-cloud evidence conformance docs docs-site format chromium axe
+.PHONY: demo demo-real test test-fast test-real wheel wheel-any release test-vscode test-vllm test-bnb test-clients test-pages lint load cast bench bench-engine bench-http bench-cloud evidence conformance docs docs-site format chromium axe
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## from nothing to an answer from an adapter, on the local cloud
@@ -51,6 +51,10 @@ test-fast: $(READY)  ## the tests that start little
 wheel: $(READY)  ## one wheel in dist/, installed and tried where no checkout is
 	rm -rf dist build && $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	$(BIN)/python -m pytest -q tests/release
+
+wheel-any: $(READY)  ## another in dist/, with the same native layers, for those who deploy from other systems than Linux
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist \
+	  --config-settings=--build-option=--plat-name=any .
 
 release: $(READY)  ## VERSION=1.2.3: sets the version, writes the changelog's section, builds and tries the wheel
 	$(BIN)/python -m scripts.release $(VERSION)
@@ -165,7 +169,7 @@ conformance: $(READY)  ## the Azure CLI, unmodified; fifty kills; every layout o
 	$(BIN)/python -m tests.conformance.azure_cli
 
 # torch comes first and by itself: a range for it would pull in builds that need a GPU.
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[serve,azure,otel,dev]'

@@ -31,8 +31,8 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "REMORA_CPU_LEVEL": "The instruction set of native layers, to try a lower one: `AVX512`, `AVX2` "
         "or `SCALAR`.",
         "PORT": "Default of `serve --port`, and the port of a container.",
-        "CXX": "The C++ compiler of the native layers.",
-        "XDG_CACHE_HOME": "Where compiled native layers are kept. Default: `~/.cache`.",
+        "CXX": "The C++ compiler of the native layers, where no built-in ones fit.",
+        "XDG_CACHE_HOME": "Where native layers that were compiled or unpacked are kept. Default: `~/.cache`.",
         "XDG_CONFIG_HOME": "Where `cloud install` writes its unit for systemd. Default: `~/.config`.",
     },
     "Azure": {

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -27,13 +26,14 @@ from remora.engine.torch.model import model_check
 from remora.engine.torch.model.lora_manager import LoraSet
 from remora.engine.torch.model.model import SlotModel
 from remora.engine.torch.native import build
-from remora.engine.torch.native.build import COMPILERS, compile_library, loaded, native_library
+from remora.engine.torch.native.build import loaded, native_library
+from remora.engine.torch.native.compiler import compile_library, installed_compiler
 from remora.engine.torch.native.layers import in_one_place
 from remora.engine.torch.native.levels import VARIABLE, Level, instructions, level_here
 from remora.engine.torch.native.structs import STRUCTS, Matrix, Use
 from remora.errors import InvalidInput
 
-COMPILER = next(filter(None, map(shutil.which, (os.environ.get("CXX", ""), *COMPILERS))), None)
+COMPILER = installed_compiler()
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler here")
 HERE = Path(__file__).with_name("native")
 SOURCES = Path(build.__file__).parent

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
+import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
+from remora.engine.torch.native.compiler import installed_compiler, library_name
+from remora.engine.torch.native.levels import level_here
 from remora.rollout.share.code import code_archive, requirements, start_script
 
 
@@ -79,15 +83,64 @@ def test_a_requirement_that_cannot_be_installed_stops_the_start(tmp_path: Path) 
     assert done.stdout == "" or "--release" not in done.stdout
 
 
-def test_native_layers_are_compiled_from_the_archive(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache of a process that ran the archive without a built-in library."""
+    if installed_compiler() is None:
+        pytest.skip("there is no C++ compiler here")
+    folder = tmp_path_factory.mktemp("compiled")
+    done = native_code(folder, {}, os.environ["PATH"])
+    assert "CDLL" in done.stdout, done.stdout + done.stderr
+    assert "compiled here" in done.stderr
+    return folder / "cache" / "remora" / "native"
+
+
+def test_native_layers_are_compiled_from_the_archive(compiled: Path) -> None:
     """A replica runs the package from a zip: its C++ sources are no files there."""
-    archive = tmp_path / "code.zip"
-    archive.write_bytes(code_archive())
-    script = "from remora.engine.torch.native import build; print(build.__file__, build.native_library())"
+    assert len(list(compiled.iterdir())) == 1
+    assert compiled.stat().st_mode & 0o077 == 0
+
+
+def test_a_library_in_the_archive_needs_no_compiler(compiled: Path, tmp_path: Path) -> None:
+    (library,) = compiled.iterdir()
+    done = native_code(tmp_path, {library_name(level_here()): library.read_bytes()}, "")
+    assert "CDLL" in done.stdout, done.stdout + done.stderr
+    assert "built in" in done.stderr
+    cache = tmp_path / "cache" / "remora" / "native"
+    assert [made.read_bytes() for made in cache.iterdir()] == [library.read_bytes()]
+    assert cache.stat().st_mode & 0o077 == 0
+
+
+def test_a_library_of_other_sources_is_not_used(compiled: Path, tmp_path: Path) -> None:
+    (library,) = compiled.iterdir()
+    stale = re.sub(r"-\w{16}\.so", f"-{'0' * 16}.so", library_name(level_here()))
+    done = native_code(tmp_path, {stale: library.read_bytes()}, "")
+    assert "None" in done.stdout, done.stdout + done.stderr
+    assert "no C++ compiler here: layers run without native code" in done.stderr
+
+
+def native_code(folder: Path, libraries: dict[str, bytes], path: str) -> subprocess.CompletedProcess[str]:
+    """A process with the archive, these libraries in it and the programs of `path` asks for native code."""
+    archive = folder / "code.zip"
+    with zipfile.ZipFile(io.BytesIO(code_archive())) as sent, zipfile.ZipFile(archive, "w") as changed:
+        for name in sent.namelist():
+            if not name.endswith(".so"):
+                changed.writestr(name, sent.read(name))
+        for name, code in libraries.items():
+            changed.writestr(f"remora/engine/torch/native/{name}", code)
+    script = (
+        "import logging; logging.basicConfig(level='INFO');"
+        "from remora.engine.torch.native import build; print(build.__file__, build.native_library())"
+    )
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script],
-        env={**os.environ, "PYTHONPATH": str(archive), "XDG_CACHE_HOME": str(tmp_path / "cache")},
-        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PATH": path,
+            "PYTHONPATH": str(archive),
+            "XDG_CACHE_HOME": str(folder / "cache"),
+        },
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
@@ -95,4 +148,4 @@ def test_native_layers_are_compiled_from_the_archive(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert str(archive) in done.stdout
-    assert ("CDLL" in done.stdout) is (shutil.which("c++") is not None), done.stdout + done.stderr
+    return done

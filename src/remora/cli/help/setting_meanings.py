@@ -20,7 +20,7 @@ MEANINGS: Final[dict[str, str]] = {
     "serve.quantize": "`int8` stores the weights of the linear layers in 8 bits: about half the memory. "
     "`nf4` stores them in 4 bits, as QLoRA trains: about a quarter.",
     "serve.native": "Whether layers run as code that is compiled for this processor. `auto`: in bfloat16 and "
-    "int8, where there is AVX2 and a C++ compiler; `always`: in float32, too.",
+    "int8, on a processor with AVX2; `always`: in float32, too.",
     "serve.max_running_requests": "How many requests one replica answers at the same time.",
     "serve.max_queued_requests": "How many more may wait. The next one gets 429 with `retry-after`.",
     "serve.max_requests_per_key": "How many requests of one key may be open. 0: half of all places where "

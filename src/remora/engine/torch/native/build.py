@@ -1,7 +1,7 @@
-"""From the C++ of this folder to a library in this process. Owns the compiler's command and the cache.
+"""From native code to a library in this process: built into the package, or compiled here. Owns the cache.
 
-What was made is kept under the user's cache, named by sources, compiler and level of instructions: a machine
-compiles once, in some six seconds. Where there is no compiler there is no library: the engine does without.
+What was compiled is kept under the user's cache, named by sources, compiler and level of instructions: a
+machine compiles once, in some six seconds. Without both there is no library, and the engine does without.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ import ctypes
 import hashlib
 import logging
 import os
-import shutil
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -22,51 +21,28 @@ from pathlib import Path
 import torch
 
 from remora.engine.loading import PROGRESS
-from remora.engine.torch.native.levels import Level, instructions, level_here
+from remora.engine.torch.native.compiler import (
+    COMPILE_SECONDS,
+    PACKAGE,
+    compile_library,
+    installed_compiler,
+    library_name,
+)
+from remora.engine.torch.native.levels import Level, level_here
 from remora.engine.torch.native.structs import STRUCTS
-
-SOURCES = ("layer.cpp", "matrix.h", "nf4.h", "threads.h", "tiles.h", "vectors.h")
-COMPILERS = ("c++", "g++", "clang++")
-FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fPIC", "-fopenmp", "-Wall", "-Wextra")
-COMPILE_SECONDS = 120
 
 logger = logging.getLogger(__name__)
 
 
 @lru_cache(maxsize=1)
 def native_library() -> ctypes.CDLL | None:
-    """The library for this machine, compiled if need be; None where that fails, and the log says why.
+    """The library of this machine's level: the built-in one, else one that is compiled here, else None.
 
-    Raises InvalidInput where the variable for the level names none.
+    The log says which, or why there is none. Raises InvalidInput where the variable for the level names no
+    level.
     """
     level = level_here()
-    compiler = next(filter(None, map(shutil.which, (os.environ.get("CXX", ""), *COMPILERS))), None)
-    if compiler is None:
-        PROGRESS.info("no C++ compiler here: layers run without native code")
-        return None
-    try:
-        return loaded(_cached(compiler, level))
-    except (OSError, subprocess.SubprocessError) as error:
-        logger.warning("layers run without native code: %s", error)
-        return None
-
-
-def compile_library(compiler: str, work: Path, level: Level, *more_flags: str) -> Path:
-    """A library in a folder of its own. Raises OSError or SubprocessError.
-
-    The sources are resources: in a container this package is in a zip, which no compiler reads.
-    """
-    for name, text in _sources():
-        (work / name).write_bytes(text)
-    source = work / SOURCES[0]
-    made, library = work / "layer.o", work / "layer.so"
-    for command in (
-        [compiler, *_flags(level), *more_flags, "-c", str(source), "-o", str(made)],
-        # Without -fopenmp, so that it finds the threads that torch has, and not a second runtime's.
-        [compiler, "-shared", str(made), "-o", str(library)],
-    ):
-        subprocess.run(command, check=True, capture_output=True, timeout=COMPILE_SECONDS)
-    return library
+    return _tried(_built_in, level, "built in") or _tried(_compiled, level, "compiled here")
 
 
 def loaded(path: Path) -> ctypes.CDLL:
@@ -80,22 +56,52 @@ def loaded(path: Path) -> ctypes.CDLL:
     return library
 
 
-def _cached(compiler: str, level: Level) -> Path:
-    folder = _cache_folder()
-    library = folder / f"layer-{level.name.lower()}-{_key(compiler, level)}.so"
-    if not library.exists():
-        with tempfile.TemporaryDirectory(dir=folder) as work:
-            compile_library(compiler, Path(work), level).replace(library)
+def _tried(find: Callable[[Level], Path | None], level: Level, origin: str) -> ctypes.CDLL | None:
+    try:
+        path = find(level)
+        library = None if path is None else loaded(path)
+    except (OSError, subprocess.SubprocessError) as error:
+        logger.warning("native code that is %s cannot be used: %s", origin, error)
+        return None
+    if library is not None:
+        PROGRESS.info("native code for %s is %s", level.name.lower(), origin)
     return library
 
 
-def _sources() -> Iterator[tuple[str, bytes]]:
-    package = files("remora.engine.torch.native")
-    return ((name, package.joinpath(name).read_bytes()) for name in SOURCES)
+def _built_in(level: Level) -> Path | None:
+    """The package's own library; None where it has none of these sources."""
+    name = library_name(level)
+    library = files(PACKAGE).joinpath(name)
+    if not library.is_file():
+        return None
+    if isinstance(library, Path):
+        return library
+    code = library.read_bytes()  # in a zip, from which nothing is loaded
+
+    def write(work: Path) -> Path:
+        (work / name).write_bytes(code)
+        return work / name
+
+    return _cached(f"{Path(name).stem}-{hashlib.sha256(code).hexdigest()[:16]}.so", write)
 
 
-def _flags(level: Level) -> list[str]:
-    return [*FLAGS, *(f"-m{name.replace('_', '-')}" for name in instructions(level))]
+def _compiled(level: Level) -> Path | None:
+    compiler = installed_compiler()
+    if compiler is None:
+        PROGRESS.info("no C++ compiler here: layers run without native code")
+        return None
+    name = f"{Path(library_name(level)).stem}-{_version_key(compiler)}.so"
+    return _cached(name, lambda work: compile_library(compiler, work, level))
+
+
+def _cached(name: str, make: Callable[[Path], Path]) -> Path:
+    """The file of this name in the cache; where it is missing, `make` makes it in a folder that then goes."""
+    folder = _cache_folder()
+    library = folder / name
+    if not library.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            make(Path(work)).replace(library)
+    return library
 
 
 def _cache_folder() -> Path:
@@ -108,10 +114,8 @@ def _cache_folder() -> Path:
     return folder
 
 
-def _key(compiler: str, level: Level) -> str:
+def _version_key(compiler: str) -> str:
     version = subprocess.run(
         [compiler, "--version"], check=True, capture_output=True, timeout=COMPILE_SECONDS
     )
-    parts = [version.stdout, " ".join(_flags(level)).encode(), torch.__version__.encode()]
-    parts += [text for _, text in _sources()]
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+    return hashlib.sha256(version.stdout + torch.__version__.encode()).hexdigest()[:16]
