@@ -152,10 +152,11 @@ def test_every_level_passes_the_proof_that_is_made_at_load(
 
 @needs_compiler
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_nf4_passes_the_proof_at_every_level(
-    library: ctypes.CDLL, dtype: torch.dtype, tmp_path: Path
+@pytest.mark.parametrize("quantize", ["nf4", "int4"])
+def test_four_bits_pass_the_proof_at_every_level(
+    library: ctypes.CDLL, quantize: str, dtype: torch.dtype, tmp_path: Path
 ) -> None:
-    lora = proven(write_model(tmp_path, "phi3", **WHOLE_BLOCKS), library, dtype, "nf4")
+    lora = proven(write_model(tmp_path, "phi3", **WHOLE_BLOCKS), library, dtype, quantize)
     assert lora.library is library
 
 
@@ -211,7 +212,7 @@ def test_a_level_that_there_is_not_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 def proven(folder: Path, library: ctypes.CDLL | None, dtype: torch.dtype, quantize: str = "none") -> LoraSet:
     """The adapters' side of a model after the proof, with the library where it passed."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager")
-    if quantize == "nf4":
+    if quantize in ("nf4", "int4"):
         quantize_layers(model, quantize)
     alone = model_check.answers_alone(model, folder)
     exchange_attention(model)

@@ -25,7 +25,7 @@ from remora.engine.loading import PROGRESS
 from remora.engine.torch.native.levels import Level, instructions, level_here
 from remora.engine.torch.native.structs import STRUCTS
 
-SOURCES = ("layer.cpp", "matrix.h", "nf4.h", "threads.h", "tiles.h", "vectors.h")
+SOURCES = ("layer.cpp", "codes.h", "matrix.h", "threads.h", "tiles.h", "vectors.h")
 COMPILERS = ("c++", "g++", "clang++")
 FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fPIC", "-fopenmp", "-Wall", "-Wextra")
 COMPILE_SECONDS = 120

@@ -19,7 +19,7 @@ static const int WIDTH = 8;
 static const int WIDTH = 4;
 #endif
 
-enum Kind : int64_t { FLOAT32 = 0, BFLOAT16 = 1, INT8 = 2, NF4 = 3 };
+enum Kind : int64_t { FLOAT32 = 0, BFLOAT16 = 1, INT8 = 2, NF4 = 3, INT4 = 4 };
 
 typedef float vec __attribute__((vector_size(WIDTH * 4)));
 typedef int32_t ivec __attribute__((vector_size(WIDTH * 4)));
