@@ -118,7 +118,7 @@ static inline void multiply_block(const Matrix& m, const Products& p, const Rows
             const float total = column ? out[j] + made[j][r] : made[j][r];
             const float scale = IS_INT8<T> ? m.scales[o + j] * p.steps[row + r] : 1;
             if (count < left) out[j] = total;
-            else out[j] = total * scale + (m.bias ? m.bias[o + j] : 0);
+            else out[j] = add_product(m.bias ? m.bias[o + j] : 0, total, scale);
         }
     }
 }

@@ -137,6 +137,16 @@ static inline float sum(ivec value) { return sum(__builtin_convertvector(value, 
 
 static inline vec add_product(vec to, vec a, vec b) { return to + a * b; }
 
+// With one rounding wherever the processor can. The compiler may choose for `to + a * b`, and chooses by the loop
+// around it: a number would depend on how many rows and columns are computed together.
+static inline float add_product(float to, float a, float b) {
+#ifdef __FP_FAST_FMAF
+    return __builtin_fmaf(a, b, to);
+#else
+    return to + a * b;
+#endif
+}
+
 // Both products of each pair.
 static inline ivec add_product(ivec to, pairs a, pairs b) {
 #if defined(REMORA_AVX512)
