@@ -1,6 +1,6 @@
 """Decode steps of the torch engine on this machine, as tokens per second and as ratios.
 
-    python benchmarks/engine_step.py [--rounds 5] [--steps 8] [--quantize int8|nf4] [--device cuda]
+    python benchmarks/engine_step.py [--rounds 5] [--steps 8] [--quantize int8|int4|nf4] [--device cuda]
                                      [--profile] [--eager] [--dora]
 
 Model: the shape of Qwen2.5-0.5B with random bfloat16 weights; adapters: r = 16 on all seven projections.
@@ -44,6 +44,9 @@ CONTEXT_TOKENS = 192
 CACHE_TOKENS = 18 * CONTEXT_TOKENS
 PREFILL_TOKENS = 512
 RANK = 16
+LAYERS_ALONE = {
+    form: (LAYER_BYTES[form], 2) for form in ("int4", "nf4")
+}  # bytes of a number, and of one of the head
 STEPS_PER_REQUEST_CHANGE = 4
 LAYER_SHAPES = {
     "self_attn.q_proj": (896, 896),
@@ -87,7 +90,7 @@ class Bench:
         model = model.eval().to(device)
         exchange_attention(model)
         self.weight_bytes = _weight_bytes(model, quantize)
-        if quantize == "nf4":
+        if quantize in LAYERS_ALONE:
             quantize_layers(model, quantize)
         self.lora = LoraSet(model, quantize=quantize, library=library)
         self.model = SlotModel(model, self.lora, cache_tokens=CACHE_TOKENS, context_length=CACHE_TOKENS)
@@ -144,11 +147,11 @@ class Bench:
 
 
 def _weight_bytes(model: torch.nn.Module, quantize: str) -> float:
-    """What a step reads; in nf4 the head stays in 16 bits."""
+    """What a step reads; in 4 bits the head stays in 16 bits."""
     distinct = {parameter.data_ptr(): parameter.numel() for parameter in model.parameters()}
     head = model.get_output_embeddings().weight.numel()  # type: ignore[operator]
     layers = sum(distinct.values()) - head
-    by_layer, by_head = {"none": (2, 2), "int8": (1, 1), "nf4": (LAYER_BYTES["nf4"], 2)}[quantize]
+    by_layer, by_head = {"none": (2, 2), "int8": (1, 1), **LAYERS_ALONE}[quantize]
     return float(layers * by_layer + head * by_head)
 
 
@@ -209,7 +212,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--quantize", default="none", choices=("none", "int8", "nf4"))
+    parser.add_argument("--quantize", default="none", choices=("none", "int8", *LAYERS_ALONE))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--profile", action="store_true", help="print a profile of a mixed step")
     parser.add_argument("--eager", action="store_true", help="without native code")

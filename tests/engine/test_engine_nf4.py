@@ -21,6 +21,7 @@ from remora.adapters.peft.base_shape import read_base
 from remora.adapters.peft.nf4_entries import STATE
 from remora.adapters.peft.tensor_file import TensorEntry
 from remora.engine.torch.engine import TorchEngine
+from remora.engine.torch.layers.int4 import Int4Weights
 from remora.engine.torch.layers.nf4 import VALUES, Nf4Weights, quantized, read_nf4, scale_map
 from remora.engine.torch.layers.weights import Int8Weights
 from remora.engine.torch.model import memory
@@ -32,6 +33,8 @@ RECORDED = load_file(RECORDING)
 SIZES = {"hidden_size": 128, "intermediate_size": 192, "initializer_range": 0.1}
 ODD_SIZES = {"hidden_size": 72, "intermediate_size": 90, "num_attention_heads": 6, "initializer_range": 0.1}
 PROMPT = [7, 4, 250, 31, 31, 8]
+GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 128}
+AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128, "version": "gemm", "zero_point": True}
 IN_NF4 = {
     "quant_method": "bitsandbytes",
     "load_in_4bit": True,
@@ -188,7 +191,7 @@ async def test_matrices_whose_blocks_cross_rows_are_served_by_modules(tmp_path: 
 GPT2 = {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 64, "initializer_range": 0.1}
 
 
-@pytest.mark.parametrize("quantize", ["nf4", "int8"])
+@pytest.mark.parametrize("quantize", ["nf4", "int4", "int8"])
 @pytest.mark.parametrize(("family", "sizes"), [("gpt2", GPT2), ("falcon", {"initializer_range": 0.1})])
 async def test_linear_layers_of_other_classes_are_quantised_too(
     tmp_path: Path, family: str, sizes: dict[str, float], quantize: str
@@ -196,7 +199,7 @@ async def test_linear_layers_of_other_classes_are_quantised_too(
     engine = TorchEngine.load(write_model(tmp_path, family, **sizes), quantize=quantize, dtype="float32")
     assert len(await read(engine, a_request(PROMPT, max_tokens=3))) == 3
     kinds = {type(each.weights) for each in engine._model.lora.projections if not each.sees_last_rows}
-    assert kinds == {Nf4Weights if quantize == "nf4" else Int8Weights}
+    assert kinds == {{"nf4": Nf4Weights, "int4": Int4Weights, "int8": Int8Weights}[quantize]}
     engine.close()
 
 
@@ -313,8 +316,19 @@ def test_a_base_in_nf4_is_not_quantised_to_int8(llama: Nf4Base) -> None:
 @pytest.mark.parametrize(
     ("config", "named"),
     [
-        ({"quant_method": "gptq", "bits": 4}, "GPTQ"),
-        ({"quant_method": "awq"}, "AWQ"),
+        (GPTQ | {"bits": 3}, "GPTQ with bits 3"),
+        (GPTQ | {"bits": 8}, "GPTQ with bits 8"),
+        (GPTQ | {"group_size": 16}, "GPTQ with group_size 16"),
+        (GPTQ | {"checkpoint_format": "marlin"}, "GPTQ with checkpoint_format marlin"),
+        (GPTQ | {"is_marlin_format": True}, "GPTQ with is_marlin_format True"),
+        (GPTQ | {"lm_head": True}, "GPTQ with lm_head True"),
+        (AWQ | {"bits": 2}, "AWQ with bits 2"),
+        (AWQ | {"version": "gemv"}, "AWQ with version gemv"),
+        (AWQ | {"version": "exllama"}, "AWQ with version exllama"),
+        (AWQ | {"zero_point": False}, "AWQ with zero_point False"),
+        ({"quant_method": "auto-round", "bits": 4}, "auto-round"),
+        ({"quant_method": "aqlm"}, "AQLM"),
+        ({"quant_method": "compressed-tensors"}, "compressed-tensors, such as FP8"),
         ({"quant_method": "fp8"}, "FP8"),
         ({"quant_method": "hqq"}, "HQQ"),
         ({"quant_method": "exl2"}, "EXL2"),

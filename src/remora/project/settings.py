@@ -121,7 +121,7 @@ OPTIONS = (
     _Option("model.removed_adapters", list, ()),
     _Option("serve.engine", str, "torch", choices=("torch", "vllm")),
     _Option("serve.dtype", str, "auto", choices=("auto", "float32", "bfloat16")),
-    _Option("serve.quantize", str, "none", choices=("none", "int8", "nf4")),
+    _Option("serve.quantize", str, "none", choices=("none", "int8", "int4", "nf4")),
     _Option("serve.native", str, "auto", choices=("auto", "always", "never")),
     _Option("serve.max_running_requests", int, 16, low=1),
     _Option("serve.max_queued_requests", int, 64, low=0),

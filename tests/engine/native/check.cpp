@@ -28,17 +28,17 @@ struct Numbers {
     Numbers(int64_t count, int64_t kind, float size) : floats(count) {
         for (float& value : floats) {
             if (kind == INT8) small.push_back((int8_t)between(-127, 127)), value = small.back();
-            else if (kind != NF4) value = any_float(size);
+            else if (kind < INT8) value = any_float(size);
             if (kind == BFLOAT16) halves.push_back(bf16(value)), value = (float)halves.back();
         }
     }
-    // Codes of nf4 in their order in memory, and the numbers that they are with these scales.
-    void quantize(const std::vector<float>& scales) {
+    // Codes in their order in memory, and the numbers that they are with these scales and offsets of nf4 or int4.
+    void quantize(const std::vector<float>& scales, const std::vector<float>& offsets, int64_t block) {
         small.resize(floats.size() / 2);
         for (size_t i = 0; i < floats.size(); i++) {
             const int64_t code = between(0, 15), byte = i / 32 * 16 + i % 16;
             small[byte] = (int8_t)(small[byte] | code << (i % 32 < 16 ? 0 : 4));
-            floats[i] = NF4_VALUES[code] * scales[i / 64];
+            floats[i] = offsets.empty() ? NF4_VALUES[code] * scales[i / block] : code * scales[i / block] + offsets[i / block];
         }
     }
     const void* data() const {
@@ -48,17 +48,18 @@ struct Numbers {
 
 struct TestMatrix {
     Matrix matrix = {};
-    Numbers weight, scales, bias;
-    TestMatrix(int64_t kind, int64_t in, const std::vector<int64_t>& widths, int64_t first_module, bool with_bias) {
-        matrix.kind = kind, matrix.in = in, matrix.first_module = first_module;
+    Numbers weight, scales, offsets, bias;
+    TestMatrix(int64_t kind, int64_t block, int64_t in, const std::vector<int64_t>& widths, int64_t first_module, bool with_bias) {
+        matrix.kind = kind, matrix.block = block, matrix.in = in, matrix.first_module = first_module;
         matrix.part_count = (int64_t)widths.size();
         for (size_t part = 0; part < widths.size(); part++) matrix.ends[part + 1] = matrix.ends[part] + widths[part];
         matrix.out = matrix.ends[widths.size()];
         weight = Numbers(matrix.out * in, kind, 1);
         if (kind == INT8) scales = Numbers(matrix.out, FLOAT32, 0.01f), matrix.scales = scales.floats.data();
-        if (kind == NF4) {
-            scales = Numbers(matrix.out * in / 64, FLOAT32, 1), matrix.scales = scales.floats.data();
-            weight.quantize(scales.floats);
+        if (has_codes(matrix)) {
+            scales = Numbers(matrix.out * in / block, FLOAT32, kind == INT4 ? 0.1f : 1), matrix.scales = scales.floats.data();
+            if (kind == INT4) offsets = Numbers(matrix.out * in / block, FLOAT32, 1), matrix.offsets = offsets.floats.data();
+            weight.quantize(scales.floats, offsets.floats, block);
         }
         if (with_bias) bias = Numbers(matrix.out, FLOAT32, 1), matrix.bias = bias.floats.data();
         matrix.weight = weight.data();
@@ -126,13 +127,17 @@ static const std::vector<int64_t> WIDTHS = {1, 7, 16, 17, 24, 40, 48, 64, 72, 96
 static const std::vector<int64_t> INPUTS = {1, 9, 16, 32, 40, 64, 72, 96, 128, 192, 320, 1030, 1088, 2056};
 static const std::vector<int64_t> RANKS = {0, 1, 3, 4, 8, 16, 19, 32};
 
+// Numbers with one scale; 1 where each has its own, or a row has one.
+static int64_t any_block(int64_t kind) { return kind == NF4 ? 64 : kind == INT4 ? any_of({32, 64, 128}) : 1; }
+static int64_t in_blocks(int64_t size, int64_t block) { return (size + block - 1) / block * block; }
+
 static void check_product() {
-    const int64_t kind = between(0, 3), pair_kind = kind >= INT8 ? between(0, 1) : kind, rows = between(1, 37);
+    const int64_t kind = between(0, 4), block = any_block(kind), pair_kind = kind >= INT8 ? between(0, 1) : kind, rows = between(1, 37);
     const bool round = between(0, 1);  // to what tiles can do
     std::vector<int64_t> widths(between(1, 3));
     for (int64_t& width : widths) width = round ? (any_of(WIDTHS) + 15) / 16 * 16 : any_of(WIDTHS);
-    const int64_t in = round || kind == NF4 ? (any_of(INPUTS) + 63) / 64 * 64 : any_of(INPUTS);
-    const TestMatrix test(kind, in, widths, 0, between(0, 1));
+    const int64_t in = in_blocks(round ? in_blocks(any_of(INPUTS), 64) : any_of(INPUTS), block);
+    const TestMatrix test(kind, block, in, widths, 0, between(0, 1));
     const Matrix& m = test.matrix;
     const std::vector<const Matrix*> matrices = {&m};
     std::vector<TestAdapter> adapters;
@@ -172,7 +177,7 @@ static void check_product() {
                 }
             }
             const double got = alone[row * m.out + o];
-            const bool is_rounded = kind == NF4 && has_tiles(m, made.products);  // to bfloat16
+            const bool is_rounded = has_codes(m) && has_tiles(m, made.products);  // to bfloat16
             if (!(fabs(got - sum) <= (is_rounded ? 4e-3 : kind == INT8 ? 2e-4 : 1e-5) * size)) fail("product", row * m.out + o, got, sum);
         }
     for (int64_t row = 0; row < rows && made.uses.empty(); row++) {
@@ -193,21 +198,21 @@ static void check_product() {
 
 // A step of two layers and the head, of rows that decode and rows that do not.
 static void check_layers() {
-    const int64_t kind = between(0, 3), cache_kind = between(0, 1), block = kind == NF4 ? 64 : 1;
-    const int64_t size = kind == NF4 ? 64 : any_of({6, 12, 16, 64, 128});
+    const int64_t kind = between(0, 4), cache_kind = between(0, 1), block = any_block(kind);
+    const int64_t size = in_blocks(any_of({6, 12, 16, 64, 128}), block);
     const int64_t rotary = between(0, 1) ? size : size / 4 * 2;
     const int64_t kv_heads = between(1, 3), heads = kv_heads * between(1, 3), rows = between(1, 21);
-    const int64_t hidden = (any_of({9, 24, 64, 72, 128}) + block - 1) / block * block;
-    const int64_t inner = (any_of({7, 40, 64, 88, 130}) + block - 1) / block * block, vocabulary = any_of({33, 64, 130});
+    const int64_t hidden = in_blocks(any_of({9, 24, 64, 72, 128}), block);
+    const int64_t inner = in_blocks(any_of({7, 40, 64, 88, 130}), block), vocabulary = any_of({33, 64, 130});
     const int64_t cache_rows = 64;
     std::vector<TestMatrix> matrices;
     for (int64_t layer = 0, first = 0; layer < 2; layer++, first += 7) {
-        matrices.emplace_back(kind, hidden, std::vector<int64_t>{heads * size, kv_heads * size, kv_heads * size}, first, true);
-        matrices.emplace_back(kind, heads * size, std::vector<int64_t>{hidden}, first + 3, false);
-        matrices.emplace_back(kind, hidden, std::vector<int64_t>{inner, inner}, first + 4, false);
-        matrices.emplace_back(kind, inner, std::vector<int64_t>{hidden}, first + 6, false);
+        matrices.emplace_back(kind, block, hidden, std::vector<int64_t>{heads * size, kv_heads * size, kv_heads * size}, first, true);
+        matrices.emplace_back(kind, block, heads * size, std::vector<int64_t>{hidden}, first + 3, false);
+        matrices.emplace_back(kind, block, hidden, std::vector<int64_t>{inner, inner}, first + 4, false);
+        matrices.emplace_back(kind, block, inner, std::vector<int64_t>{hidden}, first + 6, false);
     }
-    matrices.emplace_back(kind == NF4 ? (int64_t)BFLOAT16 : kind, hidden, std::vector<int64_t>{vocabulary}, 14, false);
+    matrices.emplace_back(kind >= NF4 ? (int64_t)BFLOAT16 : kind, block, hidden, std::vector<int64_t>{vocabulary}, 14, false);
     std::vector<const Matrix*> all;
     for (const TestMatrix& test : matrices) all.push_back(&test.matrix);
     std::vector<TestAdapter> adapters;

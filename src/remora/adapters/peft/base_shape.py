@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from remora.adapters.peft.experts import is_expert, with_fused_experts
+from remora.adapters.peft.int4_entries import int4_as_matrices
 from remora.adapters.peft.nf4_entries import CODES, as_matrices
 from remora.adapters.peft.tensor_file import TensorEntry, read_header
 from remora.adapters.text.chat_templates import check_templates
@@ -122,7 +123,7 @@ def read_base(
     if engine == "torch" and (lacking := why_not_on_torch(served)):
         raise unsupported(path, config["model_type"], lacking)
     check_templates(path, Refused, what=str(path))
-    entries = [entry for file in weight_files(path) for entry in as_matrices(file, read_header(file))]
+    entries = read_entries(path)
     known = (*names, path.resolve().as_posix(), config.get("_name_or_path"))
     found = [name for text in known if isinstance(text, str) and (name := last_name(text))]
     model_type = str(served.get("model_type") or "")
@@ -158,6 +159,12 @@ def weight_files(path: Path) -> tuple[Path, ...]:
     if missing:
         raise ProjectIncomplete(f"{path} lacks {listed(missing)}, which its index lists", hint=COPY_HINT)
     return tuple(path / name for name in names)
+
+
+def read_entries(path: Path) -> list[TensorEntry]:
+    """All tensors of a checkpoint; matrices in 4 bits have their own sizes. Raises as `read_base`."""
+    entries = [entry for file in weight_files(path) for entry in as_matrices(file, read_header(file))]
+    return list(int4_as_matrices(path, entries))
 
 
 class _Sorted(TypedDict):

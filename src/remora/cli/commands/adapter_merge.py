@@ -25,7 +25,7 @@ from remora.cli.output.step import Step
 from remora.cli.project_folder import FolderArgument, in_project
 from remora.errors import AdapterRejected, InvalidInput, NotFound, Refused
 from remora.project.files.json_file import read_object
-from remora.project.model_kind import is_nf4
+from remora.project.quantized_kind import layout_of
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
@@ -57,9 +57,9 @@ def merge(
     config = read_object(path / CONFIG_FILE)
     check_merges(path, config)
     shape = base_of_project(for_adapter(prepare_base(folder, base, out, adapter=path), path))[1]
-    if is_nf4(read_object(shape.path / MODEL_CONFIG)):
+    if layout := layout_of(read_object(shape.path / MODEL_CONFIG)):
         raise Refused(
-            f"{shape.path} is a quantized checkpoint (nf4), into which no adapter is merged exactly",
+            f"{shape.path} is a quantized checkpoint ({layout}), into which no adapter is merged exactly",
             hint="name the original with --base",
         )
     claimed = config.get("base_model_name_or_path")

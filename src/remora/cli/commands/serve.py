@@ -32,7 +32,8 @@ KeyFileOption = Annotated[
 ]
 DtypeOption = Annotated[str | None, typer.Option(help="auto, float32 or bfloat16; default: remora.toml's.")]
 QuantizeOption = Annotated[
-    str | None, typer.Option(help="none, or int8 or nf4 weights on the torch engine; default: remora.toml's.")
+    str | None,
+    typer.Option(help="none, or int8, int4 or nf4 weights on the torch engine; default: remora.toml's."),
 ]
 EngineOption = Annotated[str | None, typer.Option(help="torch or vllm; default: remora.toml's.")]
 

@@ -137,7 +137,7 @@ EXPLANATIONS: Final[dict[str, Explanation]] = {
         "The engine could not load the weights, for a reason other than the weights: memory, a "
         "device, a library.",
         'The message names it. `quantize = "int8"` under [serve] halves the memory of the weights, "nf4" '
-        "takes a quarter.",
+        'and "int4" take about a quarter.',
     ),
     "overloaded": Explanation(
         "As many requests are running and queued as the endpoint accepts.",

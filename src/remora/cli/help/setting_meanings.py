@@ -18,9 +18,11 @@ MEANINGS: Final[dict[str, str]] = {
     "serve.dtype": "The precision of the weights. `auto` is bfloat16 where the processor is fast with it, "
     "else float32.",
     "serve.quantize": "`int8` stores the weights of the linear layers in 8 bits: about half the memory. "
-    "`nf4` stores them in 4 bits, as QLoRA trains: about a quarter.",
+    "`nf4` stores them in 4 bits, as QLoRA trains: about a quarter. `int4` stores them in 4 bits with a "
+    "scale and an offset for 64 of them: a little more than nf4. Checkpoints in GPTQ and AWQ are in int4 "
+    "already.",
     "serve.native": "Whether layers run as code that is compiled for this processor. `auto`: in bfloat16 and "
-    "int8, on a processor with AVX2; `always`: in float32, too.",
+    "fewer bits, on a processor with AVX2; `always`: in float32, too.",
     "serve.max_running_requests": "How many requests one replica answers at the same time.",
     "serve.max_queued_requests": "How many more may wait. The next one gets 429 with `retry-after`.",
     "serve.max_requests_per_key": "How many requests of one key may be open. 0: half of all places where "

@@ -25,6 +25,7 @@ import torch
 from torch.nn.functional import linear, pad
 
 from remora.adapters.peft.nf4_entries import STATE
+from remora.engine.torch.layers.weights import BadMatrix
 
 BLOCK = 64
 SCALE_BLOCK = 256
@@ -38,10 +39,6 @@ VALUES = (
     0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
     0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
 )  # fmt: skip
-
-
-class BadNf4(Exception):
-    """What is no matrix in nf4 that can be served; says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +55,7 @@ class Quantized:
 
 
 def quantized(weight: torch.Tensor) -> Quantized:
-    """Raises BadNf4 for numbers that are none."""
+    """Raises BadMatrix for numbers that are none."""
     codes, scales = _codes_and_scales(weight)
     codes = pad(codes, (0, len(codes) % 2))
     return Quantized(codes[::2] << 4 | codes[1::2], *_quantized_scales(scales))
@@ -78,7 +75,7 @@ class Nf4Weights:
 
     @classmethod
     def of(cls, weight: torch.Tensor) -> Nf4Weights:
-        """Quantised here. Raises BadNf4 for numbers that are none."""
+        """Quantised here. Raises BadMatrix for numbers that are none."""
         codes, scales = _codes_and_scales(weight)
         scales = _dequantized_scales(*_quantized_scales(scales))
         return cls._grouped(codes, scales, (weight.shape[0], weight.shape[1]))
@@ -91,8 +88,7 @@ class Nf4Weights:
     @classmethod
     def _grouped(cls, codes: torch.Tensor, scales: torch.Tensor, shape: tuple[int, int]) -> Nf4Weights:
         """From a byte for each code."""
-        groups = pad(codes, (0, len(scales) * BLOCK - len(codes))).view(-1, 2, GROUP // 2)
-        kept = groups[:, 0] | groups[:, 1] << 4
+        kept = in_halves(pad(codes, (0, len(scales) * BLOCK - len(codes))))
         return cls(kept.view(len(scales), BLOCK // 2), scales.contiguous(), shape, None)
 
     @classmethod
@@ -112,6 +108,11 @@ class Nf4Weights:
     @property
     def has_whole_blocks(self) -> bool:
         return self.shape[0] * self.shape[1] % BLOCK == 0
+
+    @property
+    def is_streamable(self) -> bool:
+        """Whether native code can read it: rows are whole blocks."""
+        return self.shape[1] % BLOCK == 0
 
     def multiply(self, x: torch.Tensor) -> torch.Tensor:
         out = x.new_empty((len(x), self.shape[0]))
@@ -144,27 +145,33 @@ class Nf4Weights:
         return made.view(-1)[: stop - first].view(-1, self.shape[1])
 
 
+def in_halves(codes: torch.Tensor) -> torch.Tensor:
+    """A byte for each code of whole groups of 32 as 16 bytes for each group."""
+    groups = codes.reshape(-1, 2, GROUP // 2)
+    return groups[:, 0] | groups[:, 1] << 4
+
+
 def read_nf4(tensors: Mapping[str, torch.Tensor], shape: tuple[int, int]) -> Nf4Weights:
-    """A matrix of a checkpoint, from the tensors whose names begin with its own. Raises BadNf4."""
+    """A matrix of a checkpoint, from the tensors whose names begin with its own. Raises BadMatrix."""
     if STATE not in tensors:
-        raise BadNf4(f"codes without {STATE}")
+        raise BadMatrix(f"codes without {STATE}")
     try:
         state = json.loads(bytes(tensors[STATE].tolist()))
         packed, scales = tensors[""].flatten(), _scales(tensors, state)
     except (ValueError, KeyError, AttributeError) as error:
-        raise BadNf4(f"a quantisation state that lacks {error}") from error
+        raise BadMatrix(f"a quantisation state that lacks {error}") from error
     if (state.get("quant_type"), state.get("blocksize")) != ("nf4", BLOCK):
-        raise BadNf4(
+        raise BadMatrix(
             f"{state.get('quant_type')} in blocks of {state.get('blocksize')}, not nf4 in blocks of 64"
         )
     if tuple(state["shape"]) != shape or len(packed) * 2 != shape[0] * shape[1]:
-        raise BadNf4(f"shape {tuple(state['shape'])} where the model needs {shape}")
+        raise BadMatrix(f"shape {tuple(state['shape'])} where the model needs {shape}")
     if len(scales) * BLOCK != len(packed) * 2 + -len(packed) * 2 % BLOCK:
-        raise BadNf4(f"{len(scales)} scales for {len(packed) * 2} numbers in blocks of {BLOCK}")
+        raise BadMatrix(f"{len(scales)} scales for {len(packed) * 2} numbers in blocks of {BLOCK}")
     if not torch.equal(tensors["quant_map"].float(), _values(packed.device)):
-        raise BadNf4("another quant_map than nf4's sixteen values")
+        raise BadMatrix("another quant_map than nf4's sixteen values")
     if not bool(scales.isfinite().all()):
-        raise BadNf4("NaN or infinite numbers")
+        raise BadMatrix("NaN or infinite numbers")
     return Nf4Weights.packed(packed, scales, shape)
 
 
@@ -181,7 +188,7 @@ def _codes_and_scales(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]
     made = [_nearest(slab, BLOCK, _place_of_value) for slab in torch.split(weight.flatten(), CACHED_NUMBERS)]
     scales = torch.cat([scales for _, scales in made])
     if not bool(scales.isfinite().all()):
-        raise BadNf4("NaN or infinite numbers")
+        raise BadMatrix("NaN or infinite numbers")
     return torch.cat([codes for codes, _ in made]), scales
 
 

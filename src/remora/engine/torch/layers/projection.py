@@ -16,9 +16,10 @@ import torch
 from torch import nn
 
 from remora.engine.torch.cache.pages import give_back_free_memory
+from remora.engine.torch.layers.int4 import Int4Weights
 from remora.engine.torch.layers.nf4 import Nf4Weights
-from remora.engine.torch.layers.quantized import QuantizedLinear, is_linear
-from remora.engine.torch.layers.weights import Int8Weights, KeptWeights, PlainWeights, keep_weights, streamed
+from remora.engine.torch.layers.quantized import FewBits, QuantizedLinear, is_linear
+from remora.engine.torch.layers.weights import KeptWeights, PlainWeights, keep_weights, streamed
 from remora.engine.torch.lora.bank import LoraBank
 from remora.engine.torch.lora.runs import Run
 
@@ -156,6 +157,8 @@ def _joins_with(layer: nn.Linear | None) -> object:
     """Layers for which this is the same can be multiplied as one."""
     if not isinstance(layer, QuantizedLinear):
         return layer and (layer.in_features, None)
+    if isinstance(layer.kept, Int4Weights):
+        return layer if layer.kept.order is not None else (layer.in_features, layer.kept.group)
     alone = isinstance(layer.kept, Nf4Weights) and not layer.kept.has_whole_blocks
     return layer if alone else (layer.in_features, type(layer.kept))
 
@@ -166,7 +169,7 @@ def _quantized(layers: list[nn.Linear], *, streams: bool) -> KeptWeights | None:
     if not kept:
         return None
     form: Any = type(kept[0])  # the same of all
-    made: Int8Weights | Nf4Weights = form.joined(kept, _joined_bias(layers))
+    made: FewBits = form.joined(kept, _joined_bias(layers))
     return streamed(made) if streams else made
 
 

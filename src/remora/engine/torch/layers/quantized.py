@@ -7,12 +7,15 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import nn
 
+from remora.engine.torch.layers.int4 import Int4Weights
 from remora.engine.torch.layers.nf4 import Nf4Weights
 from remora.engine.torch.layers.weights import Int8Weights
 
-Quantizing = Callable[[torch.Tensor, torch.dtype], Int8Weights | Nf4Weights]
+FewBits = Int8Weights | Int4Weights | Nf4Weights
+Quantizing = Callable[[torch.Tensor, torch.dtype], FewBits]
 QUANTIZING: Mapping[str, Quantizing] = {  # a matrix as it was trained, and the precision that it is served in
     "int8": lambda weight, dtype: Int8Weights(weight.to(dtype), None),
+    "int4": lambda weight, _dtype: Int4Weights.of(weight),
     "nf4": lambda weight, _dtype: Nf4Weights.of(weight),
 }
 
@@ -20,10 +23,10 @@ QUANTIZING: Mapping[str, Quantizing] = {  # a matrix as it was trained, and the 
 class QuantizedLinear(nn.Linear):
     """Multiplies by its matrix in full, dequantised. `weight` is empty once `kept` is there."""
 
-    kept: Int8Weights | Nf4Weights
+    kept: FewBits
     is_transposed: bool = False  # as the checkpoint has it
 
-    def keep(self, kept: Int8Weights | Nf4Weights, dtype: torch.dtype) -> nn.Parameter:
+    def keep(self, kept: FewBits, dtype: torch.dtype) -> nn.Parameter:
         """What stands for the weight from here on: its type of numbers."""
         self.kept = kept
         self.weight = nn.Parameter(torch.empty(0, dtype=dtype), requires_grad=False)

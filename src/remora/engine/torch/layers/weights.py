@@ -5,6 +5,7 @@
     tall     a head on a CPU with AMX: as in the checkpoint, so an embedding tied to it is the same memory
     int8     one byte a weight and one scale an output row, quantised while loading
     nf4      four bits a weight and a scale for 64 of them, as bitsandbytes computes it (nf4.py)
+    int4     four bits a weight, a scale and an offset for 32 to 128 of them, as in GPTQ and AWQ (int4.py)
 
 oneDNN's operators are those that torch's own compiler emits for frozen weights. They are private, so a packed
 matrix is used only where it was compared with the plain one when it was made.
@@ -27,7 +28,11 @@ ALLOWED_ERROR_SHARE = 0.01  # bfloat16 has 8 bits; two orders of summation diffe
 INT8_MAX = 127
 INT8_ROWS = 8  # beyond these, one copy of the matrix in x's precision costs less than the int8 kernel
 INT8_KERNEL_COLUMNS = 16  # the kernel reads that many at a time, and beyond the end where they do not divide
-QUANTIZATIONS = ("none", "int8", "nf4")
+QUANTIZATIONS = ("none", "int8", "int4", "nf4")
+
+
+class BadMatrix(Exception):
+    """What is no matrix that can be served; says why."""
 
 
 class HasWeight(Protocol):
@@ -108,6 +113,8 @@ class TallWeights:
 class Int8Weights:
     """Symmetric int8 with a scale for each output row, as `torch._weight_int8pack_mm` wants them."""
 
+    is_streamable = True  # native code can read it
+
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         steps = weight.abs().amax(dim=1, keepdim=True).float().clamp(min=1e-30) / INT8_MAX
         self.weight = (weight.float() / steps).round().to(torch.int8)
@@ -150,7 +157,7 @@ def keep_weights(
 ) -> KeptWeights:
     """The best form for this matrix here; the caller drops the original.
 
-    Who `streams` reads it in native code, row by row: plain or int8, in huge pages. In nf4 are only layers
+    Who `streams` reads it in native code, row by row: plain or int8, in huge pages. In 4 bits are only layers
     that were so when they were read: the head and what a checkpoint leaves in 16 bits stay as they are.
     """
     if streams:

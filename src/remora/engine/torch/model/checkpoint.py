@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from remora.adapters.peft.base_shape import read_entries
 from remora.engine.loading import is_out_of_memory
 from remora.engine.torch.layers.linears import unify_linears
 from remora.engine.torch.layers.longrope import rotate_by_text
@@ -28,7 +29,8 @@ from remora.engine.torch.native.choice import NativeChoice
 from remora.engine.torch.native.layers import is_readable
 from remora.errors import InvalidFile, InvalidInput, ProjectIncomplete, Refused, listed
 from remora.project.architectures import unsupported, why_not_on_torch
-from remora.project.model_kind import LANGUAGE_PARTS, is_nf4, language_part, why_no_base
+from remora.project.model_kind import LANGUAGE_PARTS, language_part, why_no_base
+from remora.project.quantized_kind import LAYOUTS, layout_of
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 CACHE_BYTES = 2 * 1024**3  # unless the caller says how many tokens
@@ -62,14 +64,17 @@ def load_model(
         known = listed(QUANTIZATIONS)
         raise InvalidInput(f"quantize {quantize!r} is none of {known}", param="serve.quantize")
     own = getattr(config, "dtype", None) or torch.float32
-    if _is_in_nf4(config):
-        if quantize == "int8":
+    if layout := _layout(config):
+        form = LAYOUTS[layout]
+        if quantize not in ("none", form):
             raise InvalidInput(
-                f"{path} is in nf4 already and is not quantised to int8",
+                f"{path} is in {form} already and is not quantised to {quantize}",
                 hint="leave quantize out, or serve the original model",
                 param="serve.quantize",
             )
-        quantize = "nf4"
+        quantize = form
+        if form == "int4":
+            read_entries(path)  # which refuses parts that do not fit together
     with NativeChoice(native, config, place, quantize=quantize) as choice:
         fast = has_fast_bfloat16() or choice.library(torch.bfloat16) is not None
         precision = serving_dtype(dtype, own, place, fast_bfloat16=fast)
@@ -137,13 +142,13 @@ def _of_language_part(config: Any) -> Any:
     return part
 
 
-def _is_in_nf4(config: Any) -> bool:
-    return is_nf4({"quantization_config": getattr(config, "quantization_config", None)})
+def _layout(config: Any) -> str | None:
+    return layout_of({"quantization_config": getattr(config, "quantization_config", None)})
 
 
 def _read_weights(path: Path, config: Any, dtype: torch.dtype, quantize: str) -> Any:
     hint = "check that all its files were copied whole"
-    config.quantization_config = reading_as(quantize, from_nf4=_is_in_nf4(config))
+    config.quantization_config = reading_as(quantize, layout=_layout(config))
     try:
         with told_progress():
             model, report = AutoModelForCausalLM.from_pretrained(

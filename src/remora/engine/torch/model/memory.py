@@ -11,15 +11,15 @@ from pathlib import Path
 
 import torch
 
-from remora.adapters.peft.base_shape import EMBEDDINGS, HEADS, OTHER_PARTS, weight_files
+from remora.adapters.peft.base_shape import EMBEDDINGS, HEADS, OTHER_PARTS, read_entries
 from remora.adapters.peft.experts import is_expert
-from remora.adapters.peft.nf4_entries import as_matrices
-from remora.adapters.peft.tensor_file import TensorEntry, read_header
+from remora.adapters.peft.tensor_file import TensorEntry
 from remora.errors import LoadFailed, RemoraError, listed
 
 MOST_BESIDE_BYTES = 1_000_000_000  # buffers of a step, one matrix in two forms
 LEAST_BESIDE_BYTES = 100_000_000
-LAYER_BYTES = {"int8": 1.0, "nf4": 0.5 + 4 / 64}  # for each number of a linear layer
+LAYER_BYTES = {"int8": 1.0, "int4": 0.5 + 8 / 64, "nf4": 0.5 + 4 / 64}  # for each number of a linear layer
+IN_16_BITS = {"int4": HEADS, "nf4": HEADS}  # beside the embeddings
 CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -28,8 +28,7 @@ def check_fits(path: Path, dtype: torch.dtype, quantize: str, place: torch.devic
     try:
         entries = [
             entry
-            for file in weight_files(path)
-            for entry in as_matrices(file, read_header(file))
+            for entry in read_entries(path)
             if not OTHER_PARTS & set(entry.name.split("."))  # which are not loaded
         ]
     except (RemoraError, OSError):
@@ -70,7 +69,7 @@ def _layer_bytes(entry: TensorEntry, quantize: str) -> float | None:
     """For each number, where this is a matrix that is quantised."""
     module, _, last = entry.name.rpartition(".")
     is_layer = last == "weight" and len(entry.shape) == 2 and not is_expert(module)  # experts are fused
-    if not is_layer or module.rpartition(".")[2] in EMBEDDINGS | (HEADS if quantize == "nf4" else set()):
+    if not is_layer or module.rpartition(".")[2] in EMBEDDINGS | IN_16_BITS.get(quantize, set()):
         return None
     return LAYER_BYTES.get(quantize)
 

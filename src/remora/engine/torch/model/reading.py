@@ -17,26 +17,28 @@ from transformers.quantizers import HfQuantizer, register_quantization_config, r
 from transformers.quantizers.base import get_keys_to_not_convert
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
-from remora.adapters.peft.nf4_entries import PARTS
+from remora.adapters.peft import int4_entries, nf4_entries
 from remora.engine.torch.cache.pages import forget_mapped
+from remora.engine.torch.layers.int4 import read_int4
 from remora.engine.torch.layers.linears import LINEARS
-from remora.engine.torch.layers.nf4 import BadNf4, read_nf4
+from remora.engine.torch.layers.nf4 import read_nf4
 from remora.engine.torch.layers.quantized import QUANTIZING, QuantizedLinear
+from remora.engine.torch.layers.weights import BadMatrix
 
 METHOD = "remora"
 
 
-def reading_as(quantize: str, *, from_nf4: bool) -> dict[str, object]:
-    """For `quantization_config`: quantise to this while reading, or read a checkpoint that is in nf4."""
-    return {"quant_method": METHOD, "quantize": quantize, "from_nf4": from_nf4}
+def reading_as(quantize: str, *, layout: str | None) -> dict[str, object]:
+    """For `quantization_config`: quantise to this while reading, or read codes that lie in this layout."""
+    return {"quant_method": METHOD, "quantize": quantize, "layout": layout}
 
 
 @register_quantization_config(METHOD)
 class ReadingConfig(QuantizationConfigMixin):  # type: ignore[misc]
-    def __init__(self, quantize: str, *, from_nf4: bool, **_: object) -> None:
+    def __init__(self, quantize: str, *, layout: str | None, **_: object) -> None:
         self.quant_method = METHOD
         self.quantize = quantize
-        self.from_nf4 = from_nf4
+        self.layout = layout
 
 
 @register_quantizer(METHOD)
@@ -44,7 +46,6 @@ class Reading(HfQuantizer):  # type: ignore[misc]
     """What transformers asks while it loads; `problems` is what could not be read, by the tensor's name."""
 
     requires_calibration = False
-    serialized_names = {"weight": ["weight", *(f"weight.{part}" for part in PARTS)]}  # noqa: RUF012
 
     def __init__(self, quantization_config: ReadingConfig, **kwargs: Any) -> None:
         super().__init__(quantization_config, **kwargs)
@@ -52,10 +53,17 @@ class Reading(HfQuantizer):  # type: ignore[misc]
 
     @property
     def quantizes(self) -> bool:
-        return self.quantization_config.quantize in QUANTIZING and not self.quantization_config.from_nf4
+        return self.quantization_config.quantize in QUANTIZING and not self.quantization_config.layout
+
+    @property
+    def serialized_names(self) -> dict[str, list[str]]:
+        """What one `weight` can be in the file; a plain model may have a parameter called `scales`."""
+        nf4 = [f"weight.{part}" for part in nf4_entries.PARTS]
+        int4 = int4_entries.PARTS if self.quantization_config.layout else ()
+        return {"weight": ["weight", *nf4, *int4]}
 
     def _process_model_before_weight_loading(self, model: Any, **_: object) -> None:
-        if not (self.quantizes or self.quantization_config.from_nf4):
+        if not (self.quantizes or self.quantization_config.layout):
             return
         whole = set(get_keys_to_not_convert(model))
         for name, module in list(model.named_modules()):
@@ -109,12 +117,14 @@ class TakeWeight(ConversionOps):  # type: ignore[misc]
             for name, each in input_dict.items()
         }
         module = model.get_submodule(full_layer_name.rpartition(".")[0])
-        dtype = model.get_parameter_or_buffer(full_layer_name).dtype
+        place = model.get_parameter_or_buffer(full_layer_name)
+        dtype = place.dtype
         try:
             taken = self._taken(module, tensors, dtype)
-        except BadNf4 as error:
+        except BadMatrix as error:
             self.hf_quantizer.problems[full_layer_name] = str(error)
-            taken = nn.Parameter(torch.empty(0, dtype=dtype), requires_grad=False)
+            # Of the size that is expected: the loader would complain of another before the problem is told.
+            taken = nn.Parameter(torch.empty(place.shape, dtype=dtype), requires_grad=False)
         taken.is_own = True  # type: ignore[attr-defined]
         for each in tensors.values():
             forget_mapped(each)
@@ -123,18 +133,27 @@ class TakeWeight(ConversionOps):  # type: ignore[misc]
     def _taken(
         self, module: nn.Module, tensors: Mapping[str, torch.Tensor], dtype: torch.dtype
     ) -> nn.Parameter:
+        if int4_entries.WORDS in tensors or tensors[""].dtype == torch.uint8:
+            return self._taken_codes(module, tensors, dtype)
         weight = tensors[""]
-        if weight.dtype == torch.uint8:
-            if not isinstance(module, QuantizedLinear):
-                raise BadNf4(f"codes for {type(module).__name__}, which is served in 16 bits")
-            return module.keep(read_nf4(tensors, (module.out_features, module.in_features)), dtype)
         if isinstance(module, QuantizedLinear):
             weight = weight.t().contiguous() if module.is_transposed else weight
             if weight.shape != (module.out_features, module.in_features):
-                raise BadNf4(f"shape {tuple(weight.shape)}")
+                raise BadMatrix(f"shape {tuple(weight.shape)}")
         if not (isinstance(module, QuantizedLinear) and self.hf_quantizer.quantizes):
             return nn.Parameter(weight.to(dtype, copy=True), requires_grad=False)
         kept = QUANTIZING[self.hf_quantizer.quantization_config.quantize](weight, dtype)
         if not bool(kept.scales.isfinite().all()):
-            raise BadNf4("NaN or infinite numbers")
+            raise BadMatrix("NaN or infinite numbers")
         return module.keep(kept, dtype)
+
+    def _taken_codes(
+        self, module: nn.Module, tensors: Mapping[str, torch.Tensor], dtype: torch.dtype
+    ) -> nn.Parameter:
+        if not isinstance(module, QuantizedLinear):
+            raise BadMatrix(f"codes for {type(module).__name__}, which is served in 16 bits")
+        shape = (module.out_features, module.in_features)
+        if int4_entries.WORDS in tensors:
+            layout = self.hf_quantizer.quantization_config.layout
+            return module.keep(read_int4(tensors, layout, shape), dtype)
+        return module.keep(read_nf4(tensors, shape), dtype)

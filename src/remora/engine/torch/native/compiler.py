@@ -16,7 +16,7 @@ from pathlib import Path
 from remora.engine.torch.native.levels import Level, instructions
 
 PACKAGE = "remora.engine.torch.native"
-SOURCES = ("layer.cpp", "matrix.h", "nf4.h", "threads.h", "tiles.h", "vectors.h")
+SOURCES = ("layer.cpp", "codes.h", "matrix.h", "threads.h", "tiles.h", "vectors.h")
 COMPILERS = ("c++", "g++", "clang++")
 FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fPIC", "-fopenmp", "-Wall", "-Wextra")
 # Without -fopenmp, so that a library finds the threads that torch has, and not a second runtime's.

@@ -163,7 +163,7 @@ class NativeForward:
         )
 
     def _panels(self) -> int | None:
-        if not self._native.has_nf4:
+        if not self._native.has_codes:
             return None
         threads = self._threads or torch.get_num_threads()
         return self._room("panels", threads, PANEL_ROWS * self._native.widest_in, torch.bfloat16).data_ptr()

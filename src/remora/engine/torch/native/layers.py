@@ -11,6 +11,7 @@ import torch
 
 from remora.engine.torch.cache.kv_cache import KvCache
 from remora.engine.torch.cache.pages import in_huge_pages
+from remora.engine.torch.layers.int4 import Int4Weights
 from remora.engine.torch.layers.nf4 import BLOCK, Nf4Weights
 from remora.engine.torch.layers.projection import SIBLINGS, Projection
 from remora.engine.torch.layers.quantized import QuantizedLinear
@@ -44,17 +45,16 @@ def is_llama_like(config: Any) -> bool:
 def is_readable(model: Any) -> bool:
     """Whether native code takes the matrices in the forms that they were read in.
 
-    Rows in nf4 must be whole blocks, and what is multiplied as one must have one form.
+    Rows in 4 bits must be whole blocks, and what is multiplied as one must have one form.
     """
-    forms: dict[tuple[str, tuple[str, ...]], set[type]] = {}
+    forms: dict[tuple[str, tuple[str, ...]], set[tuple[type, int]]] = {}
     for name, module in model.named_modules():
         owner, _, last = name.rpartition(".")
         for siblings in SIBLINGS:
             if last in siblings:
                 kept = module.kept if isinstance(module, QuantizedLinear) else module
-                forms.setdefault((owner, siblings), set()).add(type(kept))
-        is_nf4 = isinstance(module, QuantizedLinear) and isinstance(module.kept, Nf4Weights)
-        if is_nf4 and module.in_features % BLOCK:
+                forms.setdefault((owner, siblings), set()).add((type(kept), getattr(kept, "group", 0)))
+        if isinstance(module, QuantizedLinear) and not module.kept.is_streamable:
             return False
     return all(len(kinds) == 1 for kinds in forms.values())
 
@@ -78,7 +78,7 @@ class NativeLayers:
         self._kept: list[torch.Tensor] = []
         by_name = {projection.names[0]: projection for projection in projections}
         self._modules: dict[str, int] = {}
-        self.has_nf4 = False
+        self.has_codes = False
         self.dtype: torch.dtype = model.dtype
         layers = [
             self._layer(f"model.layers.{index}", module, by_name, cache)
@@ -127,17 +127,24 @@ class NativeLayers:
 
     def _matrix(self, projection: Projection) -> Matrix:
         kept = projection.weights
-        if not isinstance(kept, PlainWeights | Int8Weights | Nf4Weights):
+        if not isinstance(kept, PlainWeights | Int8Weights | Int4Weights | Nf4Weights):
             raise TypeError(f"native code reads no {type(kept).__name__}")
-        self.has_nf4 |= isinstance(kept, Nf4Weights)
+        kind, block, offsets = KINDS.get(kept.weight.dtype), 0, None
+        if isinstance(kept, Nf4Weights):
+            kind, block = Kind.NF4, BLOCK
+        elif isinstance(kept, Int4Weights):
+            kind, block, offsets = Kind.INT4, kept.group, self._floats(kept.offsets)
+        self.has_codes |= block > 0
         first_module = len(self._modules)
         self._modules |= {name: first_module + index for index, name in enumerate(projection.names)}
         ends = [part.start for part in projection.parts] + [projection.parts[-1].stop]
         return Matrix(
             weight=kept.weight.data_ptr(),
             scales=None if isinstance(kept, PlainWeights) else self._floats(kept.scales),
+            offsets=offsets,
             bias=None if kept.bias is None else self._floats(kept.bias),
-            kind=Kind.NF4 if isinstance(kept, Nf4Weights) else KINDS[kept.weight.dtype],
+            kind=kind,
+            block=block,
             inputs=projection.in_features,
             outputs=ends[-1],
             part_count=len(projection.parts),

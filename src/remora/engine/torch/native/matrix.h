@@ -2,22 +2,28 @@
 // neighbouring columns of y, so each streams a run of the matrix of its own.
 #pragma once
 
-#include <type_traits>
-
-#include "nf4.h"
+#include "codes.h"
 #include "threads.h"
 #include "vectors.h"
 
 static const int64_t MOST_PARTS = 3;
 
 struct Matrix {
-    const void* weight;   // (out, in), row by row; codes for nf4
-    const float* scales;  // (out,) for int8, (out, in / 64) for nf4
-    const float* bias;    // (out,) or null
-    int64_t kind, in, out;
+    const void* weight;    // (out, in), row by row; codes where there are four bits
+    const float* scales;   // (out,) for int8, (out, in / block) for four bits
+    const float* offsets;  // the same for int4
+    const float* bias;     // (out,) or null
+    int64_t kind, block;   // block: numbers with one scale: 32, 64 or 128, where there are four bits
+    int64_t in, out;
     int64_t part_count, first_module;  // linear layers that are multiplied as one, and the index of the first
     int64_t ends[MOST_PARTS + 1];      // part p makes the columns ends[p] to ends[p + 1]
 };
+
+static inline bool has_codes(const Matrix& m) { return m.kind == NF4 || m.kind == INT4; }
+
+static inline Blocks blocks_of(const Matrix& m) {
+    return {m.kind == NF4 ? NF4_VALUES : INT4_VALUES, m.scales, m.offsets, __builtin_ctzll(m.block)};
+}
 
 // One linear layer's share of an adapter: A (rank, in); B in blocks of 16 columns, (out / 16, rank, 16).
 struct Pair {
@@ -39,7 +45,7 @@ struct Products {
     float* low;       // (rows, parts, widest)
     uint16_t* packed; // (rows up to a multiple of 16, widest in)
     float* steps;     // (rows up to a multiple of 16,): of x in 16 bits, where weights have 8
-    uint16_t* panels; // (threads, 32, widest in) where weights are nf4: rows of a matrix for tiles
+    uint16_t* panels; // (threads, 32, widest in) where weights have four bits: rows of a matrix for tiles
 };
 
 // How a level's registers are shared between rows of a matrix and rows of x.
@@ -53,6 +59,8 @@ template <typename T> struct Meets { typedef float x; typedef vec sums; };
 template <> struct Meets<int8_t> { typedef int16_t x; typedef ivec sums; };
 
 template <typename T> static const bool IS_INT8 = sizeof(typename Meets<T>::x) == 2;
+template <typename T> static const bool IS_CODES = false;
+template <int64_t STEP> const bool IS_CODES<codes<STEP>> = true;
 
 // Rows of a matrix from `row` on and their columns from `column` on, as they are kept or dequantised beside.
 template <typename T> struct Rows {
@@ -102,7 +110,7 @@ static inline void multiply_block(const Matrix& m, const Products& p, const Rows
     for (int j = 0; j < W; j++) at[j] = w.at(o + (j < there ? j : 0), column);
     float made[W][R];
     const auto seen = seen_by<T>(p, x) + row * m.in + column;
-    if constexpr (std::is_same<T, nf4>::value) dots<W, R>(w.numbers, m.scales, at, seen, m.in, count, made);
+    if constexpr (IS_CODES<T>) dots<W, R>(w.numbers, blocks_of(m), at, seen, m.in, count, made);
     else dots<W, R>(w.numbers, at, seen, m.in, count, made);
     for (int r = 0; r < R; r++) {
         float* out = y + (row + r) * m.out + o;
@@ -110,7 +118,7 @@ static inline void multiply_block(const Matrix& m, const Products& p, const Rows
             const float total = column ? out[j] + made[j][r] : made[j][r];
             const float scale = IS_INT8<T> ? m.scales[o + j] * p.steps[row + r] : 1;
             if (count < left) out[j] = total;
-            else out[j] = total * scale + (m.bias ? m.bias[o + j] : 0);
+            else out[j] = add_product(m.bias ? m.bias[o + j] : 0, total, scale);
         }
     }
 }
@@ -145,17 +153,18 @@ static void multiply_rows(const Matrix& m, const Products& p, const float* x, fl
     }
 }
 
-// nf4: for more rows of x than registers hold, numbers are looked up once and kept near.
-static void multiply_nf4(const Matrix& m, const Products& p, const float* x, float* y, int64_t rows, int64_t from,
-                         int64_t to) {
-    if (rows <= X_ROWS) return multiply_rows<nf4>(m, p, x, y, rows, from, to);
+// Four bits: for more rows of x than registers hold, numbers are looked up once and kept near.
+template <int64_t STEP>
+static void multiply_codes(const Matrix& m, const Products& p, const float* x, float* y, int64_t rows, int64_t from,
+                           int64_t to) {
+    if (rows <= X_ROWS) return multiply_rows<codes<STEP>>(m, p, x, y, rows, from, to);
     alignas(64) float panel[FEW_NEAR_ROWS * SPAN];
     for (int64_t o = from; o < to; o += FEW_NEAR_ROWS) {
         const int64_t end = o + FEW_NEAR_ROWS < to ? o + FEW_NEAR_ROWS : to;
         for (int64_t column = 0; column < m.in; column += SPAN) {
             const int64_t left = m.in - column, count = left < SPAN ? left : SPAN;
             for (int64_t row = o; row < end; row++)
-                dequantize((const nf4*)m.weight, m.scales, row * m.in + column, count, panel + (row - o) * SPAN);
+                dequantize(m.weight, blocks_of(m), row * m.in + column, count, panel + (row - o) * SPAN);
             multiply_span(m, p, Rows<float>{panel, SPAN, o, column}, x, y, rows, o, end, column);
         }
     }
@@ -324,7 +333,8 @@ static void multiply(const Matrix& m, const Products& p, const float* x, float* 
     if (tiles) multiply_tiles(m, p, y, rows, from, to, thread);
     else if (m.kind == BFLOAT16) multiply_rows<bf16>(m, p, x, y, rows, from, to);
     else if (m.kind == INT8) multiply_rows<int8_t>(m, p, x, y, rows, from, to);
-    else if (m.kind == NF4) multiply_nf4(m, p, x, y, rows, from, to);
+    else if (has_codes(m) && m.block % 64) multiply_codes<32>(m, p, x, y, rows, from, to);
+    else if (has_codes(m)) multiply_codes<64>(m, p, x, y, rows, from, to);
     else multiply_rows<float>(m, p, x, y, rows, from, to);
     if (p.pair_kind == BFLOAT16) raise<bf16>(m, p, y, from, to);
     else raise<float>(m, p, y, from, to);

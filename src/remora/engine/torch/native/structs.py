@@ -16,12 +16,13 @@ class Kind(IntEnum):
     BFLOAT16 = 1
     INT8 = 2
     NF4 = 3
+    INT4 = 4
 
 
 class Matrix(ctypes.Structure):
     _fields_ = (
-        ("weight", c_void_p), ("scales", c_void_p), ("bias", c_void_p),
-        ("kind", c_int64), ("inputs", c_int64), ("outputs", c_int64),
+        ("weight", c_void_p), ("scales", c_void_p), ("offsets", c_void_p), ("bias", c_void_p),
+        ("kind", c_int64), ("block", c_int64), ("inputs", c_int64), ("outputs", c_int64),
         ("part_count", c_int64), ("first_module", c_int64), ("ends", c_int64 * (MOST_PARTS + 1)),
     )  # fmt: skip
 

@@ -35,11 +35,11 @@ static const int64_t TILE_ROWS = 16, TILE_BYTES = 1024;
 
 static inline int64_t tile_columns(const Matrix& m) { return m.kind == INT8 ? 64 : 32; }
 
-// nf4 is dequantised to bfloat16 for tiles, so not where activations are float32.
+// Four bits are dequantised to bfloat16 for tiles, so not where activations are float32.
 static inline bool has_tiles(const Matrix& m, const Products& p) {
     bool whole = m.in % tile_columns(m) == 0;
     for (int64_t part = 0; part < m.part_count; part++) whole = whole && m.ends[part + 1] % TILE_ROWS == 0;
-    return TILES_ALLOWED && m.kind != FLOAT32 && (m.kind != NF4 || p.pair_kind == BFLOAT16) && whole;
+    return TILES_ALLOWED && m.kind != FLOAT32 && (!has_codes(m) || p.pair_kind == BFLOAT16) && whole;
 }
 
 static inline int64_t groups_of(int64_t rows) { return (rows + TILE_ROWS - 1) / TILE_ROWS; }
@@ -262,7 +262,7 @@ static void multiply_tiles(const Matrix& m, const Products& p, float* y, int64_t
             block_bf16(m, p, (const uint8_t*)m.weight + o * m.in * 2, o, half, y, rows);
         } else {
             uint16_t* panel = p.panels + thread * 32 * m.in;
-            dequantize((const nf4*)m.weight, m.scales, o * m.in, (half ? 16 : 32) * m.in, (bf16*)panel);
+            dequantize(m.weight, blocks_of(m), o * m.in, (half ? 16 : 32) * m.in, (bf16*)panel);
             block_bf16(m, p, (const uint8_t*)panel, o, half, y, rows);
         }
     }

@@ -19,7 +19,7 @@ static const int WIDTH = 8;
 static const int WIDTH = 4;
 #endif
 
-enum Kind : int64_t { FLOAT32 = 0, BFLOAT16 = 1, INT8 = 2, NF4 = 3 };
+enum Kind : int64_t { FLOAT32 = 0, BFLOAT16 = 1, INT8 = 2, NF4 = 3, INT4 = 4 };
 
 typedef float vec __attribute__((vector_size(WIDTH * 4)));
 typedef int32_t ivec __attribute__((vector_size(WIDTH * 4)));
@@ -136,6 +136,16 @@ static inline float sum(vec value) {
 static inline float sum(ivec value) { return sum(__builtin_convertvector(value, vec)); }
 
 static inline vec add_product(vec to, vec a, vec b) { return to + a * b; }
+
+// With one rounding wherever the processor can. The compiler may choose for `to + a * b`, and chooses by the loop
+// around it: a number would depend on how many rows and columns are computed together.
+static inline float add_product(float to, float a, float b) {
+#ifdef __FP_FAST_FMAF
+    return __builtin_fmaf(a, b, to);
+#else
+    return to + a * b;
+#endif
+}
 
 // Both products of each pair.
 static inline ivec add_product(ivec to, pairs a, pairs b) {
