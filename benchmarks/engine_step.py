@@ -139,8 +139,9 @@ class Bench:
 
     def _step(self, running: list[Sequence]) -> None:
         chunks = self.model.arranged([Chunk(sequence, sequence.computed_count, 1) for sequence in running])
-        choices = choose_tokens(self.model.forward(chunks), [chunk.sequence.sampler for chunk in chunks])
-        for chunk, choice in zip(chunks, choices, strict=True):
+        samplers = [chunk.sequence.sampler for chunk in chunks]
+        choices = choose_tokens(self.model.forward(chunks), samplers, [()] * len(chunks))
+        for chunk, (choice,) in zip(chunks, choices, strict=True):
             assert isinstance(choice, Choice)
             chunk.sequence.tokens.append(choice.token_id)
             chunk.sequence.computed_count += 1

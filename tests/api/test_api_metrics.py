@@ -176,6 +176,21 @@ async def test_what_an_engine_does_not_know_is_no_metric() -> None:
     assert "remora_engine_steps_total" not in names
 
 
+class GuessingEngine(EchoEngine):
+    """As the torch engine, which guesses tokens."""
+
+    def stats(self) -> EngineStats:
+        return replace(super().stats(), drafted_tokens=7, accepted_tokens=5)
+
+
+async def test_guesses_and_how_many_were_right_are_counted() -> None:
+    app = build_app(GuessingEngine(), ServerSettings(chat_page=False))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+        seen = await scrape(client)
+    assert seen[key("remora_engine_drafted_tokens_total")] == 7
+    assert seen[key("remora_engine_accepted_tokens_total")] == 5
+
+
 def test_a_plain_histogram_counts_as_prometheus_does() -> None:
     histogram = PlainHistogram("h", "text", (0.1, 1.0))
     for value in (0.05, 0.1, 0.5, 3.0):

@@ -35,13 +35,16 @@ def gated_model(llama: TinyModel) -> GatedModel:
 
 @pytest.fixture
 def gated(llama: TinyModel, gated_model: GatedModel) -> Iterator[TorchEngine]:
-    """At most two requests run and two wait; no step is done before `gated_model.let`."""
+    """At most two requests run and two wait; no step is done before `gated_model.let`, and each makes one
+    token of each answer.
+    """
     engine = TorchEngine(
         gated_model,
         HfTokenizer(llama.path),
         max_running_requests=2,
         max_queued_requests=2,
         prefill_tokens_per_step=8,
+        speculation="off",
     )
     yield engine
     gated_model.let(MANY_STEPS)

@@ -166,7 +166,7 @@ async def test_a_prompt_may_be_cut_anywhere(architecture: str, tmp_path: Path) -
     expected = model.reference("one", prompt, 6)
     opened = OpenModel(model.path)
     for prefill in range(1, len(prompt) + 1):
-        engine = TorchEngine(opened, EchoTokenizer(), prefill_tokens_per_step=prefill)
+        engine = TorchEngine(opened, EchoTokenizer(), prefill_tokens_per_step=prefill, speculation="off")
         engine.load_adapter(adapter)
         assert await answer(engine, a_request(prompt, adapter=adapter, max_tokens=6)) == expected
         assert engine.stats().steps == -(-len(prompt) // prefill) + 5

@@ -89,8 +89,9 @@ def test_rows_are_chosen_by_their_own_rule_and_broken_ones_by_none() -> None:
     hot = TokenSampler(SamplingParams(max_tokens=1, temperature=1.0, top_k=1))
     broken = torch.full((4,), float("nan"))
     logits = torch.stack([LOGITS, LOGITS.flip(0), broken, broken]).bfloat16()
-    assert choose_tokens(logits, [greedy, hot, greedy, hot]) == [Choice(1), Choice(2), None, None]
-    assert choose_tokens(logits[:0], []) == []
+    samplers = [greedy, hot, greedy, hot]
+    assert choose_tokens(logits, samplers, [()] * 4) == [[Choice(1)], [Choice(2)], [None], [None]]
+    assert choose_tokens(logits[:0], [], []) == []
 
 
 # Where float32 ends: the least number that is more than 0 in Python, in float32 with and without its last

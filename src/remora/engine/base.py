@@ -165,7 +165,8 @@ class EngineStats:
     """A snapshot for `/readyz`, `/metrics` and tests.
 
     Of `kv_tokens_total` tokens of key/value cache `kv_tokens_used` are reserved; 0 of 0 where there is none.
-    `steps` is None where only somebody else could count them.
+    `steps` is None where only somebody else could count them. `drafted_tokens` were computed as guesses at
+    what an answer says next, and `accepted_tokens` of them were right: those are part of `generated_tokens`.
     """
 
     alive: bool
@@ -177,6 +178,8 @@ class EngineStats:
     adapters: tuple[Digest, ...]
     kv_tokens_used: int = 0
     kv_tokens_total: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 from remora.errors import InvalidInput, listed
 from remora.project.alias import RULE, is_alias
@@ -51,6 +52,7 @@ class ServeSettings:
     dtype: str
     quantize: str
     native: str
+    speculation: str
     max_running_requests: int
     max_queued_requests: int
     max_requests_per_key: int
@@ -123,6 +125,7 @@ OPTIONS = (
     _Option("serve.dtype", str, "auto", choices=("auto", "float32", "bfloat16")),
     _Option("serve.quantize", str, "none", choices=("none", "int8", "int4", "nf4")),
     _Option("serve.native", str, "auto", choices=("auto", "always", "never")),
+    _Option("serve.speculation", str, "auto", choices=("auto", "off")),
     _Option("serve.max_running_requests", int, 16, low=1),
     _Option("serve.max_queued_requests", int, 64, low=0),
     _Option("serve.max_requests_per_key", int, 0),
@@ -310,28 +313,8 @@ def _prompt_templates(
 
 
 def _serve(values: Mapping[str, object]) -> ServeSettings:
-    return ServeSettings(
-        engine=str(values["serve.engine"]),
-        dtype=str(values["serve.dtype"]),
-        proof=str(values["serve.proof"]),
-        quantize=str(values["serve.quantize"]),
-        native=str(values["serve.native"]),
-        max_running_requests=_integer(values, "serve.max_running_requests"),
-        max_queued_requests=_integer(values, "serve.max_queued_requests"),
-        max_requests_per_key=_integer(values, "serve.max_requests_per_key"),
-        max_prompt_tokens=_integer(values, "serve.max_prompt_tokens"),
-        max_total_tokens=_integer(values, "serve.max_total_tokens"),
-        max_answer_tokens=_integer(values, "serve.max_answer_tokens"),
-        strict=bool(values["serve.strict"]),
-        ollama=bool(values["serve.ollama"]),
-        request_timeout_seconds=_integer(values, "serve.request_timeout_seconds"),
-        allowed_hosts=str(values["serve.allowed_hosts"]),
-        cors_origins=str(values["serve.cors_origins"]),
-        metrics=str(values["serve.metrics"]),
-        log=str(values["serve.log"]),
-        tools=str(values["serve.tools"]),
-        page=str(values["serve.page"]),
-    )
+    given: dict[str, Any] = {part.name: values[f"serve.{part.name}"] for part in fields(ServeSettings)}
+    return ServeSettings(**given)  # `_problem` has checked the types
 
 
 def _check_together(file: TomlFile, values: Mapping[str, object], adapters: Mapping[str, Path]) -> None:

@@ -24,6 +24,7 @@ class EngineSettings:
     dtype: str = "auto"
     quantize: str = "none"
     native: str = "auto"
+    speculation: str = "auto"
     max_running_requests: int = 16
     max_queued_requests: int = 64
 
@@ -36,6 +37,7 @@ class EngineSettings:
             dtype=str(values.get("dtype", default.dtype)),
             quantize=str(values.get("quantize", default.quantize)),
             native=str(values.get("native", default.native)),
+            speculation=str(values.get("speculation", default.speculation)),
             max_running_requests=int(values.get("max_running_requests", default.max_running_requests)),
             max_queued_requests=int(values.get("max_queued_requests", default.max_queued_requests)),
         )
@@ -77,6 +79,7 @@ def _torch(base_path: Path, settings: EngineSettings) -> Engine:
         dtype=settings.dtype,
         quantize=settings.quantize,
         native=settings.native,
+        speculation=settings.speculation,
         max_running_requests=settings.max_running_requests,
         max_queued_requests=settings.max_queued_requests,
     )

@@ -23,6 +23,9 @@ MEANINGS: Final[dict[str, str]] = {
     "already.",
     "serve.native": "Whether layers run as code that is compiled for this processor. `auto`: in bfloat16 and "
     "fewer bits, on a processor with AVX2; `always`: in float32, too.",
+    "serve.speculation": "Whether the torch engine guesses what an answer says next from what it or its "
+    "prompt said before. The answers stay the same. `auto`: where there are few requests and guesses are "
+    "right; `off`: never.",
     "serve.max_running_requests": "How many requests one replica answers at the same time.",
     "serve.max_queued_requests": "How many more may wait. The next one gets 429 with `retry-after`.",
     "serve.max_requests_per_key": "How many requests of one key may be open. 0: half of all places where "

@@ -36,9 +36,10 @@ from remora.engine.torch.model.checkpoint import load_model
 from remora.engine.torch.model.model import SlotModel
 from remora.engine.torch.own_thread import in_own_thread
 from remora.engine.torch.prompt_scores import take_scores
-from remora.engine.torch.sampling import Choice, TokenSampler, choose_tokens
-from remora.engine.torch.scheduling.scheduler import Scheduler
+from remora.engine.torch.sampling import Chosen, TokenSampler, choose_tokens
+from remora.engine.torch.scheduling.scheduler import Chunk, Scheduler
 from remora.engine.torch.scheduling.sequence import Sequence
+from remora.engine.torch.speculation import rows_with_drafts
 from remora.engine.torch.stream import Event, Mailbox, MailboxStream
 from remora.errors import ContextLengthExceeded, EngineFailed, InvalidInput, Overloaded, UnsupportedParameter
 
@@ -60,6 +61,7 @@ class TorchEngine:
         max_queued_requests: int = 64,
         prefill_tokens_per_step: int = PREFILL_TOKENS_PER_STEP,
         keeps_prefixes: bool = True,
+        speculation: str = "auto",
     ) -> None:
         if max_running_requests < 1 or max_queued_requests < 0 or prefill_tokens_per_step < 1:
             raise InvalidInput(
@@ -79,6 +81,7 @@ class TorchEngine:
             prefill_tokens_per_step=prefill_tokens_per_step,
             keeps_prefixes=keeps_prefixes,
             longest_short_text=model.longest_short_text,
+            rows_with_drafts=rows_with_drafts(speculation, model.rows_at_once),
         )
         self._changed = threading.Condition()
         self._inbox: deque[Sequence] = deque()
@@ -87,6 +90,7 @@ class TorchEngine:
         self._adapters = LoadedAdapters()
         self._failure: EngineFailed | None = None
         self._running = self._reserved = self._generated = self._steps = self._cancelled = 0
+        self._drafted = self._accepted = 0
         self._thread = threading.Thread(target=self._run, name="remora-torch-engine", daemon=True)
         self._thread.start()
 
@@ -103,10 +107,12 @@ class TorchEngine:
         prefill_tokens_per_step: int = PREFILL_TOKENS_PER_STEP,
         kv_cache_tokens: int | None = None,
         native: str = "auto",
+        speculation: str = "auto",
     ) -> TorchEngine:
         """Read a base model and start. `kv_cache_tokens` bounds the tokens in flight (None: by memory).
 
-        `quantize` is one of weights.QUANTIZATIONS, `native` one of native.choice.CHOICES.
+        `quantize` is one of weights.QUANTIZATIONS, `native` one of native.choice.CHOICES,
+        `speculation` one of speculation.CHOICES.
 
         Raises ProjectIncomplete, InvalidFile, InvalidInput, Refused or LoadFailed.
         """
@@ -129,6 +135,7 @@ class TorchEngine:
             max_running_requests=max_running_requests,
             max_queued_requests=max_queued_requests,
             prefill_tokens_per_step=prefill_tokens_per_step,
+            speculation=speculation,
         )
 
     def tokenizer_of(self, adapter: Digest | None) -> Tokenizer:
@@ -195,6 +202,8 @@ class TorchEngine:
                 generated_tokens=self._generated,
                 steps=self._steps,
                 cancelled_requests=self._cancelled,
+                drafted_tokens=self._drafted,
+                accepted_tokens=self._accepted,
                 adapters=self._adapters.digests,
                 kv_tokens_used=self._reserved,
                 kv_tokens_total=self._model.cache_tokens,
@@ -290,26 +299,42 @@ class TorchEngine:
     def _step(self) -> None:
         step = self._scheduler.next_step()
         chunks = self._model.arranged(step.chunks)
-        complete = [chunk.sequence for chunk in chunks if chunk.completes]
+        complete = [chunk for chunk in chunks if chunk.completes]
         self._model.copy_rows(step.copies)
         logits = take_scores(chunks, self._model.forward(chunks))
         for chunk in chunks:
             chunk.sequence.computed_count += chunk.count
-        choices = choose_tokens(logits, [sequence.sampler for sequence in complete])
-        with self._changed:
-            self._steps += 1
-            self._generated += len(complete)
+        samplers = [chunk.sequence.sampler for chunk in complete]
+        choices = choose_tokens(logits, samplers, [chunk.draft for chunk in complete])
+        self._count_step(complete, choices)
         # All books are closed before the first event goes out: who has read the end sees it in the stats.
         events = [
-            (sequence, self._advance(sequence, choice))
-            for sequence, choice in zip(complete, choices, strict=True)
+            (chunk.sequence, event)
+            for chunk, chosen in zip(complete, choices, strict=True)
+            for event in self._advance_all(chunk, chosen)
         ]
         self._count_running()
         for sequence, event in events:
             if not sequence.deliver(event):
                 sequence.cancel()
 
-    def _advance(self, sequence: Sequence, choice: Choice | InvalidInput | None) -> Event:
+    def _count_step(self, complete: list[Chunk], choices: list[list[Chosen]]) -> None:
+        made = sum(len(chosen) for chosen in choices)
+        with self._changed:
+            self._steps += 1
+            self._generated += made
+            self._drafted += sum(len(chunk.draft) for chunk in complete)
+            self._accepted += made - len(complete)
+
+    def _advance_all(self, chunk: Chunk, chosen: list[Chosen]) -> list[Event]:
+        """Add what was chosen after a chunk. The rows of its draft that were right count as computed."""
+        sequence, accepted = chunk.sequence, len(chosen) - 1
+        sequence.computed_count += accepted
+        if chunk.draft:
+            sequence.drafts.note(accepted, len(sequence.tokens) + accepted)
+        return [self._advance(sequence, choice) for choice in chosen]
+
+    def _advance(self, sequence: Sequence, choice: Chosen) -> Event:
         """Add a token to its sequence, which leaves with the last one, or with an error."""
         if choice is None:
             sequence.computed_count = 0  # nothing of it may serve another

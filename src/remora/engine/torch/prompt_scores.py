@@ -14,7 +14,7 @@ ROWS_AT_ONCE = 32  # of a large vocabulary these are megabytes, and a whole chun
 
 
 def take_scores(chunks: Sequence[Chunk], logits: torch.Tensor) -> torch.Tensor:
-    """Keep the scores of the prompts that are scored; the logits of the last rows, to choose tokens from.
+    """Keep the scores of the prompts that are scored; the logits of the other rows, to choose tokens from.
 
     `logits` are those of what the chunks want, in order.
     """
@@ -27,8 +27,9 @@ def take_scores(chunks: Sequence[Chunk], logits: torch.Tensor) -> torch.Tensor:
             chunk.sequence.scores.extend(_scores(chunk, logits[row : row + count]))
         row += count
         if chunk.completes:
-            last_rows.append(row)
-            row += 1
+            choosing = 1 + len(chunk.draft)
+            last_rows.extend(range(row, row + choosing))
+            row += choosing
     return logits[last_rows]
 
 

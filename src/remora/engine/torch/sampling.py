@@ -106,22 +106,44 @@ class TokenSampler:
         return min(index, probabilities.numel() - 1)
 
 
-def choose_tokens(
-    logits: torch.Tensor, samplers: Sequence[TokenSampler]
-) -> list[Choice | InvalidInput | None]:
-    """The choice for each row; None for a row whose logits are not numbers.
+Chosen = Choice | InvalidInput | None
+"""None where the logits are not numbers; InvalidInput where a request's constraint cannot be kept to."""
 
-    InvalidInput where a request's constraint cannot be kept to.
+
+def choose_tokens(
+    logits: torch.Tensor, samplers: Sequence[TokenSampler], drafts: Sequence[Sequence[int]]
+) -> list[list[Chosen]]:
+    """The choices of each sampler, from its next rows of logits: one, and one for each token of its draft.
+
+    A row after a token of the draft says what follows it, so the choices go on while they are the draft's.
+    Each is made as it would be in a step of its own, in the same order and from the same numbers.
     """
     logits = logits.float()
     best = logits.max(dim=-1)
     sound = best.values.isfinite().tolist()
     greedy_ids = best.indices.tolist()
     rows = logits if all(sampler.plain for sampler in samplers) else logits.cpu()
-    return [
-        None if not sound[row] else Choice(greedy_ids[row]) if sampler.plain else _chosen(sampler, rows[row])
-        for row, sampler in enumerate(samplers)
-    ]
+
+    def choose(sampler: TokenSampler, row: int) -> Chosen:
+        if not sound[row]:
+            return None
+        return Choice(greedy_ids[row]) if sampler.plain else _chosen(sampler, rows[row])
+
+    made: list[list[Chosen]] = []
+    row = 0
+    for sampler, draft in zip(samplers, drafts, strict=True):
+        choices = [choose(sampler, row)]
+        for index, token_id in enumerate(draft, start=row + 1):
+            if not _goes_on(choices[-1], token_id):
+                break
+            choices.append(choose(sampler, index))
+        made.append(choices)
+        row += 1 + len(draft)
+    return made
+
+
+def _goes_on(choice: Chosen, drafted: int) -> bool:
+    return isinstance(choice, Choice) and choice.token_id == drafted and not choice.completes
 
 
 def _chosen(sampler: TokenSampler, logits: torch.Tensor) -> Choice | InvalidInput:

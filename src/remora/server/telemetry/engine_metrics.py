@@ -83,5 +83,8 @@ class EngineMetrics(Collector):
 def _counters(stats: EngineStats) -> Iterable[tuple[str, str, float]]:
     yield "remora_engine_tokens", "Tokens that the engine made.", stats.generated_tokens
     if stats.steps is not None:
-        yield "remora_engine_steps", "Steps of the engine; tokens over steps is the mean batch.", stats.steps
+        text = "Steps of the engine; tokens without guessed ones, over steps, are the mean batch."
+        yield "remora_engine_steps", text, stats.steps
+    yield "remora_engine_drafted_tokens", "Tokens that the engine guessed.", stats.drafted_tokens
+    yield "remora_engine_accepted_tokens", "Guessed tokens that were right.", stats.accepted_tokens
     yield "remora_engine_cancelled_requests", "Requests that ended unread.", stats.cancelled_requests

@@ -20,6 +20,7 @@ from remora.engine.torch.model.lora_manager import LoraSet
 from remora.engine.torch.native.forward import NativeForward
 from remora.engine.torch.scheduling.batch import Batch, build_batch
 from remora.engine.torch.scheduling.scheduler import Chunk
+from remora.engine.torch.speculation import rows_at_once
 from remora.engine.torch.stack import stack_of
 
 NOWHERE = Place(0, 0, 0)
@@ -45,6 +46,7 @@ class SlotModel:
         self.cache_tokens = cache_tokens
         self.context_length = min(context_length, cache_tokens)
         self.longest_short_text = longest_short_text(model.config)
+        self.rows_at_once = rows_at_once(self._device)
         self.vocab_size: int = model.get_input_embeddings().weight.shape[0]
         self.lora = lora
         self.token_rows = TokenRows(model)

@@ -71,7 +71,7 @@ class NativeForward:
         self._follow(adapters)
         logits = self._logits_room(len(batch.last_rows))
         step, kept = self._step(batch, token_rows, logits)
-        self._compute(step, [span for span in batch.spans if span.count > 1])
+        self._compute(step, [span for span in batch.spans if not span.decodes])
         if len(logits):
             self._library.remora_head(ctypes.byref(self._native.head), ctypes.byref(step))
         del kept  # until here they were pointed to
@@ -198,5 +198,7 @@ class NativeForward:
 def _seen(spans: Sequence[Span]) -> tuple[torch.Tensor, torch.Tensor]:
     """For each row where its sequence begins in the cache and how much of it a decoding row sees, else 0."""
     first_rows = [span.first_cache_row for span in spans for _ in range(span.count)]
-    seen = [span.total_count if span.count == 1 else 0 for span in spans for _ in range(span.count)]
+    seen = [
+        span.past_count + 1 + index if span.decodes else 0 for span in spans for index in range(span.count)
+    ]
     return torch.tensor(first_rows), torch.tensor(seen)

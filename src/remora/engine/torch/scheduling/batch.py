@@ -20,6 +20,7 @@ class Span:
     first_cache_row: int
     past_count: int  # tokens computed in earlier steps
     is_long: bool = False  # as its sequence says
+    is_draft: bool = False  # a token, and guesses at what follows it
     masks: dict[int | None, torch.Tensor] = field(default_factory=dict)  # by window, shared by all layers
 
     @property
@@ -29,6 +30,11 @@ class Span:
     @property
     def total_count(self) -> int:
         return self.past_count + self.count
+
+    @property
+    def decodes(self) -> bool:
+        """Whether its rows are few, and each can attend by itself."""
+        return self.count == 1 or self.is_draft
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +70,13 @@ def build_batch(chunks: Sequence[Chunk], device: torch.device) -> Batch:
         slot = chunk.sequence.slot
         if slot is None:
             raise ValueError(f"sequence {chunk.sequence.request.request_id} has no slot")
-        positions = range(chunk.start, chunk.start + chunk.count)
-        rows = slice(len(token_ids), len(token_ids) + chunk.count)
-        spans.append(Span(rows, slot.first_row, chunk.start, chunk.sequence.is_long))
-        token_ids += chunk.sequence.tokens[positions.start : positions.stop]
+        new = chunk.token_ids
+        positions = range(chunk.start, chunk.start + len(new))
+        rows = slice(len(token_ids), len(token_ids) + len(new))
+        spans.append(
+            Span(rows, slot.first_row, chunk.start, chunk.sequence.is_long, is_draft=len(chunk.draft) > 0)
+        )
+        token_ids += new
         position_ids += positions
         cache_rows += (slot.first_row + position for position in positions)
         last_rows += (spans[-1].rows.start + position - chunk.start for position in chunk.wanted)
@@ -77,7 +86,11 @@ def build_batch(chunks: Sequence[Chunk], device: torch.device) -> Batch:
         cache_rows=torch.tensor(cache_rows, device=device),
         last_rows=torch.tensor(last_rows, dtype=torch.long, device=device),
         spans=tuple(spans),
-        groups=tuple(_groups((chunk.sequence.adapter_use, chunk.count) for chunk in chunks)),
+        groups=tuple(
+            _groups(
+                (chunk.sequence.adapter_use, span.count) for chunk, span in zip(chunks, spans, strict=True)
+            )
+        ),
         last_groups=tuple(
             _groups(
                 (chunk.sequence.adapter_use, len(chunk.wanted)) for chunk in chunks if len(chunk.wanted) > 0

@@ -10,7 +10,7 @@ lost.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from remora.adapters.adapter import Digest
 from remora.engine.torch.cache.kv_cache import RowCopy
@@ -24,11 +24,20 @@ GROWTH_ROWS = 128
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Tokens `start` to `start + count` of a sequence, to go through the model in one step."""
+    """Tokens `start` to `start + count` of a sequence, to go through the model in one step.
+
+    `draft` goes with them, as if it followed the sequence's last token.
+    """
 
     sequence: Sequence
     start: int
     count: int
+    draft: tuple[int, ...] = ()
+
+    @property
+    def token_ids(self) -> list[int]:
+        """Of each row."""
+        return [*self.sequence.tokens[self.start : self.start + self.count], *self.draft]
 
     @property
     def completes(self) -> bool:
@@ -44,7 +53,8 @@ class Chunk:
     @property
     def wanted(self) -> list[int]:
         """Positions of this chunk whose logits are wanted, in order."""
-        return [*self.scored, *([self.start + self.count - 1] if self.completes else [])]
+        last = self.start + self.count - 1
+        return [*self.scored, *(range(last, last + 1 + len(self.draft)) if self.completes else ())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +79,19 @@ class Scheduler:
         growth_rows: int = GROWTH_ROWS,
         keeps_prefixes: bool = True,
         longest_short_text: int | None = None,
+        rows_with_drafts: int = 0,
     ) -> None:
-        """A text of more than `longest_short_text` tokens has other keys, from its first token on."""
+        """A text of more than `longest_short_text` tokens has other keys, from its first token on.
+
+        A step with drafts has at most `rows_with_drafts` rows, and no step has drafts where it is 0.
+        """
         self._longest_short_text = longest_short_text
         self._slots = SlotAllocator(row_count)
         self._prefixes = PrefixCache(self._slots, enabled=keeps_prefixes)
         self._max_running_requests = max_running_requests
         self._prefill_tokens_per_step = prefill_tokens_per_step
         self._growth_rows = growth_rows
+        self._rows_with_drafts = rows_with_drafts
         self._waiting = WaitingLine()
         self._running: list[Sequence] = []
         self._arrivals = 0
@@ -133,7 +148,23 @@ class Scheduler:
                 prefill_left -= count
             if count > 0:
                 chunks.append(Chunk(sequence, sequence.computed_count, count))
-        return Step(copies, tuple(chunks))
+        return Step(copies, tuple(self._with_drafts(chunks)))
+
+    def _with_drafts(self, chunks: list[Chunk]) -> Iterator[Chunk]:
+        """Drafts are for rows that nobody needs: who decodes gets an equal part of what is left of them."""
+        left = self._rows_with_drafts - sum(chunk.count for chunk in chunks)
+        for index, chunk in enumerate(chunks):
+            draft = self._draft(chunk, -(-left // (len(chunks) - index)))
+            left -= len(draft)
+            yield replace(chunk, draft=draft) if draft else chunk
+
+    def _draft(self, chunk: Chunk, most: int) -> tuple[int, ...]:
+        sequence, limit = chunk.sequence, self._longest_short_text
+        if chunk.count > 1 or not chunk.completes:
+            return ()
+        if limit is not None and not sequence.is_long:  # a longer text has other keys
+            most = min(most, limit - len(sequence.tokens))
+        return sequence.draft(most)
 
     def _see_length(self, sequence: Sequence) -> None:
         limit = self._longest_short_text

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from remora.adapters.adapter import Digest
 from remora.engine.base import FinishReason, GenerationRequest, TokenScore
 from remora.engine.torch.cache.slots import Slot
 from remora.engine.torch.sampling import TokenSampler
+from remora.engine.torch.scheduling.drafts import Drafts
 from remora.engine.torch.stream import Event
 
 Deliver = Callable[[Event], bool]
@@ -33,6 +35,7 @@ class Sequence:
     slot: Slot | None = None
     is_long: bool = False  # its keys are those of a long text, where the model makes a difference
     scores: list[TokenScore] = field(default_factory=list)  # of the prompt's tokens from the second on
+    drafts: Drafts = field(default_factory=Drafts)
     cancelled: bool = False
 
     def __post_init__(self) -> None:
@@ -72,6 +75,16 @@ class Sequence:
         """Have all keys computed again, as those of a long text."""
         self.is_long = True
         self.computed_count = 0
+
+    def draft(self, most: int) -> tuple[int, ...]:
+        """What may follow, for the rows that it has; nothing behind which the answer would have to end."""
+        if self.slot is None or not self.answer_count:
+            return ()
+        room = min(self.slot.row_count, self.most_tokens - 1) - len(self.tokens)
+        stops = self.request.stop_token_ids
+        return tuple(
+            takewhile(lambda token: token not in stops, self.drafts.make(self.tokens, min(most, room)))
+        )
 
     def append(self, token_id: int) -> FinishReason | None:
         """Add the chosen token and say whether, and why, it is the last."""
