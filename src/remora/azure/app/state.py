@@ -50,6 +50,11 @@ class Revision:
     max_replicas: int = 10
 
     @property
+    def ending(self) -> bool:
+        """Whether its replicas are being stopped; it counts as active until the last one has ended."""
+        return self.state == "Deprovisioning"
+
+    @property
     def failed(self) -> bool:
         """Whether the cloud has given up on it, so that waiting longer is useless.
 

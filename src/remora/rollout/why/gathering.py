@@ -59,9 +59,14 @@ class _Seen:
     serving: bool
 
     @property
+    def runs(self) -> bool:
+        """Whether it is to run: one whose replicas are being stopped still counts as active."""
+        return self.revision.active and not self.revision.ending
+
+    @property
     def answers(self) -> bool:
         """Whether it has the traffic and is ready, or sleeps until the next request."""
-        if not self.serving or not self.revision.active or self.revision.failed:
+        if not self.serving or not self.runs or self.revision.failed:
             return False
         asleep = not self.revision.min_replicas and not self.replicas
         return asleep or self.revision.health == "Healthy" or any(one.ready for one in self.replicas)
@@ -190,7 +195,7 @@ def _events(app: ContainerApp, seen: _Seen) -> list[Fact]:
         Fact(plain_time(line.time), Source.SYSTEM, _cut(line.text), wrong=_is_problem(line.text, pulled))
         for line in lines
     ]
-    until = now_text() if seen.revision.active and not seen.answers else ""
+    until = now_text() if seen.runs and not seen.answers else ""
     silence = seconds_between(facts[-1].at, until) if facts else None
     timed = with_gaps(facts, until)
     if silence is not None:
