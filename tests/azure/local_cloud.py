@@ -19,7 +19,6 @@ from remora.azure.profile import Clients, load_profile
 from remora.azure.provisioning.groups import create_group, list_subscriptions
 
 START_SECONDS = 300
-ENDING = "Deprovisioning"
 PRINTER = Path(__file__).with_name("printer.py")
 
 
@@ -106,7 +105,7 @@ def running_revisions(app: ContainerApp) -> list[str]:
 
     Waits for those that end: until their replicas have ended, the cloud shows them as active.
     """
-    until(lambda: all(revision.state != ENDING for revision in app.revisions()))
+    until(lambda: not any(revision.ending for revision in app.revisions()))
     return [revision.name for revision in app.revisions() if revision.active]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.engine.families import AI_TOOLKIT, MULTIMODAL, REFUSED, SERVED, Family
 
-from remora.engine.torch.native.layers import is_llama_like
+from remora.engine.torch.native.layers import has_native_layers
 from remora.project.architectures import why_not_on_torch
 
 PAGE = Path(__file__).parents[2] / "docs/reference/models.md"
@@ -36,7 +36,7 @@ def _served(families: Iterable[Family]) -> list[str]:
 
 
 def _way(family: Family) -> str:
-    return "natively" if is_llama_like(family.served_config) else "by modules"
+    return "natively" if has_native_layers(family.served_config) else "by modules"
 
 
 def _refused(families: Iterable[Family]) -> list[str]:

@@ -32,7 +32,7 @@ from remora.engine.torch.engine import TorchEngine
 from remora.engine.torch.layers.attention import UnsupportedAttention, slot_attention
 from remora.engine.torch.model.trial import check_without_weights
 from remora.engine.torch.native.build import native_library
-from remora.engine.torch.native.layers import is_llama_like
+from remora.engine.torch.native.layers import has_native_layers
 from remora.errors import AdapterRejected, Refused
 from remora.project.architectures import why_not_on_torch
 
@@ -104,7 +104,7 @@ async def compare(family: Family, base: Path, adapter: Adapter, reference: Refer
     finally:
         engine.close()
     if native_library() is not None:  # else there is no compiler here
-        assert ("native" in engine.stack.engine) == is_llama_like(family.served_config)
+        assert ("native" in engine.stack.engine) == has_native_layers(family.served_config)
     for events, (tokens, logprobs) in zip(answers, expected, strict=True):
         assert [event.token_id for event in events] == tokens
         for event, row in zip(events, logprobs, strict=True):

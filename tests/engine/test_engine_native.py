@@ -6,6 +6,7 @@ import ctypes
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from remora.engine.torch.model.model_check import answers_alone, check_forward
 from remora.engine.torch.native import compiler
 from remora.engine.torch.native.build import native_library
 from remora.engine.torch.native.choice import NativeChoice
-from remora.engine.torch.native.layers import is_llama_like
+from remora.engine.torch.native.layers import has_native_layers
 from remora.engine.torch.sampling import TokenSampler
 from remora.engine.torch.scheduling.scheduler import Chunk
 from remora.engine.torch.scheduling.sequence import Sequence
@@ -99,6 +100,41 @@ def test_logits_are_as_near_to_float32_as_those_of_the_modules(
 
     def error_share(library: ctypes.CDLL | None) -> float:
         got = logits_of(a_slot_model(folder, dtype, quantize, library)[0], lengths)
+        return float((got - exact).norm() / exact.norm())
+
+    assert error_share(LIBRARY) < 1.5 * error_share(None) + 1e-5
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("architecture", "changes"),
+    [
+        ("phi", {"hidden_size": 72, "num_attention_heads": 6, "num_key_value_heads": 6}),
+        ("phi", TILED | {"rope_parameters": PARTLY_ROTATED}),
+        ("stablelm", TILED | {"use_parallel_residual": True, "use_qkv_bias": True}),
+        ("stablelm", {"hidden_size": 64, "use_parallel_residual": False}),
+        ("starcoder2", {"use_bias": True}),
+        ("gemma", TILED | {"head_dim": 64}),
+        ("qwen2", TILED),
+    ],
+)
+@pytest.mark.parametrize("quantize", ["none", "int8", "nf4"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_norms_biases_and_activations_are_those_of_the_modules(
+    tmp_path: Path, *, architecture: str, changes: dict[str, Any], dtype: torch.dtype, quantize: str
+) -> None:
+    """With numbers in all of them: a new model's biases are 0, and its norms multiply by 1."""
+    folder = write_model(tmp_path, architecture, **changes)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 1:
+                parameter.add_(torch.randn(parameter.shape) / 2)
+    model.save_pretrained(folder)
+    exact = logits_of(a_slot_model(folder, torch.float32, "none", None)[0], [5, 1, 3])
+
+    def error_share(library: ctypes.CDLL | None) -> float:
+        got = logits_of(a_slot_model(folder, dtype, quantize, library)[0], [5, 1, 3])
         return float((got - exact).norm() / exact.norm())
 
     assert error_share(LIBRARY) < 1.5 * error_share(None) + 1e-5
@@ -255,7 +291,7 @@ def test_a_machine_compiles_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("architecture", ["gemma3_text", "olmo2"])
 def test_other_families_have_no_native_code(architecture: str, tmp_path: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(write_model(tmp_path, architecture))
-    assert not is_llama_like(model.config)
+    assert not has_native_layers(model.config)
 
 
 def test_an_unknown_choice_is_named() -> None:

@@ -206,13 +206,16 @@ static void check_layers() {
     const int64_t inner = in_blocks(any_of({7, 40, 64, 88, 130}), block), vocabulary = any_of({33, 64, 130});
     const int64_t cache_rows = 64;
     std::vector<TestMatrix> matrices;
-    for (int64_t layer = 0, first = 0; layer < 2; layer++, first += 7) {
+    int64_t first = 0;
+    for (int64_t layer = 0; layer < 2; layer++) {
+        const std::vector<int64_t> up(layer ? 1 : 2, inner);  // the second layer has no gate
         matrices.emplace_back(kind, block, hidden, std::vector<int64_t>{heads * size, kv_heads * size, kv_heads * size}, first, true);
         matrices.emplace_back(kind, block, heads * size, std::vector<int64_t>{hidden}, first + 3, false);
-        matrices.emplace_back(kind, block, hidden, std::vector<int64_t>{inner, inner}, first + 4, false);
-        matrices.emplace_back(kind, block, inner, std::vector<int64_t>{hidden}, first + 6, false);
+        matrices.emplace_back(kind, block, hidden, up, first + 4, false);
+        first += 4 + (int64_t)up.size();
+        matrices.emplace_back(kind, block, inner, std::vector<int64_t>{hidden}, first++, false);
     }
-    matrices.emplace_back(kind >= NF4 ? (int64_t)BFLOAT16 : kind, block, hidden, std::vector<int64_t>{vocabulary}, 14, false);
+    matrices.emplace_back(kind >= NF4 ? (int64_t)BFLOAT16 : kind, block, hidden, std::vector<int64_t>{vocabulary}, first, false);
     std::vector<const Matrix*> all;
     for (const TestMatrix& test : matrices) all.push_back(&test.matrix);
     std::vector<TestAdapter> adapters;
@@ -249,15 +252,16 @@ static void check_layers() {
             Layer& layer = layers[i];
             layer.qkv = matrices[4 * i].matrix, layer.o = matrices[4 * i + 1].matrix;
             layer.gate_up = matrices[4 * i + 2].matrix, layer.down = matrices[4 * i + 3].matrix;
-            layer.input_norm = layer.post_norm = norm.floats.data();
-            if (kind) layer.q_norm = layer.k_norm = head_norm.floats.data();
-            layer.epsilon = 1e-6, layer.scaling = 0.1, layer.residual = i ? 0.8 : 1, layer.rotates = i, layer.window = i ? 2 : 0;
+            layer.input_norm = {norm.floats.data(), i ? norm.floats.data() : nullptr, 1e-6, i};
+            if (cache_kind) layer.post_norm = layer.input_norm;
+            if (kind) layer.q_norm = layer.k_norm = {head_norm.floats.data(), nullptr, 1e-6, 0};
+            layer.activation = i, layer.scaling = 0.1, layer.residual = i ? 0.8 : 1, layer.rotates = i, layer.window = i ? 2 : 0;
             layer.heads = heads, layer.kv_heads = kv_heads, layer.head_size = size, layer.cache_rows = cache_rows;
             const size_t offset = i * cache_size * (cache_kind == BFLOAT16 ? 2 : 4);
             layer.keys = (char*)const_cast<void*>(k.data()) + offset, layer.values = (char*)const_cast<void*>(v.data()) + offset;
         }
         remora_layers(layers, 2, &step);
-        const Head head = {matrices[8].matrix, norm.floats.data(), 1e-6};
+        const Head head = {matrices[8].matrix, {norm.floats.data(), nullptr, 1e-6, 0}};
         if (!last.empty()) remora_head(&head, &step);
         if (threads == 1) alone_hidden = state, alone_logits = logits;
         expect_same("layers with threads", state, alone_hidden);

@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 
 from remora.engine.torch.native.build import native_library
-from remora.engine.torch.native.layers import is_llama_like
+from remora.engine.torch.native.layers import has_native_layers
 from remora.engine.torch.native.levels import Level, level_here
 from remora.errors import InvalidInput, listed
 
@@ -20,8 +20,8 @@ CHOICES = ("auto", "always", "never")
 class NativeChoice:
     """While a checkpoint is read, the compiler runs beside it.
 
-    `auto` is where native code is faster: models of the Llama family in bfloat16 or int8 on a CPU with AVX2
-    or more. `always` is everywhere where it computes right: all CPUs, and float32 too. Raises InvalidInput
+    `auto` is where native code is faster: models of a known family in 16 bits or fewer on a CPU with AVX2 or
+    more. `always` is everywhere where it computes right: all CPUs, and float32 too. Raises InvalidInput
     for others.
     """
 
@@ -33,7 +33,7 @@ class NativeChoice:
         self._possible = (
             native != "never"
             and place.type == "cpu"
-            and is_llama_like(config)
+            and has_native_layers(config)
             and (self._always or level_here() >= Level.AVX2)
         )
         self._library: Future[ctypes.CDLL | None] | None = None

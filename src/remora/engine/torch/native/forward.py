@@ -51,7 +51,7 @@ class NativeForward:
         self._threads = threads
         self._embedding: torch.Tensor = model.get_input_embeddings().weight.detach()
         self._rotary = model.model.rotary_emb
-        self._embedding_factor = getattr(model.config, "embedding_multiplier", 1.0)
+        self._embedding_factor = _embedding_factor(model)
         self._logits_factor = 1 / getattr(model.config, "logits_scaling", 1.0)
         self._native = NativeLayers(model, projections, cache)
         self._cache = cache
@@ -193,6 +193,14 @@ class NativeForward:
         if room is None or room.numel() < count:
             room = self._memory[name] = torch.empty(count, dtype=dtype)
         return room[:count].view(rows, columns)
+
+
+def _embedding_factor(model: Any) -> float:
+    """What looked-up rows are multiplied by."""
+    scale = getattr(model.get_input_embeddings(), "embed_scale", None)
+    if scale is not None:
+        return float(scale.to(model.dtype))
+    return float(getattr(model.config, "embedding_multiplier", 1.0))
 
 
 def _seen(spans: Sequence[Span]) -> tuple[torch.Tensor, torch.Tensor]:

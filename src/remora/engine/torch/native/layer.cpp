@@ -1,4 +1,4 @@
-// A decoder layer of the Llama family in native code: everything but a prompt's attention. Python owns all memory
+// A decoder layer in native code: everything but a prompt's attention. Python owns all memory
 // and says what is where (structs.py mirrors the structs below, field by field); this file allocates nothing.
 //
 // Activations are float32, rounded to the cache's type where they enter a product, so that a row's numbers do not
@@ -15,19 +15,27 @@
 #include "vectors.h"
 #include "matrix.h"
 
+struct Norm {
+    const float *weight, *bias;  // weight null: there is no such norm; bias may be null
+    double epsilon;
+    int64_t centred;             // LayerNorm, which takes the mean away first; else RMSNorm
+};
+
+enum Activation { SILU, GELU_TANH };
+
 struct Layer {
-    Matrix qkv, o, gate_up, down;
-    const float *input_norm, *post_norm, *q_norm, *k_norm;  // q_norm and k_norm may be null
-    double epsilon, scaling, residual;                  // residual: what is added is multiplied by it
-    int64_t heads, kv_heads, head_size, window, rotates;  // window 0: none; rotates 0: without positions
+    Matrix qkv, o, gate_up, down;  // gate_up has no gate where it has as many columns as down has inputs
+    Norm input_norm, post_norm, q_norm, k_norm;  // without post_norm attention and the rest read the same numbers
+    double scaling, residual;                    // residual: what is added is multiplied by it
+    int64_t activation, heads, kv_heads, head_size;
+    int64_t window, rotates;                     // window 0: none; rotates 0: without positions
     void *keys, *values;                         // (kv heads, cache rows, head size)
     int64_t cache_rows;
 };
 
 struct Head {
     Matrix matrix;
-    const float* norm;
-    double epsilon;
+    Norm norm;
 };
 
 // Rows of this step; `cache_kind` is the type of keys and values.
@@ -48,11 +56,34 @@ struct Step {
     Products last_products;
 };
 
-static void normalize(const float* x, const float* weight, int64_t size, double epsilon, float* out, int64_t kind) {
-    const float factor = 1.0f / sqrtf(dot(x, x, size) / size + (float)epsilon);
+static float mean_of(const float* x, int64_t size) {
+    vec sums = {};
+    int64_t i = 0;
+    for (; i + WIDTH <= size; i += WIDTH) sums += load(x + i);
+    float total = sum(sums);
+    for (; i < size; i++) total += x[i];
+    return total / size;
+}
+
+static float variance_of(const float* x, float mean, int64_t size) {
+    vec sums = {};
+    int64_t i = 0;
+    for (; i + WIDTH <= size; i += WIDTH) sums += (load(x + i) - mean) * (load(x + i) - mean);
+    float total = sum(sums);
+    for (; i < size; i++) total += (x[i] - mean) * (x[i] - mean);
+    return total / size;
+}
+
+static void normalize(const float* x, const Norm& norm, int64_t size, float* out, int64_t kind) {
+    const float mean = norm.centred ? mean_of(x, size) : 0.0f;
+    const float square = norm.centred ? variance_of(x, mean, size) : dot(x, x, size) / size;
+    const float factor = 1.0f / sqrtf(square + (float)norm.epsilon);
     for (int64_t i = 0; i < size; i += WIDTH) {
-        const vec scaled = rounded(load_some(x + i, size - i) * factor, kind);
-        store_some(out + i, rounded(scaled * load_some(weight + i, size - i), kind), size - i);
+        vec made = (load_some(x + i, size - i) - mean) * factor;
+        if (!norm.centred) made = rounded(made, kind);  // as the modules of RMSNorm do
+        made = made * load_some(norm.weight + i, size - i);
+        if (norm.bias) made = made + load_some(norm.bias + i, size - i);
+        store_some(out + i, rounded(made, kind), size - i);
     }
 }
 
@@ -85,8 +116,8 @@ static void remember(const Layer& layer, const Step& step, int64_t row) {
     const float* v = k + layer.kv_heads * size;
     const float *cos = step.cos + row * step.rotary_size, *sin = step.sin + row * step.rotary_size;
     for (int64_t head = 0; head < layer.heads + layer.kv_heads; head++) {
-        const float* norm = head < layer.heads ? layer.q_norm : layer.k_norm;
-        if (norm) normalize(q + head * size, norm, size, layer.epsilon, q + head * size, step.cache_kind);
+        const Norm& norm = head < layer.heads ? layer.q_norm : layer.k_norm;
+        if (norm.weight) normalize(q + head * size, norm, size, q + head * size, step.cache_kind);
         if (layer.rotates) rotate(q + head * size, cos, sin, step.rotary_size);
     }
     for (int64_t head = 0; head < layer.kv_heads; head++) {
@@ -161,9 +192,9 @@ static void attend_all(const Layer& layer, const Step& step, int64_t thread) {
         if (step.seen[item / layer.kv_heads]) attend_with(layer, step, item / layer.kv_heads, item % layer.kv_heads, scores);
 }
 
-static void norm_rows(const Step& step, const float* weight, double epsilon, int64_t thread) {
+static void norm_rows(const Step& step, const Norm& norm, int64_t thread) {
     for (int64_t row = thread; row < step.rows; row += step.threads)
-        normalize(step.hidden + row * step.hidden_size, weight, step.hidden_size, epsilon,
+        normalize(step.hidden + row * step.hidden_size, norm, step.hidden_size,
                   step.normed + row * step.hidden_size, step.cache_kind);
 }
 
@@ -173,15 +204,23 @@ static void add_rows(const Step& step, const float* made, float factor, int64_t 
         step.hidden[i] += made[i] * factor;
 }
 
-// gate and up (rows, 2 x size) in `wide` become silu(gate) * up (rows, size) in `normed`.
-static void activate(const Step& step, int64_t size, int64_t thread) {
+static inline vec activated(vec x, int64_t activation) {
+    // GELU by tanh is x * sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)).
+    const vec slope = activation == SILU ? x : 1.59576912f * (x + 0.044715f * x * x * x);
+    return x / (1.0f + exponential(-slope));
+}
+
+// gate and up (rows, 2 x size) in `wide` become f(gate) * up (rows, size) in `normed`; without a gate, f(up).
+static void activate(const Layer& layer, const Step& step, int64_t thread) {
+    const int64_t size = layer.down.in, columns = layer.gate_up.out;
     for (int64_t row = 0; row < step.rows; row++) {
-        const float* gate = step.wide + row * 2 * size;
+        const float* first = step.wide + row * columns;
         float* out = step.normed + row * size;
         const int64_t from = size * thread / step.threads, to = size * (thread + 1) / step.threads;
         for (int64_t i = from; i < to; i += WIDTH) {
-            const vec g = load_some(gate + i, to - i), u = load_some(gate + size + i, to - i);
-            store_some(out + i, rounded(g / (1.0f + exponential(-g)) * u, step.cache_kind), to - i);
+            vec made = activated(load_some(first + i, to - i), layer.activation);
+            if (columns > size) made = made * load_some(first + size + i, to - i);
+            store_some(out + i, rounded(made, step.cache_kind), to - i);
         }
     }
 }
@@ -191,7 +230,7 @@ extern "C" {
 // Of the structs above, in the order of structs.py.
 void remora_sizes(int64_t* sizes) {
     const int64_t made[] = {sizeof(Matrix), sizeof(Pair), sizeof(Use), sizeof(Products),
-                            sizeof(Layer), sizeof(Head), sizeof(Step)};
+                            sizeof(Norm), sizeof(Layer), sizeof(Head), sizeof(Step)};
     memcpy(sizes, made, sizeof made);
 }
 
@@ -200,7 +239,7 @@ void remora_layer_begin(const Layer* layer, const Step* asked) {
     in_parallel(asked->threads, [=](int64_t thread, int64_t threads) {
         Step step = *asked;
         step.threads = threads;
-        norm_rows(step, layer->input_norm, layer->epsilon, thread);
+        norm_rows(step, layer->input_norm, thread);
         wait_for_all();
         multiply(layer->qkv, step.products, step.normed, step.wide, step.rows, thread, threads);
         wait_for_all();
@@ -222,11 +261,13 @@ void remora_layer_end(const Layer* layer, const Step* asked) {
         wait_for_all();
         add_rows(step, step.wide, (float)layer->residual, thread);
         wait_for_all();
-        norm_rows(step, layer->post_norm, layer->epsilon, thread);
-        wait_for_all();
+        if (layer->post_norm.weight) {  // else `normed` still has what attention was given
+            norm_rows(step, layer->post_norm, thread);
+            wait_for_all();
+        }
         multiply(layer->gate_up, step.products, step.normed, step.wide, step.rows, thread, threads);
         wait_for_all();
-        activate(step, layer->down.in, thread);
+        activate(*layer, step, thread);
         wait_for_all();
         multiply(layer->down, step.products, step.normed, step.wide, step.rows, thread, threads);
         wait_for_all();
@@ -247,7 +288,7 @@ void remora_head(const Head* head, const Step* asked) {
     in_parallel(asked->threads, [=](int64_t thread, int64_t threads) {
         const Step& step = *asked;
         for (int64_t i = thread; i < step.last_count; i += threads)
-            normalize(step.hidden + step.last[i] * step.hidden_size, head->norm, step.hidden_size, head->epsilon,
+            normalize(step.hidden + step.last[i] * step.hidden_size, head->norm, step.hidden_size,
                       step.normed + i * step.hidden_size, step.cache_kind);
         wait_for_all();
         multiply(head->matrix, step.last_products, step.normed, step.logits, step.last_count, thread, threads);

@@ -1,4 +1,4 @@
-"""A model of the Llama family as the structs that native code reads. Owns which models those are."""
+"""A model as the structs that native code reads. Owns which models those are."""
 
 from __future__ import annotations
 
@@ -17,29 +17,41 @@ from remora.engine.torch.layers.projection import SIBLINGS, Projection
 from remora.engine.torch.layers.quantized import QuantizedLinear
 from remora.engine.torch.layers.weights import Int8Weights, PlainWeights
 from remora.engine.torch.lora.bank import LoraPair
-from remora.engine.torch.native.structs import Head, Kind, Layer, Matrix, Pair
+from remora.engine.torch.native.structs import Activation, Head, Kind, Layer, Matrix, Norm, Pair
 
-# Their layers differ in biases, in norms of query and key heads, in windows, in which projections are one
-# matrix already, in how much of a head is rotated and in multipliers, all of which is looked at.
-MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3", "phi3", "granite", "smollm3", "seed_oss")
+# Their layers differ in biases, in the kind of norms and where they are, in norms of query and key heads, in
+# windows, in which projections are one matrix already, in the activation and its gate, in how much of a head
+# is rotated and in multipliers, all of which is looked at.
+MODEL_TYPES = (
+    "llama", "mistral", "qwen2", "qwen3", "phi3", "granite", "smollm3", "seed_oss",
+    "gemma", "phi", "stablelm", "starcoder2",
+)  # fmt: skip
 PROJECTIONS = (  # the first of each, by the names that it has
     ("self_attn.q_proj", "self_attn.qkv_proj"),
-    ("self_attn.o_proj",),
-    ("mlp.gate_proj", "mlp.gate_up_proj"),
-    ("mlp.down_proj",),
+    ("self_attn.o_proj", "self_attn.dense"),
+    ("mlp.gate_proj", "mlp.gate_up_proj", "mlp.fc1", "mlp.c_fc"),
+    ("mlp.down_proj", "mlp.fc2", "mlp.c_proj"),
 )
+LAST_NORMS = ("norm", "final_layernorm")
+ACTIVATIONS = {
+    "silu": Activation.SILU,
+    "gelu_new": Activation.GELU_TANH,
+    "gelu_pytorch_tanh": Activation.GELU_TANH,
+}
+NORM_OFFSETS = {"gemma": 1.0}  # its norms multiply by one more than their weights
 KINDS = {torch.float32: Kind.FLOAT32, torch.bfloat16: Kind.BFLOAT16, torch.int8: Kind.INT8}
 COLUMNS = 16  # of B in a block
 
 
-def is_llama_like(config: Any) -> bool:
+def has_native_layers(config: Any) -> bool:
     """Whether native code has all that layers of this configuration do."""
     if config.model_type not in MODEL_TYPES:  # before any other look: layers of others may differ in size
         return False
     head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     rope = getattr(config, "rope_parameters", None) or {}
     rotary_size = int(head_size * rope.get("partial_rotary_factor", 1.0))
-    return bool(config.hidden_act == "silu" and head_size % 2 == 0 and rotary_size % 2 == 0)
+    known = config.hidden_act in ACTIVATIONS and not getattr(config, "qk_layernorm", False)
+    return bool(known and head_size % 2 == 0 and rotary_size % 2 == 0)
 
 
 def is_readable(model: Any) -> bool:
@@ -80,16 +92,15 @@ class NativeLayers:
         self._modules: dict[str, int] = {}
         self.has_codes = False
         self.dtype: torch.dtype = model.dtype
+        self._activation = ACTIVATIONS[model.config.hidden_act]
+        self._norm_offset = NORM_OFFSETS.get(model.config.model_type, 0.0)
+        last_norm = next(getattr(model.model, name) for name in LAST_NORMS if hasattr(model.model, name))
         layers = [
             self._layer(f"model.layers.{index}", module, by_name, cache)
             for index, module in enumerate(model.model.layers)
         ]
         self.layers = (Layer * len(layers))(*layers)
-        self.head = Head(
-            matrix=self._matrix(by_name["lm_head"]),
-            norm=self._floats(model.model.norm.weight),
-            epsilon=model.model.norm.variance_epsilon,
-        )
+        self.head = Head(matrix=self._matrix(by_name["lm_head"]), norm=self._norm(last_norm))
         self.widest_in = max(projection.in_features for projection in projections)
 
     def pairs(self, adapter: Mapping[str, LoraPair]) -> ctypes.Array[Pair]:
@@ -112,18 +123,31 @@ class NativeLayers:
         keys, values = cache.layer(int(attention.layer_idx), kv_heads, size, self.dtype)
         return Layer(
             qkv=qkv, o=o, gate_up=gate_up, down=down,
-            input_norm=self._floats(module.input_layernorm.weight),
-            post_norm=self._floats(module.post_attention_layernorm.weight),
-            q_norm=self._floats(attention.q_norm.weight) if hasattr(attention, "q_norm") else None,
-            k_norm=self._floats(attention.k_norm.weight) if hasattr(attention, "k_norm") else None,
-            epsilon=module.input_layernorm.variance_epsilon,
+            input_norm=self._norm(module.input_layernorm),
+            post_norm=self._norm(getattr(module, "post_attention_layernorm", None)),
+            q_norm=self._norm(getattr(attention, "q_norm", None)),
+            k_norm=self._norm(getattr(attention, "k_norm", None)),
             scaling=attention.scaling,
+            activation=self._activation,
             residual=getattr(module, "residual_multiplier", 1.0),
             rotates=bool(getattr(attention, "use_rope", True)),
             heads=heads, kv_heads=kv_heads, head_size=size,
             window=window_of(attention) or 0,
             keys=keys.data_ptr(), values=values.data_ptr(), cache_rows=keys.shape[1],
         )  # fmt: skip
+
+    def _norm(self, norm: Any) -> Norm:
+        """Of LayerNorm or RMSNorm; one without a weight where a model has none there."""
+        if norm is None:
+            return Norm()
+        weight, bias = norm.weight.detach().float() + self._norm_offset, getattr(norm, "bias", None)
+        epsilon = norm.variance_epsilon if hasattr(norm, "variance_epsilon") else norm.eps
+        return Norm(
+            weight=self._kept_at(weight),
+            bias=None if bias is None else self._floats(bias),
+            epsilon=epsilon,
+            centred=isinstance(norm, torch.nn.LayerNorm),
+        )
 
     def _matrix(self, projection: Projection) -> Matrix:
         kept = projection.weights

@@ -19,6 +19,13 @@ class Kind(IntEnum):
     INT4 = 4
 
 
+class Activation(IntEnum):
+    """Between the two products that follow attention."""
+
+    SILU = 0
+    GELU_TANH = 1
+
+
 class Matrix(ctypes.Structure):
     _fields_ = (
         ("weight", c_void_p), ("scales", c_void_p), ("offsets", c_void_p), ("bias", c_void_p),
@@ -43,19 +50,23 @@ class Products(ctypes.Structure):
     )  # fmt: skip
 
 
+class Norm(ctypes.Structure):
+    _fields_ = (("weight", c_void_p), ("bias", c_void_p), ("epsilon", c_double), ("centred", c_int64))
+
+
 class Layer(ctypes.Structure):
     _fields_ = (
         ("qkv", Matrix), ("o", Matrix), ("gate_up", Matrix), ("down", Matrix),
-        ("input_norm", c_void_p), ("post_norm", c_void_p), ("q_norm", c_void_p), ("k_norm", c_void_p),
-        ("epsilon", c_double), ("scaling", c_double), ("residual", c_double),
-        ("heads", c_int64), ("kv_heads", c_int64), ("head_size", c_int64), ("window", c_int64),
-        ("rotates", c_int64),
+        ("input_norm", Norm), ("post_norm", Norm), ("q_norm", Norm), ("k_norm", Norm),
+        ("scaling", c_double), ("residual", c_double),
+        ("activation", c_int64), ("heads", c_int64), ("kv_heads", c_int64), ("head_size", c_int64),
+        ("window", c_int64), ("rotates", c_int64),
         ("keys", c_void_p), ("values", c_void_p), ("cache_rows", c_int64),
     )  # fmt: skip
 
 
 class Head(ctypes.Structure):
-    _fields_ = (("matrix", Matrix), ("norm", c_void_p), ("epsilon", c_double))
+    _fields_ = (("matrix", Matrix), ("norm", Norm))
 
 
 class Step(ctypes.Structure):
@@ -69,4 +80,4 @@ class Step(ctypes.Structure):
     )  # fmt: skip
 
 
-STRUCTS = (Matrix, Pair, Use, Products, Layer, Head, Step)  # in the order of remora_sizes
+STRUCTS = (Matrix, Pair, Use, Products, Norm, Layer, Head, Step)  # in the order of remora_sizes
