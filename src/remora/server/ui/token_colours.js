@@ -62,9 +62,10 @@ function coloured(tokens) {
 
 function compared(token) {
   const shown = (text) => JSON.stringify(text);
+  const percent = (share) => (share < 0.005 ? "< 1 %" : `${Math.round(share * 100)} %`);
   const row = (name, likeliest) => {
     const line = element("p");
-    line.append(element("strong", "", name), ` ${likeliest.map(([text, share]) => `${shown(text)} ${Math.round(share * 100)} %`).join(", ")}`);
+    line.append(element("strong", "", name), ` ${likeliest.map(([text, share]) => `${shown(text)} ${percent(share)}`).join(", ")}`);
     return line;
   };
   return [element("p", "", `${shown(token.text)}: KL ${token.kl.toFixed(2)} nats`), row("base", token.base), row("adapter", token.model)];
