@@ -54,11 +54,17 @@ def test_what_was_pushed_since_the_deploy_is_part_of_what_is_repaired(project: S
     # These replicas read their aliases as they start: nothing is waited for, and they are restarted.
     pushed = project.user.run("adapters", "push", "joke", str(joke), str(project.root), "--no-wait")
     assert pushed.code == 0, pushed.document
-    restart_replicas(
-        project.app(), project.serving().name, timeout_seconds=RESTART_SECONDS, progress=lambda _: None
-    )
+    restart_replicas(project.app(), project.serving().name, timeout_seconds=RESTART_SECONDS, say=Said())
     while "joke" not in served(project):
         pass  # a replica that starts later would read what the next test has damaged
+
+
+class Said:
+    """What a wait tells, which nobody reads here."""
+
+    def now(self, text: str) -> None: ...
+
+    def reason(self, text: str) -> None: ...
 
 
 def served(project: ScriptedProject) -> set[str]:
