@@ -56,6 +56,29 @@ async def test_a_field_does_what_it_does_elsewhere(
     assert (choice["message"]["content"], choice["finish_reason"]) == (text, reason)
 
 
+TINY = ("5e-324", "1e-46", "1e-45", "1e-38", "1.1754943508222875e-38", "1e-30")
+BEYOND = ("1e38", "3.4028234663852886e38", "1.7976931348623157e308", "1e400", "NaN", "Infinity")
+MAY_BE_NEGATIVE = ("frequency_penalty", "presence_penalty", "logit_bias")
+
+
+@pytest.mark.parametrize(
+    "name", ["temperature", "top_p", "min_p", "repetition_penalty", "adapter_scale", *MAY_BE_NEGATIVE]
+)
+async def test_numbers_at_the_edges_of_float32_are_answered_or_refused_by_name(
+    client: httpx.AsyncClient, name: str
+) -> None:
+    signs = ("", "-") if name in MAY_BE_NEGATIVE else ("",)
+    for number in (sign + number for sign in signs for number in (*TINY, *BEYOND)):
+        value = f'{{"104": {number}}}' if name == "logit_bias" else number
+        body = f'{{"model": "{BASE}", "messages": [{{"role": "user", "content": "hi"}}], "{name}": {value}}}'
+        answer = await client.post(CHAT, content=body, headers={"content-type": "application/json"})
+        if number.lstrip("-") in TINY:
+            assert answer.status_code == 200, (number, answer.text)
+        else:
+            assert answer.status_code == 400, (number, answer.text)
+            assert name in answer.text or "JSON" in answer.text, (number, answer.text)
+
+
 @pytest.mark.parametrize(
     "fields",
     [

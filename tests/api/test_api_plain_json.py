@@ -8,10 +8,16 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.api.endpoint_builder import ADMIN_KEY, ADMIN_KEYS, BASE, KEYS, build_app, echo_engine
+from fastapi import FastAPI
+from tests.api.endpoint_builder import ADAPTERS, ADMIN_KEY, ADMIN_KEYS, BASE, KEYS, build_app, echo_engine
 
+from remora.adapters.registry import AdapterRegistry
+from remora.server.access.admitted import PAGE_COLOURS_PATH
 from remora.server.api.schema.body import RequestBody
+from remora.server.generation.answering import Answerer
 from remora.server.settings import ServerSettings
+from remora.server.ui.token_colours import token_colour_routes
+from remora.server.wire.problems import install_problem_handlers
 
 HALF = "\ud800"
 SCHEMA = {"type": "object", "properties": {"a b": {"type": "number", "minimum": 1.5, "enum": [1, 2]}}}
@@ -123,21 +129,50 @@ def test_every_route_that_takes_a_body_checks_it_by_this_one_type() -> None:
     assert set(bodies.values()) <= set(kinds(RequestBody))
 
 
-@pytest.mark.parametrize("path", BODIES)
+COLOURS: dict[str, Any] = {
+    "model": "tone",
+    "adapter_scale": 0.5,
+    "messages": [
+        {"role": "system", "content": "s"},
+        {"role": "user", "name": "n", "content": [{"type": "text", "text": "t"}]},
+        {"role": "assistant", "content": "a"},
+    ],
+}
+
+
+def app_with(path: str) -> FastAPI:
+    """The endpoint; the route of its page alone, where the page itself would take seconds to start."""
+    if path != PAGE_COLOURS_PATH:
+        return build_app(echo_engine(), WITH_OLLAMA)
+    app = FastAPI()
+    app.include_router(token_colour_routes(Answerer(echo_engine(), AdapterRegistry(BASE, ADAPTERS))))
+    install_problem_handlers(app)
+    return app
+
+
+async def test_what_the_page_sends_for_colours_is_taken() -> None:
+    transport = httpx.ASGITransport(app_with(PAGE_COLOURS_PATH))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.post(PAGE_COLOURS_PATH, json=COLOURS)
+        assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("path", [*BODIES, PAGE_COLOURS_PATH])
 @pytest.mark.parametrize(
     "part",
     [HALF, f"text {HALF} text", float("nan"), float("inf"), [HALF], {"x": -float("inf")}],
     ids=["half", "half inside", "NaN", "Infinity", "in a list", "in an object"],
 )
 async def test_what_is_no_plain_json_is_400_by_its_path(path: str, part: Any) -> None:
-    transport = httpx.ASGITransport(build_app(echo_engine(), WITH_OLLAMA))
+    transport = httpx.ASGITransport(app_with(path))
+    body = {**BODIES, PAGE_COLOURS_PATH: COLOURS}[path]
     headers = {"authorization": f"Bearer {ADMIN_KEY}", "content-type": "application/json"}
     async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
         inner = {"list": "[0]", "dict": ".x"}.get(type(part).__name__, "")
-        for named, way in places(BODIES[path]):
-            answer = await client.post(path, content=json.dumps(with_part(BODIES[path], way, part)))
+        for named, way in places(body):
+            answer = await client.post(path, content=json.dumps(with_part(body, way, part)))
             assert (answer.status_code, named_in(answer, named + inner)) == (400, True), answer.text
-            named_half = with_part(BODIES[path], way, {f"a{HALF}": 1})
+            named_half = with_part(body, way, {f"a{HALF}": 1})
             answer = await client.post(path, content=json.dumps(named_half))
             half = f"{named}['a\\ud800']"
             assert (answer.status_code, named_in(answer, half)) == (400, True), answer.text

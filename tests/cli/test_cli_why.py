@@ -171,6 +171,33 @@ def test_a_sleeping_endpoint_is_woken_and_shows_what_it_does(project: Project) -
     assert (again.code, again.document["answer"]) == (0, "hello")
 
 
+@pytest.mark.parametrize(
+    ("fault", "told", "ends"),
+    [
+        ("crash_loop", "ContainerBackOff", True),
+        ("image_pull_denied", "ImagePull", True),
+        ("stuck_replica", "AssigningReplicaFailed", False),
+    ],
+)
+def test_the_wait_for_a_sleeping_endpoint_tells_the_reason_in_a_pipe_and_ends_with_it(
+    project: Project, fault: str, told: str, ends: bool
+) -> None:
+    """Without an end of its own a wait ends after 1,200 s, which is longer than a test may take."""
+    user, root = project.user, str(project.root)
+    assert user.run("cloud", "stop").code == 0
+    assert User(user.home).run("cloud", "start").code == 0
+    assert user.run("cloud", "faults", "on", fault, "--seconds", LATE_SECONDS).code == 0
+    command = ("chat", root, "--message", "hi") if ends else ("warm", root, "--timeout", "12")
+    code, _, said = user.printed(*command)
+    assert user.run("cloud", "faults", "off", fault).code == 0
+    assert (code, told in said) == (7, True), said
+    if ends:
+        assert "remora why" in said
+        assert "did not wake up" not in said
+    assert user.run("cloud", "stop").code == 0
+    assert User(user.home).run("cloud", "start").code == 0
+
+
 def test_what_is_deployed_can_be_exported_without_its_keys(project: Project) -> None:
     user, root = project.user, str(project.root)
     key = user.run("secrets", root).document["api_key"]

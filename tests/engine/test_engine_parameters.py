@@ -16,6 +16,7 @@ from remora.engine.base import FinishReason, TokenEvent
 from remora.engine.text.grammar import Arguments, call_grammar, hermes_grammar, json_grammar
 from remora.engine.text.pieces import generate_text
 from remora.engine.torch.engine import TorchEngine
+from remora.engine.vllm.wire import request_body
 from remora.errors import InvalidInput
 
 PROMPT = [3, 1, 4, 1, 5]
@@ -141,6 +142,22 @@ async def test_a_scale_multiplies_the_adapter(
     got = await answer(engine, a_request(PROMPT, adapter=adapter, adapter_scale=scale, max_tokens=20))
     assert got == llama.reference(name, PROMPT, 20, scale=scale)
     assert got != llama.reference(name, PROMPT, 20)
+
+
+def test_vllm_gets_no_repetition_penalty_that_is_too_small_for_its_float32() -> None:
+    request = a_request(PROMPT, repetition_penalty=1e-46)
+    assert request_body(request)["repetition_penalty"] == 1e-30
+    assert request_body(a_request(PROMPT, repetition_penalty=0.5))["repetition_penalty"] == 0.5
+
+
+@pytest.mark.parametrize("scale", [5e-324, 1e-46, 1e-45, 1e-39, 1.1754943508222875e-38, 1e-30])
+async def test_a_scale_at_the_lower_edge_of_float32_answers_as_the_base_does(
+    engine: TorchEngine, llama: TinyModel, scale: float
+) -> None:
+    adapter = llama.adapters["two"]
+    engine.load_adapter(adapter)
+    got = await answer(engine, a_request(PROMPT, adapter=adapter, adapter_scale=scale, max_tokens=20))
+    assert got == llama.reference(None, PROMPT, 20)
 
 
 async def test_every_request_of_a_batch_has_its_own_scale(engine: TorchEngine, llama: TinyModel) -> None:

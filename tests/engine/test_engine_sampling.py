@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import sys
+from fractions import Fraction
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -149,6 +153,53 @@ def test_at_the_edges_of_float32_only_tokens_come_that_may(
         assert choice.logprob is not None
         assert choice.logprob <= 0
         counts[choice.token_id] += 1
+
+
+PENALTIES = (
+    *EDGES,
+    1e-320,
+    1e-39,
+    1e-38,
+    1e-37,
+    0.5,
+    2.0,
+    10.0,
+    1e30,
+    1e38,
+    LARGEST,
+    1e300,
+    sys.float_info.max,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    logits=st.lists(LOGIT, min_size=2, max_size=8),
+    penalty=st.sampled_from(PENALTIES),
+    seen=st.sets(st.integers(0, 7)),
+    min_p=near_edges(0, 1, *EDGES, *BELOW_ONE),
+    greedy=st.booleans(),
+    seed=st.integers(0, 2**63 - 1),
+)
+def test_a_repetition_penalty_gives_the_order_that_exact_arithmetic_gives(
+    *, logits: list[float], penalty: float, seen: set[int], min_p: float, greedy: bool, seed: int
+) -> None:
+    prompt_ids = [token_id for token_id in seen if token_id < len(logits)]
+    params = SamplingParams(
+        max_tokens=1,
+        temperature=0 if greedy else 1,
+        repetition_penalty=penalty,
+        min_p=min_p,
+        seed=seed,
+    )
+    choice = TokenSampler(params, prompt_ids=prompt_ids).choose(torch.tensor(logits))
+    exact = [Fraction(logit) for logit in logits]
+    for token_id in prompt_ids:
+        exact[token_id] *= 1 / Fraction(penalty) if logits[token_id] > 0 else Fraction(penalty)
+    gap = max(exact) - exact[choice.token_id]
+    rounding = Fraction(1e-40) + abs(max(exact)) * Fraction(1e-12)
+    possible = 0 if greedy else min(50, -math.log(min_p) + 1e-3 if min_p else 50)
+    assert gap <= rounding + Fraction(possible)
 
 
 def tokens_that_may_come(logits: torch.Tensor, temperature: float, top_p: float, top_k: int) -> set[int]:

@@ -6,14 +6,19 @@ The tests build on one another in order.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from tests.cli.command import Ran
+from tests.cli.in_process import Caller
 from tests.cli.trained_folder import make_adapter
 from tests.rollout.scripted_project import ScriptedProject, make_scripted_project
 
+from remora.cli.commands.status import _forget_probes
 from remora.rollout.revision.restart import restart_replicas
 
 RESTART_SECONDS = 300
@@ -28,6 +33,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedProjec
     make_adapter(project.root.parent, "joke")
     yield project
     project.user.run("cloud", "stop")
+
+
+def test_a_deploy_warns_where_nobody_measured_what_an_adapter_changes(project: ScriptedProject) -> None:
+    """These replicas report no proof and no probabilities."""
+    code, panel, told = Caller(project.user.home).printed("deploy", str(project.root))
+    assert code == 0, told
+    assert "Warning: it is not known whether adapter 'tone' changes" in told
+    assert "tone  unknown: the endpoint does not report it" in panel
 
 
 def follow(project: ScriptedProject, refused: Ran) -> dict[str, Any]:
@@ -54,11 +67,17 @@ def test_what_was_pushed_since_the_deploy_is_part_of_what_is_repaired(project: S
     # These replicas read their aliases as they start: nothing is waited for, and they are restarted.
     pushed = project.user.run("adapters", "push", "joke", str(joke), str(project.root), "--no-wait")
     assert pushed.code == 0, pushed.document
-    restart_replicas(
-        project.app(), project.serving().name, timeout_seconds=RESTART_SECONDS, progress=lambda _: None
-    )
+    restart_replicas(project.app(), project.serving().name, timeout_seconds=RESTART_SECONDS, say=Said())
     while "joke" not in served(project):
         pass  # a replica that starts later would read what the next test has damaged
+
+
+class Said:
+    """What a wait tells, which nobody reads here."""
+
+    def now(self, text: str) -> None: ...
+
+    def reason(self, text: str) -> None: ...
 
 
 def served(project: ScriptedProject) -> set[str]:
@@ -107,9 +126,52 @@ def test_an_address_is_printed_only_where_the_endpoint_answers(project: Scripted
     config.write_text(json.dumps({**document, "ACA_APP_ENDPOINT": "127.0.0.1:9"}))
     opened = project.user.run("open", str(project.root), "--print")
     assert opened.document["url"] == f"http://{document['ACA_APP_ENDPOINT']}"
-    status = project.user.run("status", str(project.root)).document
-    assert status["answers"] is True
-    assert "probe failed" not in json.dumps(status)
+    assert project.user.run("status", str(project.root)).document["answers"] is True
+
+
+def test_the_page_of_another_program_is_not_opened(project: ScriptedProject) -> None:
+    """It took the port while the cloud was off: the endpoint moves, or is said not to answer."""
+    address = project.app().read().fqdn
+    assert project.user.run("cloud", "stop").code == 0
+    with serving_page(int(address.rpartition(":")[2])):
+        opened = project.user.run("open", str(project.root), "--print")
+        if opened.code == 0:
+            assert address not in opened.document["url"]
+        else:
+            assert (opened.code, opened.document["error"]["code"]) == (7, "not_ready"), opened
+    assert project.user.run("cloud", "stop").code == 0
+
+
+@contextmanager
+def serving_page(port: int) -> Iterator[None]:
+    page = "<h1>Somebody else's page</h1>"
+
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Nobody reads it."""
+
+    with ThreadingHTTPServer(("127.0.0.1", port), Other) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield
+        server.shutdown()
+
+
+def test_probe_failures_from_before_it_answered_are_not_told() -> None:
+    old = "Readiness probe failed: connection refused"
+    document = {
+        "replicas": [{"details": f"{old}; out of memory"}, {"details": old}],
+        "revision": {"details": "liveness probe failed: timeout; Startup probe failed: 503"},
+    }
+    _forget_probes(document)
+    assert document == {
+        "replicas": [{"details": "out of memory"}, {"details": ""}], "revision": {"details": ""}
+    }  # fmt: skip
 
 
 def test_on_the_local_cloud_nothing_is_asked_and_no_table_is_shown(project: ScriptedProject) -> None:

@@ -71,11 +71,13 @@ class Endpoint:
 
     def models(self) -> list[Json]:
         """The entries of `/v1/models`: the base first, then the adapters."""
-        return list(self._request("GET", "/v1/models")["data"])
+        return self.roster()[0]
 
     def roster(self) -> tuple[list[Json], Json]:
         """`models`, with the aliases' generation in the replica that answered, and the failed changes."""
         document = self._request("GET", "/v1/models")
+        if not isinstance(document, dict) or not isinstance(document.get("data"), list):
+            raise NotReady(f"another program answers at {self.url}", hint="run: remora status")
         return list(document["data"]), dict(document.get("remora") or {})
 
     def chat(self, model: str, messages: Sequence[Mapping[str, str]], **parameters: object) -> Answer:
@@ -126,10 +128,7 @@ class Endpoint:
             ) from error
 
     def _request(self, method: str, path: str, body: Json | None = None) -> Json:
-        try:
-            response = self._http.request(method, path, json=body)
-        except httpx.HTTPError as error:
-            raise NotReady(f"{self.url} does not answer: {error}", hint="run: remora status") from error
+        response = self._send(method, path, body)
         if not response.is_success:
             raise problem_of(response)
         try:
@@ -137,6 +136,12 @@ class Endpoint:
         except ValueError as error:
             raise NotReady(f"the answer of {self.url}{path} is not JSON", hint="run: remora logs") from error
         return document
+
+    def _send(self, method: str, path: str, body: Json | None) -> httpx.Response:
+        try:
+            return self._http.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            raise NotReady(f"{self.url} does not answer: {error}", hint="run: remora status") from error
 
 
 def _chunk(line: str) -> Json:

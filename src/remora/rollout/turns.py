@@ -95,7 +95,7 @@ class Restart(Stay):
         if not self._app.revision(name).active:
             self._app.activate(name)
             return name
-        restart_replicas(self._app, name, timeout_seconds=self._timeout_seconds, progress=say.now)
+        restart_replicas(self._app, name, timeout_seconds=self._timeout_seconds, say=say)
         return name
 
 

@@ -39,30 +39,30 @@ class Waiting(Protocol):
 
 def wait_until_ready(app: ContainerApp, revision: str, *, timeout_seconds: float, say: Waiting) -> None:
     """Return when the revision serves. Raises NotReady, with the reason, if it cannot or is too late."""
-    watch = _Watch(app, revision)
+    watch = Watch(app, revision)
     deadline = time.monotonic() + timeout_seconds
     while True:
         now, replicas = app.revision(revision), app.replicas(revision)
         if _is_ready(now, replicas) and _is_noticed(app, revision):
             return
         if problem := watch.hopeless(now, replicas):
-            raise NotReady(_why(now, problem, watch.event), hint="see: remora logs")
+            raise NotReady(watch.why(now, problem), hint="see: remora logs")
         if time.monotonic() > deadline:
             late = f"was not ready in {timeout_seconds:.0f} s"
-            raise NotReady(_why(now, late, watch.event), hint="see: remora logs")
+            raise NotReady(watch.why(now, late), hint="see: remora logs")
         say.now(f"revision {revision}: {now.state or 'starting'}")
         if event := watch.news():
             say.reason(event)
         time.sleep(min(app.clients.profile.poll_seconds, _LOOK_SECONDS))
 
 
-class _Watch:
-    """What is known of one revision since the wait started. `event` is the newest one in the system log."""
+class Watch:
+    """What is known of one revision since the wait for it started."""
 
     def __init__(self, app: ContainerApp, revision: str) -> None:
-        self.event = ""
+        self.revision = revision
         self._app = app
-        self._revision = revision
+        self._event = ""  # the newest one in the system log
         self._told = ""
         self._looked_at = float("-inf")
         self._restarts: dict[str, int] = {}
@@ -78,7 +78,7 @@ class _Watch:
             first = self._restarts.setdefault(replica.name, replica.restarts)
             if not replica.ready and replica.restarts - first >= _EXITS:
                 return f"cannot start: replica {replica.name} has ended {replica.restarts} times"
-        waits = _NOT_ASSIGNED in self.event or any(one.details.startswith(_WAITS) for one in replicas)
+        waits = _NOT_ASSIGNED in self._event or any(one.details.startswith(_WAITS) for one in replicas)
         if self._lasts("no room", _NO_ROOM_SECONDS, so=waits) and self._is_in_own_way(now):
             return (
                 "has no capacity next to the serving revision, which keeps its own until it is stopped"
@@ -93,10 +93,16 @@ class _Watch:
         self._looked_at = time.monotonic()
         with suppress(RemoraError):  # the reason is optional; the wait continues without it
             for line in read_system_logs(self._app, tail=_EVENTS):
-                if line.replica == self._revision or line.replica.startswith(f"{self._revision}-"):
-                    self.event = line.text
-        told, self._told = self._told, self.event
-        return self.event if self.event != told else ""
+                if line.replica == self.revision or line.replica.startswith(f"{self.revision}-"):
+                    self._event = line.text
+        told, self._told = self._told, self._event
+        return self._event if self._event != told else ""
+
+    def why(self, now: Revision, what: str) -> str:
+        """A sentence: what is wrong with the revision, and the newest reason that the cloud reports."""
+        reason = now.details or self._event
+        told = f"revision {now.name!r} {what} (state {now.state or 'unknown'})"
+        return f"{told}: {reason}" if reason else told
 
     def _is_in_own_way(self, now: Revision) -> bool:
         """Whether other revisions of the same app, which never scale to zero, use the capacity."""
@@ -122,9 +128,3 @@ def _is_noticed(app: ContainerApp, revision: str) -> bool:
     """Whether the app's document, which lags behind, also shows its latest revision as ready."""
     state = app.read()
     return state.latest_revision != revision or state.latest_ready_revision == revision
-
-
-def _why(revision: Revision, what: str, event: str) -> str:
-    reason = revision.details or event
-    told = f"revision {revision.name!r} {what} (state {revision.state or 'unknown'})"
-    return f"{told}: {reason}" if reason else told

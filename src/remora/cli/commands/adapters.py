@@ -32,7 +32,7 @@ from remora.cli.models.project_models import base_here_or_there, looked_up
 from remora.cli.models.share_adapters import list_on_share
 from remora.cli.output.console import Mode, Output, OutputOption, YesOption
 from remora.cli.output.next_command import command_line
-from remora.cli.output.proof_lines import proof_document, proof_text
+from remora.cli.output.proof_lines import proof_document, proof_text, unknown_proofs
 from remora.cli.project_folder import FolderArgument, in_project
 from remora.errors import AdapterRejected, DeploymentNotFound, InvalidInput, VerificationFailed
 from remora.project.workspace import read_base_model
@@ -344,10 +344,10 @@ def _change(
             _follow(deployment, out, undone)
         raise
     what = f"{told(changed.before)} → {told(changed.after)}" if changed.changed else "as it was"
-    lines = [f"{changed.name}: {what}"]
     proven = {name: proof_document(proof) for name, proof in proofs.items()}
-    if proven:
-        lines.append(f"Proof: {proof_text(proven)}")
+    lines = [f"{changed.name}: {what}", *([f"Proof: {proof_text(proven)}"] if proven else [])]
+    for warning in unknown_proofs(proven):
+        out.warn(warning)
     out.result("adapters.change", {**_document(changed, followed), "proof": proven}, "\n".join(lines))
 
 

@@ -21,6 +21,7 @@ from remora.cli.deploy_program import program_payload, reachable
 from remora.cli.models.project_models import read_project
 from remora.cli.output.console import Mode, Output, OutputOption, YesOption
 from remora.cli.output.next_command import command_line
+from remora.cli.output.proof_lines import unknown_proofs
 from remora.cli.panel import deployed_document, deployed_panel
 from remora.cli.price import deployed_price
 from remora.cli.project_folder import FolderArgument, in_project
@@ -213,6 +214,8 @@ def show_deployed(folder: Path, deployed: Deployed, out: Output) -> None:
         document["price"] = deployed_price(open_deployment(folder, out).app)
     except RemoraError:
         document["price"] = None  # what was deployed serves, and its price can be asked for again
+    for warning in unknown_proofs(document["proof"]):
+        out.warn(warning)
     out.result("deploy", document, deployed_panel(document))
 
 

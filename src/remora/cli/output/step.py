@@ -65,6 +65,12 @@ class Step:
             self._tell(Event.NOW, text)
         self._now = text
 
+    def line(self, text: str) -> None:
+        """Show the newest line of a log: beside a terminal's spinner, elsewhere on a line of its own."""
+        if self._status is None and text != self._now:
+            self._tell(Event.NOTE, f"    {text}")
+        self.now(text)
+
     def reason(self, text: str) -> None:
         """Print why the step is still waiting, on a separate line, so that logs have it too."""
         self._tell(Event.NOTE, f"    {text}")

@@ -10,6 +10,9 @@ import torch
 from remora.engine.base import Constraint, SamplingParams
 
 _BITS = torch.arange(8, dtype=torch.uint8)
+# A float32 divided or multiplied by a penalty in these bounds is a float64 that is neither infinite nor 0,
+# and what lies beyond them gives the same order: the tokens seen are far from all others by then.
+_LEAST_PENALTY, _MOST_PENALTY = 1e-200, 1e200
 
 
 class LogitAdjustment:
@@ -22,7 +25,7 @@ class LogitAdjustment:
         prompt_ids: Sequence[int],
         stop_token_ids: Set[int],
     ) -> None:
-        self._repetition_penalty = params.repetition_penalty
+        self._repetition_penalty = min(max(params.repetition_penalty, _LEAST_PENALTY), _MOST_PENALTY)
         self._seen_ids = set(prompt_ids) if params.repetition_penalty != 1 else set[int]()
         self._tokens_before_stop = params.min_tokens
         self._stop_ids = torch.tensor(sorted(stop_token_ids), dtype=torch.long)
@@ -53,19 +56,25 @@ class LogitAdjustment:
         return cls(params, constraint, prompt_ids, stop_token_ids) if any(changes) else None
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
-        """A changed copy of one row of logits.
+        """A changed copy of one row of logits (float32).
 
-        Penalties as OpenAI writes them: logit - count · frequency - (count > 0) · presence.
+        Penalties as OpenAI writes them: logit - count · frequency - (count > 0) · presence. With a repetition
+        penalty, which can take logits out of float32, it is computed in float64 and the likeliest is at 0.
         """
-        logits = logits.clone()
-        logits[self._bias_ids] += self._bias
+        if not self._seen_ids:
+            return self._changed(logits.clone())
+        exact = self._changed(logits.double())
+        return (exact - exact.max()).float()
+
+    def _changed(self, logits: torch.Tensor) -> torch.Tensor:
+        logits[self._bias_ids] += self._bias.to(logits.dtype)
         if self._seen_ids:
             ids = torch.tensor(list(self._seen_ids))
             seen, penalty = logits[ids], self._repetition_penalty
             logits[ids] = torch.where(seen > 0, seen / penalty, seen * penalty)
         if self._counts:
             ids = torch.tensor(list(self._counts))
-            counts = torch.tensor(list(self._counts.values()), dtype=torch.float32)
+            counts = torch.tensor(list(self._counts.values()), dtype=logits.dtype)
             logits[ids] -= counts * self._frequency_penalty + self._presence_penalty
         if self._tokens_before_stop > 0:
             logits[self._stop_ids[self._stop_ids < logits.numel()]] = -torch.inf

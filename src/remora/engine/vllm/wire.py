@@ -13,6 +13,8 @@ from remora.engine.base import FinishReason, GenerationRequest, TokenEvent
 from remora.engine.vllm.child import BASE
 from remora.errors import EngineFailed
 
+# vLLM divides logits by it in float32, where a lower one can give infinity, and then no number at all.
+_LEAST_REPETITION_PENALTY = 1e-30
 _TOKEN_ID = "token_id:"  # noqa: S105 - how vLLM spells a token as its id
 
 
@@ -27,7 +29,7 @@ def request_body(request: GenerationRequest) -> dict[str, Any]:
         "top_p": sampling.top_p,
         "top_k": sampling.top_k,
         "min_p": sampling.min_p,
-        "repetition_penalty": sampling.repetition_penalty,
+        "repetition_penalty": max(sampling.repetition_penalty, _LEAST_REPETITION_PENALTY),
         "min_tokens": sampling.min_tokens,
         "frequency_penalty": sampling.frequency_penalty,
         "presence_penalty": sampling.presence_penalty,

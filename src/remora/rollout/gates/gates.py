@@ -14,13 +14,13 @@ from remora.errors import VerificationFailed
 from remora.rollout.endpoint import Endpoint
 from remora.rollout.gates.check import Checked, check_endpoint
 from remora.rollout.gates.measuring import Measuring
+from remora.rollout.gates.patient import PatientEndpoint, patience_of
 from remora.rollout.gates.proving import prove_adapters
 from remora.rollout.golden.check import check_golden
 from remora.rollout.golden.prompts import Golden
 from remora.rollout.payload import Verdict
 from remora.rollout.steps import Step, Steps
 
-_PROPAGATION_SECONDS = 15.0
 _RETRY_SECONDS = 0.2
 
 
@@ -50,9 +50,9 @@ class Gates:
 
     def check(self, url: str, who: str, adapters: Mapping[str, Digest], steps: Steps) -> Verdict:
         """Run all checks at one address. Raises VerificationFailed, NotReady."""
-        with self._endpoint(url) as endpoint:
+        with self._patient(url) as endpoint:
             with steps(f"checking {who}") as say:
-                answers = self._ask(endpoint, adapters, say)
+                answers = self._ask(url, adapters, say)
                 known = {each.answer.model: each.answer for each in answers}
                 report = check_golden(endpoint, self._golden, known)
                 report.require()
@@ -79,28 +79,36 @@ class Gates:
 
         The former revision may still answer for a moment. Raises VerificationFailed, NotReady.
         """
-        deadline = time.monotonic() + _PROPAGATION_SECONDS
-        with self._endpoint(url) as endpoint, steps("asking the endpoint") as say:
+        deadline = time.monotonic() + self._patience_seconds()
+        with steps("asking the endpoint") as say:
             while True:
                 try:
-                    answers = self._ask(endpoint, adapters, say)
+                    answers = self._ask(url, adapters, say)
                     break
                 except VerificationFailed:
                     if time.monotonic() > deadline:
                         raise
                     time.sleep(_RETRY_SECONDS)
-            say(f"{len(answers)} models answered through {endpoint.url}")
+            say(f"{len(answers)} models answered through {url}")
         return answers
 
-    def _ask(self, endpoint: Endpoint, adapters: Mapping[str, Digest], say: Step) -> Sequence[Checked]:
-        return check_endpoint(
-            endpoint,
-            self._base_name,
-            adapters,
-            self._golden.prompts,
-            timeout_seconds=self._timeout_seconds,
-            tell=say.reason,
-        )
+    def _ask(self, url: str, adapters: Mapping[str, Digest], say: Step) -> Sequence[Checked]:
+        """The first answers, which tell why they are late, and may take as long as the whole wait."""
+        with self._endpoint(url) as endpoint:
+            return check_endpoint(
+                endpoint,
+                self._base_name,
+                adapters,
+                self._golden.prompts,
+                timeout_seconds=self._timeout_seconds,
+                tell=say.reason,
+            )
 
     def _endpoint(self, url: str) -> Endpoint:
         return Endpoint(url, self._app.api_key())
+
+    def _patient(self, url: str) -> Endpoint:
+        return PatientEndpoint(url, self._app.api_key(), patience_seconds=self._patience_seconds())
+
+    def _patience_seconds(self) -> float:
+        return patience_of(self._app.read().min_replicas, self._timeout_seconds)

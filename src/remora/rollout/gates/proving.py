@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from remora.adapters.adapter import Digest, short
 from remora.adapters.proof import ANSWER_TOKENS, NEUTRAL_PROMPTS, Proof, ScoredToken, effect_of
@@ -76,8 +77,14 @@ def _measured(
             name: found.get(name, Proof("unknown", problem="the endpoint does not report it"))
             for name in adapters
         }
-        if all(one.state != "pending" for one in proofs.values()) or time.monotonic() > deadline:
-            return str(cards[0]["id"]), proofs
+        late = time.monotonic() > deadline
+        if late or all(one.state != "pending" for one in proofs.values()):
+            return str(cards[0]["id"]), {
+                name: replace(one, problem=f"not measured in {timeout_seconds:.0f} s")
+                if one.state == "pending"
+                else one
+                for name, one in proofs.items()
+            }
         time.sleep(_POLL_SECONDS)
 
 

@@ -6,11 +6,12 @@ AI Toolkit does this too. Nothing answers while the replicas restart, so it is n
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from enum import StrEnum
 
 from remora.adapters.adapter import Digest
 from remora.azure.app.apps import ContainerApp
+from remora.azure.app.readiness import Waiting, Watch
 from remora.errors import NotReady, Refused
 
 _LOOK_SECONDS = 0.5
@@ -44,15 +45,16 @@ def check_restart(serving: str, *, running: str, wanted: str, unread: Collection
         )
 
 
-def restart_replicas(
-    app: ContainerApp, revision: str, *, timeout_seconds: float, progress: Callable[[str], None]
-) -> None:
+def restart_replicas(app: ContainerApp, revision: str, *, timeout_seconds: float, say: Waiting) -> None:
     """Restart all replicas of a revision and return when the former ones have ended. Raises NotReady.
+
+    `say` gets the newest reason of the system log within a few seconds.
 
     A revision may stay "healthy" for a moment after the restart request, so the containers are compared.
     """
     deadline = time.monotonic() + timeout_seconds
     former = _containers(app, revision)
+    watch = Watch(app, revision)
     app.restart(revision)
     while former & _containers(app, revision):
         if time.monotonic() > deadline:
@@ -61,7 +63,9 @@ def restart_replicas(
                 f" ended in {timeout_seconds:.0f} s",
                 hint="see: remora logs --system",
             )
-        progress(f"revision {revision}: waiting for the former replicas to end")
+        say.now(f"revision {revision}: waiting for the former replicas to end")
+        if event := watch.news():
+            say.reason(event)
         time.sleep(_LOOK_SECONDS)
 
 
