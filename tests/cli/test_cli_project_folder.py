@@ -47,7 +47,7 @@ def takes_folder(command: Any) -> bool:
     return any(each.name == "folder" for each in command.params)
 
 
-@pytest.mark.parametrize("name", ALL.keys() - WITHOUT_PROJECT)
+@pytest.mark.parametrize("name", sorted(ALL.keys() - WITHOUT_PROJECT))
 def test_a_command_takes_folder_last_or_with_an_option(name: str) -> None:
     command = ALL[name]
     before = [each.name for each in command.params if each.param_type_name == "argument" and each.required]
