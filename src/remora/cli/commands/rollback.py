@@ -51,8 +51,9 @@ def rollback(
     """
     out = Output(output, assume_yes=yes)
     deployment = open_deployment(folder, out)
-    start_if_stopped(deployment, out)
-    with locked(deployment.share, command_line("rollback", folder)) as lock:
+    command = command_line("rollback", folder)
+    start_if_stopped(deployment, command, out)
+    with locked(deployment.share, command) as lock:
         going_back = Rollback(
             deployment.app, lock, timeout_seconds=timeout, steps=out.step, choose=_told(out)
         )
