@@ -5,21 +5,26 @@ from __future__ import annotations
 import inspect
 import re
 import signal
+import time
 from collections.abc import Callable, Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
 import pytest
 from tests.cli.command import finish
+from tests.cli.trained_folder import make_adapter
 from tests.rollout.scripted_project import ScriptedProject, make_scripted_project, release_of
 from tests.rollout.test_rollout_interrupted import wait_for
 
+from remora.adapters.hash_cache import HashCache
+from remora.adapters.peft.inspect import inspect_adapter
 from remora.azure.app.apps import ContainerApp
 from remora.azure.share.files import Share
 from remora.azure.share.lease import LeasedFile
 from remora.errors import Locked
 from remora.project.toolkit.config import load_inference_config
-from remora.rollout.share.lock import LOCK, holder_of, locked
+from remora.rollout.share.adapter_versions import AdapterVersions
+from remora.rollout.share.lock import _FRESH_SECONDS, LOCK, holder_of, locked
 
 SLOW_SECONDS = 30
 PATH, OTHER = PurePosixPath(".remora/fenced.json"), PurePosixPath(".remora/other.json")
@@ -154,6 +159,24 @@ def test_a_rollback_that_wakes_up_leaves_alone_what_serves_by_now(project: Scrip
     assert (ended.code, ran.code) == (0, 9), (ended, ran)
     assert project.app().read().traffic.serving("") == wanted.name == project.serving().name
     assert project.serving().active
+
+
+def test_a_push_that_lost_the_lock_serves_nothing(project: ScriptedProject, tmp_path: Path) -> None:
+    share, before = share_of(project), project.aliases()
+    make_adapter(tmp_path, "late")
+    adapter = inspect_adapter("late", tmp_path / "adapters" / "late", None)
+    told: list[object] = []
+
+    def fall_asleep(*progress: object) -> None:
+        if not told:
+            take_lock_from_the_dead(share)
+            time.sleep(1.1 * _FRESH_SECONDS)  # a holder that confirmed its lock just now need not ask again
+        told.append(progress)
+
+    with pytest.raises(Locked):
+        AdapterVersions(share).push(adapter, HashCache(tmp_path / "hashes.json"), fall_asleep)
+    assert told
+    assert project.aliases() == before
 
 
 def take_lock_from_the_dead(share: Share) -> None:
