@@ -1,6 +1,7 @@
 """What the tests of deploying run as a container: reads the share once, as it starts, and answers with it.
 
-It takes its aliases from `aliases.json` or from the set that its revision names, whichever is newer.
+It takes its aliases from `aliases.json` or from the set that its revision names, whichever is newer. If the
+share has a file `wrong`, it answers as another adapter.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ def read_aliases() -> dict[str, Any]:
 
 RELEASE = json.loads((SHARE / "releases" / os.environ["REMORA_RELEASE"] / "release.json").read_text())
 ALIASES = read_aliases()
+WRONG = (SHARE / "wrong").exists()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -33,7 +35,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        digest = ALIASES.get(asked["model"], {}).get("digest")
+        digest = "other" if WRONG else ALIASES.get(asked["model"], {}).get("digest")
         choice = {"message": {"content": "hello"}, "finish_reason": "stop"}
         usage = {"completion_tokens": 1}
         told = {"digest": digest, "release": os.environ["REMORA_RELEASE"]}

@@ -57,6 +57,50 @@ def test_in_place_what_served_serves_again_where_the_new_one_fails(project: Scri
     assert (ended["answers"], ended["serving_revision"]) == (True, former)
 
 
+def test_a_rollback_starts_the_former_revision_in_place_of_the_serving_one(project: ScriptedProject) -> None:
+    former = project.serving()
+    project.change_settings(66)
+    replaced = project.user.run("deploy", str(project.root), "--strategy", "in-place").document["revision"]
+    assert project.running() == [replaced]
+    ran = project.user.run("rollback", str(project.root))
+    assert ran.code == 0, ran
+    assert (ran.document["revision"], ran.document["release"]) == (former.name, release_of(former))
+    assert (ran.document["started"], ran.document["in_place"]) == (True, True)
+    assert f"no room for one replica beside {replaced}" in ran.stderr
+    assert f"stopping {replaced} to make room" in ran.stderr
+    assert project.running() == [project.serving().name] == [former.name]
+
+
+def test_a_rollback_that_cannot_start_leaves_what_served(project: ScriptedProject) -> None:
+    serving = project.serving().name
+    project.fault("stuck_replica")
+    ran = project.user.run("rollback", str(project.root), "--strategy", "in-place", "--timeout", "15")
+    assert ran.code == 7, ran
+    assert "AssigningReplicaFailed" in ran.stderr
+    assert "going back to the former revision" in ran.stderr
+    assert "remora deploy" not in ran.message
+    assert project.running() == [project.serving().name] == [serving]
+    ended = project.user.run("status", str(project.root)).document
+    assert (ended["answers"], ended["serving_revision"]) == (True, serving)
+    told = project.history()[0]
+    assert (told["what"], told["result"]) == ("rollback", "not_ready")
+
+
+def test_a_rollback_to_wrong_answers_is_undone(project: ScriptedProject) -> None:
+    serving, wrong = project.serving().name, project.share / "wrong"
+    wrong.touch()
+    ran = project.user.run("rollback", str(project.root))
+    wrong.unlink()
+    assert ran.code == 8, ran
+    assert "was answered by other" in ran.message
+    assert project.running() == [project.serving().name] == [serving]
+
+
+def test_a_rollback_does_not_restart(project: ScriptedProject) -> None:
+    ran = project.user.run("rollback", str(project.root), "--strategy", "restart")
+    assert (ran.code, ran.document["error"]["param"]) == (2, "--strategy"), ran
+
+
 def test_a_terminal_is_asked_whether_what_serves_may_stop(project: ScriptedProject) -> None:
     project.change_settings(64)
     terminal = project.user.at_terminal("deploy", str(project.root))

@@ -125,7 +125,7 @@ def test_adapters_and_their_versions(project: Project) -> None:
 
 
 def test_a_release_that_was_rolled_back(project: Project) -> None:
-    done = RolledBack("app--2", "release-1", "app--1", "release-2", started=False)
+    done = RolledBack("app--2", "release-1", "app--1", "release-2", started=False, in_place=False)
     project.check("rollback", {"schema": "remora.rollback/v1", **asdict(done)})
 
 

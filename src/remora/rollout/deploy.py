@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 
 from remora.adapters.proof import Proof
 from remora.azure.app.apps import ContainerApp
 from remora.azure.app.readiness import wait_until_ready
-from remora.errors import DeploymentNotFound, Locked, RemoraError
+from remora.errors import DeploymentNotFound, RemoraError
 from remora.rollout.former import finish_interrupted
 from remora.rollout.gates.check import Checked
 from remora.rollout.golden.check import GoldenReport
@@ -30,6 +30,7 @@ from remora.rollout.share.lock import HeldLock
 from remora.rollout.share.owner import claim
 from remora.rollout.steps import Steps
 from remora.rollout.turns import Replace, Restart, Stay, Turn
+from remora.rollout.undo import or_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class Rollout:
             load = self._compare(before)
             turn = self._turn(before, load, strategy)
             self._sync()
-            with self._or_back(turn):
+            with or_back(turn.back, self._lock, self._steps) if turn.moves else nullcontext():
                 name = self._candidate(turn)
                 self._until_ready(turn, name)
                 verdict = self._check(turn, name)
@@ -191,26 +192,6 @@ class Rollout:
                 f"container app {self._app.name!r} has no ingress", hint="run: remora provision"
             )
         return f"{self._scheme}://{fqdn}"
-
-    @contextmanager
-    def _or_back(self, turn: Turn) -> Iterator[None]:
-        """If the block ends early, also by Ctrl+C, undo it, so that the former revision keeps serving.
-
-        Without the lock nothing is undone: another command may already serve what this one started.
-        """
-        try:
-            yield
-        except BaseException as error:
-            if not turn.moves or self._lock.is_lost:
-                raise
-            try:
-                with self._steps("going back to the former revision"):
-                    turn.back()
-            except Locked as lost:
-                raise lost from error
-            except RemoraError:  # the cloud cannot be reached: the next rollout removes what is left
-                raise error from None
-            raise
 
     @contextmanager
     def _recorded(self, before: Before, strategy: Strategy) -> Iterator[None]:

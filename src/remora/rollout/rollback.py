@@ -1,65 +1,163 @@
-"""Goes back to a former release: its revision still exists, so only the traffic moves. Adapters stay."""
+"""Goes back to a former release: its revision still exists. Adapters stay.
+
+If the revision runs, only the traffic moves. If it was stopped, it starts beside the serving one, or in its
+place, in the same order as a deploy, and must answer before the switch. If it does not, all is undone.
+"""
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from remora.adapters.store import RELEASE_FILE, decode_release, release_folder
+from remora.adapters.store import RELEASE_FILE, Release, decode_release, release_folder
 from remora.azure.app.apps import ContainerApp
 from remora.azure.app.readiness import wait_until_ready
 from remora.azure.app.state import Revision
 from remora.azure.share.files import Share
-from remora.errors import NotFound, Refused, RemoraError
+from remora.errors import InvalidInput, NotFound, Refused, RemoraError
+from remora.rollout.endpoint import Endpoint
 from remora.rollout.former import read_moves, release_before
-from remora.rollout.revision.candidate import RELEASE_VARIABLE, Before, look
+from remora.rollout.gates.check import check_endpoint
+from remora.rollout.revision.candidate import (
+    ADAPTERS_VARIABLE,
+    RELEASE_VARIABLE,
+    Before,
+    Candidate,
+    Scale,
+    look,
+)
+from remora.rollout.revision.failed_step import with_failed_step
+from remora.rollout.revision.places import Choose, stops_first
+from remora.rollout.revision.restart import Strategy
+from remora.rollout.share.alias_sets import served_aliases
 from remora.rollout.share.history import happened, record
 from remora.rollout.share.lock import HeldLock
 from remora.rollout.share.owner import check_owner
 from remora.rollout.steps import Steps
+from remora.rollout.undo import or_back
 
 _ADAPTERS_HINT = "to roll an adapter back: remora adapters rollback NAME"
 
 
 @dataclass(frozen=True, slots=True)
 class RolledBack:
-    """The release before and after, and whether the revision had to be started first."""
+    """The release before and after.
+
+    `started`: the revision had to be started first. `in_place`: the serving one was stopped for it, and
+    nothing answered meanwhile.
+    """
 
     revision: str
     release: str
     former_revision: str
     former_release: str
     started: bool
+    in_place: bool
 
 
-def roll_back(
-    app: ContainerApp,
-    lock: HeldLock,
-    release: str | None,
-    *,
-    timeout_seconds: float,
-    steps: Steps,
-) -> RolledBack:
-    """Switch the traffic to the revision of a release, by default the one that served before this one.
+class Rollback:
+    """One rollback of an app. The caller holds the lock of its share.
 
-    Raises NotFound if there is none, Refused if it serves a different base model from that of the adapters,
-    or if the share belongs to another app.
+    `choose` is called if there is no room for the former revision beside the serving one.
     """
-    app, share = lock.fence(app), lock.share
-    check_owner(share, app)
-    before = look(app)
-    wanted = release or _former_release(app, share, before)
-    revision = _revision_of(before, wanted)
-    _check_base(share, before.release, wanted)
-    if not revision.active:
-        with steps(f"starting {revision.name}, which was stopped") as say:
-            app.activate(revision.name)
-            wait_until_ready(app, revision.name, timeout_seconds=timeout_seconds, say=say)
-    with steps(f"switching the traffic to {revision.name}"):
-        app.direct(before.state.traffic.all_to(revision.name))
-    with suppress(RemoraError):
-        record(share, happened("rollback", app.name, before=before.release, after=wanted))
-    return RolledBack(revision.name, wanted, before.serving, before.release, not revision.active)
+
+    def __init__(
+        self, app: ContainerApp, lock: HeldLock, *, timeout_seconds: float, steps: Steps, choose: Choose
+    ) -> None:
+        self._app = lock.fence(app)
+        self._lock = lock
+        self._share = lock.share
+        self._timeout_seconds = timeout_seconds
+        self._steps = steps
+        self._choose = choose
+
+    def run(self, release: str | None, strategy: Strategy) -> RolledBack:
+        """Switch the traffic to the revision of a release, by default the one that served before this one.
+
+        Raises NotFound if there is none, Refused if it serves a different base model from that of the
+        adapters, or if the share belongs to another app. Raises NotReady if the revision does not start,
+        VerificationFailed if its answers are wrong; then, and on Ctrl+C, the serving revision serves on.
+        """
+        _check_strategy(strategy)
+        check_owner(self._share, self._app)
+        before = look(self._app)
+        wanted = release or _former_release(self._app, self._share, before)
+        revision = _revision_of(before, wanted)
+        _check_base(self._share, before.release, wanted)
+        in_place = self._stops_first(before, revision, strategy)
+        candidate = Candidate(self._app, before, in_place=in_place)
+        candidate.adopt(revision)
+        starts = in_place or not revision.active or revision.ending
+        with self._recorded(before.release, wanted), or_back(candidate.take_back, self._lock, self._steps):
+            candidate.prepare({revision.name}, self._steps)
+            if starts:
+                where = "in place of" if in_place else "beside"
+                with self._steps(f"starting {revision.name} {where} the serving one") as say:
+                    candidate.resume(say)
+                self._until_ready(revision.name)
+                self._check(revision, wanted)
+            with self._steps(f"switching the traffic to {revision.name}"):
+                candidate.switch()
+        candidate.settle()
+        return RolledBack(revision.name, wanted, before.serving, before.release, starts, in_place)
+
+    def _stops_first(self, before: Before, revision: Revision, strategy: Strategy) -> bool:
+        """Whether the serving revision must stop before the former one can run; not if that runs."""
+        if revision.active and revision.replicas and not revision.ending:
+            return False
+        scale = Scale(revision.min_replicas, revision.max_replicas)
+        return stops_first(self._app, before, scale, strategy, self._choose)
+
+    def _until_ready(self, name: str) -> None:
+        with self._steps(f"waiting for revision {name}") as say, with_failed_step(self._app, name):
+            wait_until_ready(self._app, name, timeout_seconds=self._timeout_seconds, say=say)
+            say(f"revision {name} is ready, without traffic")
+
+    def _check(self, revision: Revision, release: str) -> None:
+        """Ask base and adapters one prompt each at the revision's own address."""
+        served = served_aliases(self._share, revision.environment.get(ADAPTERS_VARIABLE, ""))
+        base_name = _release_of(self._share, release).base_name
+        url = f"{self._app.clients.profile.endpoint_scheme}://{self._app.revision(revision.name).fqdn}"
+        with (
+            self._steps(f"checking {revision.name}") as say,
+            Endpoint(url, self._app.api_key()) as endpoint,
+        ):
+            answers = check_endpoint(
+                endpoint,
+                base_name,
+                served.digests,
+                (),
+                timeout_seconds=self._timeout_seconds,
+                tell=say.reason,
+            )
+            say(f"{len(answers)} models answer")
+
+    @contextmanager
+    def _recorded(self, former: str, wanted: str) -> Iterator[None]:
+        """Record the result in the history, if the share can be reached."""
+        result, message = "interrupted", ""
+        try:
+            yield
+            result = "ok"
+        except RemoraError as error:
+            result, message = error.code, error.message
+            raise
+        finally:
+            event = happened(
+                "rollback", self._app.name, before=former, after=wanted, result=result, message=message
+            )
+            with suppress(RemoraError):
+                record(self._share, event)
+
+
+def _check_strategy(strategy: Strategy) -> None:
+    if strategy is Strategy.RESTART:
+        raise InvalidInput(
+            "--strategy restart: a restarted revision runs the same release as before",
+            hint="run: remora rollback --strategy in-place, or to restart: remora deploy --strategy restart",
+            param="--strategy",
+        )
 
 
 def _former_release(app: ContainerApp, share: Share, before: Before) -> str:
@@ -88,7 +186,7 @@ def _revision_of(before: Before, release: str) -> Revision:
 
 def _check_base(share: Share, serving: str, wanted: str) -> None:
     """Refuse a release whose base model does not fit the adapters that are served now."""
-    bases = {release: _base_of(share, release) for release in (serving, wanted) if release}
+    bases = {release: _release_of(share, release).base_digest for release in (serving, wanted) if release}
     if len(set(bases.values())) > 1:
         raise Refused(
             f"release {wanted} serves a different base model from that of the adapters of {serving}",
@@ -96,9 +194,9 @@ def _check_base(share: Share, serving: str, wanted: str) -> None:
         )
 
 
-def _base_of(share: Share, release: str) -> str:
+def _release_of(share: Share, release: str) -> Release:
     path = release_folder(release) / RELEASE_FILE
     data = share.read(path)
     if data is None:
         raise NotFound(f"the share has no release {release!r}", hint="see: remora history")
-    return decode_release(data, str(path)).base_digest
+    return decode_release(data, str(path))

@@ -115,6 +115,7 @@ class Replace:
     def prepare(self, steps: Steps) -> None:
         keep = {one.name for one in self._before.revisions if self._load.runs_in(one)}
         self._candidate.prepare(keep - {self._before.serving}, steps)
+        self._candidate.wake_serving(steps)
 
     def start(self, say: Step) -> str:
         return self._candidate.start(self._load.environment, self._load.scale, say)

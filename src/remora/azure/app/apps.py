@@ -210,6 +210,22 @@ class ContainerApp:
         with explained(f"restarting revision {revision!r}"):
             self._revisions_to_change.restart_revision(self.group, self.name, revision)
 
+    def is_stopped(self) -> bool:
+        """Whether the app as a whole was stopped."""
+        with explained(f"reading container app {self.name!r}"):
+            properties: Json = self._apps.get(self.group, self.name).as_dict()["properties"]
+        return bool(properties.get("runningStatus") == "Stopped")
+
+    def stop(self) -> None:
+        """Stop all replicas of all revisions; requests get 404. A stopped app is a no-op."""
+        with explained(f"stopping container app {self.name!r}"):
+            self._apps_to_change.begin_stop(self.group, self.name).result()
+
+    def start(self) -> None:
+        """Run the app as before it was stopped. A running app is a no-op."""
+        with explained(f"starting container app {self.name!r}"):
+            self._apps_to_change.begin_start(self.group, self.name).result()
+
     def delete(self) -> None:
         """Delete the app; a missing one is a no-op."""
         with explained(f"deleting container app {self.name!r}"), suppress(ResourceNotFoundError):

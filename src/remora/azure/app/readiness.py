@@ -82,7 +82,7 @@ class Watch:
         if self._lasts("no room", _NO_ROOM_SECONDS, so=waits) and self._is_in_own_way(now):
             return (
                 "has no capacity next to the serving revision, which keeps its own until it is stopped"
-                " (remora deploy --strategy in-place stops it first)"
+                " (--strategy in-place stops it first)"
             )
         return ""
 

@@ -118,7 +118,7 @@ def deploy(
 def deploy_project(folder: Path, out: Output, options: DeployOptions) -> Deployed:
     """Deploy the project in a folder, or a part of it; what is up to date stays untouched."""
     deployment = open_deployment(folder, out)
-    start_if_stopped(deployment, out)
+    start_if_stopped(deployment, command_line("deploy", folder), out)
     shape, mount = reachable(deployment)
     try:
         if shape.runs_workspace(folder, mount):

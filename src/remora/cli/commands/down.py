@@ -18,6 +18,7 @@ from remora.azure.provisioning.deployment import (
 from remora.azure.provisioning.groups import delete_group, group_location, is_ours, list_resources
 from remora.azure.provisioning.leftovers import find_leftovers, remove_leftovers
 from remora.cli.context import connect, open_deployment
+from remora.cli.held_app import held_app
 from remora.cli.models.base_option import read_settings
 from remora.cli.output.console import Mode, Output, OutputOption, YesOption
 from remora.cli.output.next_command import command_line
@@ -63,6 +64,7 @@ def down(
 ) -> None:
     """Delete the container app, so that nothing runs or costs money; models and adapters stay on the share.
 
+    It is refused while another command, such as a deploy, changes the endpoint; with --purge it is not.
     --purge also removes what a failed or killed provision created.
     """
     out = Output(output)
@@ -73,8 +75,8 @@ def down(
     name, group = deployment.config.app, deployment.config.resource_group
     what = f"container app {name!r}"
     out.confirm(f"Delete {what}?", assume_yes=yes)
-    with out.step(f"deleting {what}"):
-        deployment.app.delete()
+    with held_app(deployment, command_line("down", folder), out) as held, out.step(f"deleting {what}"):
+        held.delete()
     document = {"app": name, "resource_group": group, "purged": False, "removed": [f"containerApps {name}"]}
     out.result("down", document, f"Deleted {what}. Bring it back with: {command_line('up', folder)}")
 

@@ -48,8 +48,11 @@ def add(name: NameArgument, folder: FolderArgument = Path(), output: OutputOptio
     """Create a key and print it. An older key with the same name stays valid until it is removed."""
     out = Output(output)
     deployment = open_deployment(folder, out)
-    with locked(deployment.share, f"remora keys add {name}"), out.step(f"adding a key for {name!r}"):
-        key = AppKeys(deployment.app).add(name)
+    with (
+        locked(deployment.share, f"remora keys add {name}") as lock,
+        out.step(f"adding a key for {name!r}"),
+    ):
+        key = AppKeys(lock.fence(deployment.app)).add(name)
     out.note(_next(folder))
     out.result("keys.add", {"name": name, "key": key}, key, summary=False)
 
@@ -66,8 +69,11 @@ def rm(
     out = Output(output)
     deployment = open_deployment(folder, out)
     out.confirm(f"Remove the oldest key named {name!r}?", assume_yes=yes)
-    with locked(deployment.share, f"remora keys rm {name}"), out.step(f"removing a key of {name!r}"):
-        AppKeys(deployment.app).remove(name)
+    with (
+        locked(deployment.share, f"remora keys rm {name}") as lock,
+        out.step(f"removing a key of {name!r}"),
+    ):
+        AppKeys(lock.fence(deployment.app)).remove(name)
     out.result("keys.rm", {"name": name}, _next(folder))
 
 

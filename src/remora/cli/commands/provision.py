@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from remora.azure.app.apps import ContainerApp
 from remora.azure.profile import Clients
 from remora.azure.provisioning.deployment import (
     ResourceProgress,
@@ -26,6 +26,8 @@ from remora.azure.provisioning.provision import Prepared, Provisioned, prepare
 from remora.azure.provisioning.provision import provision as provision_template
 from remora.azure.provisioning.template import Wanted
 from remora.cli.commands.init import write_missing
+from remora.cli.context import Deployment
+from remora.cli.held_app import held_app
 from remora.cli.interrupt import Work, interruptible
 from remora.cli.output.console import Mode, Output, OutputOption, YesOption
 from remora.cli.output.next_command import command_line
@@ -40,9 +42,9 @@ from remora.cli.target import (
     find_target,
 )
 from remora.cli.why.diagnosis import diagnosed
-from remora.errors import Refused
+from remora.errors import Locked, Refused
 from remora.project.toolkit.config import InferenceConfig, save_inference_config, with_outputs
-from remora.rollout.revision.placeholder import put_to_sleep
+from remora.rollout.revision.placeholder import placeholders, put_to_sleep
 
 app = typer.Typer(add_completion=False)
 
@@ -128,9 +130,19 @@ def provision_project(
     written = with_outputs(target.config, provisioned.outputs, scheme=clients.profile.endpoint_scheme)
     if written != target.config:
         save_inference_config(folder, written)
-    if written.app is not None:
-        put_to_sleep(ContainerApp(clients, group, written.app))
+    _let_sleep(Deployment(target.settings, written, clients), command_line("provision", folder), out)
     return ProvisionedProject(written, provisioned.changed, rows, portal_url(clients, group))
+
+
+def _let_sleep(deployment: Deployment, command: str, out: Output) -> None:
+    """Stop a first revision that has no release to run. A rollout that runs meanwhile does so itself."""
+    if deployment.config.app is None or not placeholders(deployment.app):
+        return
+    if deployment.config.missing:  # no deploy of the project can begin yet
+        put_to_sleep(deployment.app)
+        return
+    with suppress(Locked), held_app(deployment, command, out) as held:
+        put_to_sleep(held)
 
 
 def _remember_group(folder: Path, target: Target) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from remora.azure.app.apps import API_KEY_VARIABLE
-from remora.cli.context import Deployment, open_deployment
+from remora.cli.context import open_deployment
 from remora.cli.output.console import Mode, Output, OutputOption
 from remora.cli.output.next_command import command_line
 from remora.cli.project_folder import FolderArgument, in_project
@@ -50,8 +50,11 @@ def _set(folder: Path, variable: str, out: Output) -> None:
     deployment = open_deployment(folder, out)
     value = out.ask_secret(f"Value of {variable}")
     secret = variable.lower().replace("_", "-").strip("-")
-    with locked(deployment.share, command_line("secrets", folder, "--set", variable)):
-        _keep(deployment, secret, value, variable, out)
+    with (
+        locked(deployment.share, command_line("secrets", folder, "--set", variable)) as lock,
+        out.step(f"setting secret {secret!r}"),
+    ):
+        lock.fence(deployment.app).set_secret(secret, value, variable=variable)
     document = {"app": deployment.app.name, "secret": secret, "variable": variable}
     again = command_line("deploy", folder)
     text = f"{deployment.app.name} keeps {variable} as secret {secret!r}\nUse it with: {again}"
@@ -69,8 +72,3 @@ def _check(variable: str) -> None:
         raise InvalidInput(
             f"{variable} is reserved for Remora", hint="use a name without that prefix", param="--set"
         )
-
-
-def _keep(deployment: Deployment, secret: str, value: str, variable: str, out: Output) -> None:
-    with out.step(f"setting secret {secret!r}"):
-        deployment.app.set_secret(secret, value, variable=variable)

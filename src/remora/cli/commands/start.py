@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
-from remora.azure.app.power import is_stopped, start_app
 from remora.cli.context import Deployment, open_deployment
+from remora.cli.held_app import held_app
 from remora.cli.output.console import Mode, Output, OutputOption
 from remora.cli.output.next_command import command_line
 from remora.cli.project_folder import FolderArgument, in_project
@@ -22,17 +22,20 @@ def start(folder: FolderArgument = Path(), output: OutputOption = Mode.HUMAN) ->
     out = Output(output)
     deployment = open_deployment(folder, out)
     name, group = deployment.config.app or "", deployment.config.resource_group or ""
-    with out.step(f"starting {name}"):
-        start_app(deployment.clients, group, name)
+    with held_app(deployment, command_line("start", folder), out) as held, out.step(f"starting {name}"):
+        held.start()
     document = {"app": name, "resource_group": group, "running": True}
     out.result(
         "start", document, f"Started {name}. See when it answers with: {command_line('status', folder)}"
     )
 
 
-def start_if_stopped(deployment: Deployment, out: Output) -> None:
-    """Start a stopped app, for commands that need a serving app."""
-    name, group = deployment.config.app or "", deployment.config.resource_group or ""
-    if is_stopped(deployment.clients, group, name):
-        with out.step(f"starting {name}, which was stopped"):
-            start_app(deployment.clients, group, name)
+def start_if_stopped(deployment: Deployment, command: str, out: Output) -> None:
+    """Start a stopped app, for a command that needs a serving app."""
+    app_now = deployment.app
+    if app_now.is_stopped():
+        with (
+            held_app(deployment, command, out) as held,
+            out.step(f"starting {app_now.name}, which was stopped"),
+        ):
+            held.start()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
-from remora.azure.app.power import stop_app
 from remora.cli.context import open_deployment
+from remora.cli.held_app import held_app
 from remora.cli.output.console import Mode, Output, OutputOption
 from remora.cli.output.next_command import command_line
 from remora.cli.project_folder import FolderArgument, in_project
@@ -18,11 +18,14 @@ app = typer.Typer(add_completion=False)
 @app.command(epilog="Example: remora stop examples/tone")
 @in_project()
 def stop(folder: FolderArgument = Path(), output: OutputOption = Mode.HUMAN) -> None:
-    """Stop the project's container app: nothing runs or costs money; revisions, share and address stay."""
+    """Stop the project's container app: nothing runs or costs money; revisions, share and address stay.
+
+    It is refused while another command, such as a deploy, changes the endpoint.
+    """
     out = Output(output)
     deployment = open_deployment(folder, out)
     name, group = deployment.config.app or "", deployment.config.resource_group or ""
-    with out.step(f"stopping {name}"):
-        stop_app(deployment.clients, group, name)
+    with held_app(deployment, command_line("stop", folder), out) as held, out.step(f"stopping {name}"):
+        held.stop()
     document = {"app": name, "resource_group": group, "running": False}
     out.result("stop", document, f"Stopped {name}. Start it again with: {command_line('start', folder)}")

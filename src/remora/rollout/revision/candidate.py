@@ -123,6 +123,7 @@ class Candidate:
         self._pinned: Traffic | None = None
         self._directed = False
         self._started = False
+        self._ran_before = False
         self._stopped: list[str] = []
 
     def prepare(self, keep: Collection[str], steps: Steps) -> None:
@@ -140,6 +141,10 @@ class Candidate:
             if stray not in keep:
                 with steps(f"stopping {stray}, which an interrupted rollout left"):
                     self._app.deactivate(stray)
+
+    def wake_serving(self, steps: Steps) -> None:
+        """Activate the serving revision if it was deactivated: else ARM accepts no new revision."""
+        before = self._before
         serving = next((one for one in before.revisions if one.name == before.serving), None)
         if serving is not None and not serving.active:
             with steps(f"activating {serving.name}, which has the traffic and was deactivated"):
@@ -157,6 +162,17 @@ class Candidate:
             self._make_room(say)
         return self.name
 
+    def adopt(self, revision: Revision) -> None:
+        """Use a revision that exists instead of a new one; an undo leaves it as it was."""
+        self.name, self._ran_before = revision.name, revision.active and not revision.ending
+
+    def resume(self, say: Step) -> None:
+        """Start the adopted revision."""
+        if not self._ran_before:
+            self._app.activate(self.name)
+        if self._in_place:
+            self._make_room(say)
+
     def switch(self) -> None:
         """Switch all traffic to it."""
         self._directed = True
@@ -170,12 +186,13 @@ class Candidate:
         return kept
 
     def take_back(self) -> None:
-        """Undo: start the revisions that made room, restore the traffic, and stop the candidate."""
+        """Undo: start the revisions that made room, restore the traffic, and stop what did not run before."""
         for name in self._stopped:
             self._app.activate(name)
         if self._directed and self._pinned is not None:
             self._app.direct(self._pinned)
-        if name := self.name or self._made_meanwhile():
+        name = self.name or self._made_meanwhile()
+        if name and not self._ran_before:
             self._app.deactivate(name)
 
     def _make_room(self, say: Step) -> None:

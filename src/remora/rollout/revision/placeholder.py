@@ -17,16 +17,21 @@ from remora.project.toolkit.commands import Program, program_of
 from remora.rollout.revision.candidate import RELEASE_VARIABLE, Before, look
 
 
-def put_to_sleep(app: ContainerApp) -> tuple[str, ...]:
-    """Stop every revision that runs without a release and has never served; returns their names.
+def placeholders(app: ContainerApp) -> tuple[str, ...]:
+    """Names of the revisions that run without a release and have never served.
 
-    An app in Single revision mode, or with the user's own program, is not changed.
+    There are none in an app in Single revision mode, or with the user's own program.
     """
     try:
         before = look(app)
     except DeploymentNotFound:
         return ()
-    names = tuple(revision.name for revision in _placeholders(before))
+    return tuple(revision.name for revision in _placeholders(before))
+
+
+def put_to_sleep(app: ContainerApp) -> tuple[str, ...]:
+    """Stop all `placeholders`; returns their names."""
+    names = placeholders(app)
     for name in names:
         app.deactivate(name)
     return names
