@@ -1,4 +1,4 @@
-"""What Remora keeps in HOME and beside a project, damaged: it counts as none, or the error says what helps."""
+"""What Remora keeps in HOME and beside a project, damaged: it counts as none, or an error says what helps."""
 
 from __future__ import annotations
 
