@@ -8,8 +8,15 @@ from scripts.reference.table import code, table
 
 from remora.adapters.adapter import Digest
 from remora.adapters.in_place import IN_PLACE
-from remora.adapters.store import ALIASES, MANIFEST, ROOT, adapter_folder, model_folder, release_folder
-from remora.rollout.program.sync import WORKSPACE
+from remora.adapters.store import (
+    ALIASES,
+    MANIFEST,
+    ROOT,
+    WORKSPACE,
+    adapter_folder,
+    model_folder,
+    release_folder,
+)
 from remora.rollout.share.history import HISTORY
 from remora.rollout.share.lock import LOCK
 from remora.rollout.share.owner import OWNER
@@ -23,7 +30,13 @@ docs`.
 Everything is in the folder `{ROOT}`; nothing else on the share is changed, except by a program of yours. A
 folder that is named by a digest never changes, and is complete before anything points to it.
 `{ALIASES.name}` is replaced in one step, so a reader sees the old or the new one. `remora adapters gc`
-removes what nothing points to, `remora adapters repair` rebuilds a damaged file.
+removes what nothing points to.
+
+`remora adapters repair` rebuilds a damaged file from the others: names from sets and history, the manifest
+from the files themselves, a listing from the folder that it lists, a release's file from a release with the
+same one. It puts aside what it cannot rebuild, as `FILE.damaged-TIME`, and says what follows: a replica reads
+the model again, or the next deploy writes the file again. A damaged event of the history, a damaged lock and
+a damaged `{OWNER.name}` count as none.
 """
 LAYOUT: Final[dict[str, str]] = {
     f"{MANIFEST}": "What the last sync put here: path, sha256, size. Written last.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -98,15 +99,22 @@ async def test_a_task_that_raises_goes_on_and_says_so(
 
 @pytest.mark.parametrize(
     ("error", "needed"),
-    [(InvalidFile("the share is away"), True), (OSError("stale handle"), True), (RuntimeError("x"), False)],
+    [
+        (InvalidFile("the share is away"), True),
+        (OSError("stale handle"), True),
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (RuntimeError("x"), False),
+    ],
 )
 async def test_a_share_that_is_away_and_a_task_that_nobody_needs_leave_the_endpoint_ready(
-    error: Exception, needed: bool
+    error: Exception, needed: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock, rounds = Clock(), Rounds(error)
     task = BackgroundTask("following", rounds, QUICK_SECONDS, needed=needed)
     async with serving(Supervisor([task], clock)) as client:
         await until(lambda: rounds.count >= 2)
+        is_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        assert ("cannot be written: the disk is full" in caplog.text) is is_full
         clock.seconds += 10 * UNREADY_AFTER_SECONDS
         assert (await client.get("/readyz")).status_code == 200
         assert 'remora_background_failing{task="following"} 1.0' in (await client.get("/metrics")).text

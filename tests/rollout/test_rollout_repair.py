@@ -19,6 +19,7 @@ from tests.cli.trained_folder import make_adapter
 from tests.rollout.scripted_project import ScriptedProject, make_scripted_project
 
 from remora.cli.commands.status import _forget_probes
+from remora.rollout.revision.candidate import ADAPTERS_VARIABLE
 from remora.rollout.revision.restart import restart_replicas
 
 RESTART_SECONDS = 300
@@ -112,6 +113,26 @@ def test_a_damaged_manifest_is_rebuilt(project: ScriptedProject) -> None:
     assert len(project.user.run("adapters", "list", str(project.root)).document["adapters"]) == 2
     project.deploy()
     assert json.loads(file.read_text())["files"] == before
+
+
+def test_a_damaged_set_of_the_serving_revision_is_repaired(project: ScriptedProject) -> None:
+    set_id = project.serving().environment[ADAPTERS_VARIABLE]
+    path = f".remora/alias-sets/{set_id}.json"
+    for command in ("list", "gc"):
+        (project.share.parent / path).write_text("{")
+        done = follow(project, project.user.run("adapters", command, str(project.root)))
+        assert [*done["repaired"], *done["put_aside"]] == [path]
+    project.deploy()
+
+
+def test_a_release_that_cannot_be_rebuilt_is_uploaded_again(project: ScriptedProject) -> None:
+    (file,) = project.share.glob("releases/*/release.json")
+    before = file.read_bytes()
+    file.write_text("{")
+    done = follow(project, project.user.run("adapters", "gc", str(project.root)))
+    assert done["put_aside"] == [f".remora/releases/{file.parent.name}/release.json"]
+    project.deploy()
+    assert file.read_bytes() == before
 
 
 def test_nothing_damaged_is_nothing_to_do(project: ScriptedProject) -> None:

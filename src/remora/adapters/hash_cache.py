@@ -65,7 +65,7 @@ def _newest(status: os.stat_result) -> int:
 def _load(path: Path) -> dict[str, list[str]]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(document, dict) or document.get("version") != VERSION:
         return {}

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -20,9 +21,11 @@ from pathlib import Path, PurePosixPath
 from remora.adapters.adapter import Digest
 from remora.adapters.aliases import Alias, AliasSet
 from remora.adapters.store import ROOT
-from remora.errors import InvalidFile
+from remora.errors import InvalidFile, said
 
 IN_PLACE = ROOT / "in-place"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_LATER_MICROSECONDS = 2_000_000  # a mounted share may round times
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,10 @@ class Place:
     def is_as_listed(self, share: Path) -> bool:
         """Whether no file of it has changed since, as far as a mounted share shows."""
         return all(_is_same(share / self.folder / name, listed) for name, listed in self.files.items())
+
+    def was_changed(self, share: Path) -> bool:
+        """Whether a file of it surely has another content than was listed; a missing one has none."""
+        return any(_was_changed(share / self.folder / name, listed) for name, listed in self.files.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,7 @@ def decode_place(data: bytes, origin: str) -> Place:
         document = json.loads(data)
         files = {str(name): Listed(*map(int, each)) for name, each in document["files"].items()}
         folder = PurePosixPath(document["folder"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise _malformed(origin, error) from error
     paths = (folder, *map(PurePosixPath, files))
     if any(path.is_absolute() or ".." in path.parts for path in paths):
@@ -109,8 +116,11 @@ def decode_contents(data: bytes, origin: str) -> Contents:
         files = {
             str(name): ReadFile(str(sha256), int(size)) for name, (sha256, size) in document["files"].items()
         }
-        return Contents(Digest(str(document["digest"])), files)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        digest = str(document["digest"])
+        if not _DIGEST.fullmatch(digest):  # it becomes a folder
+            raise ValueError(f"its digest is {digest!r}")
+        return Contents(Digest(digest), files)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise _malformed(origin, error) from error
 
 
@@ -135,5 +145,14 @@ def _is_same(path: Path, listed: Listed) -> bool:
     return (now.st_size, now.st_mtime_ns // 1000) == (listed.size_bytes, listed.written_microseconds)
 
 
+def _was_changed(path: Path, listed: Listed) -> bool:
+    try:
+        now = path.stat()
+    except OSError:
+        return False
+    later = now.st_mtime_ns // 1000 - listed.written_microseconds
+    return now.st_size != listed.size_bytes or later > _LATER_MICROSECONDS
+
+
 def _malformed(origin: str, error: Exception) -> InvalidFile:
-    return InvalidFile(f"{origin} is malformed: {error}", hint="delete it, and run: remora deploy")
+    return InvalidFile(f"{origin} is malformed: {said(error)}", hint="run: remora adapters repair")

@@ -45,6 +45,8 @@ def find_contents(share: Path, stamp: Digest) -> Contents | None:
 def check_base(share: Path, stamp: Digest) -> Path:
     """The folder of a base model, which holds what it held when it was first read; that may be now.
 
+    Nobody has read it yet, or the record is lost: then it must be as it was listed.
+
     Raises ProjectIncomplete where a file is missing or changed.
     """
     place = _place(share, stamp)
@@ -62,14 +64,10 @@ def check_base(share: Path, stamp: Digest) -> Path:
             f"the base model at {place.folder} on the share lacks {missing[0]}",
             hint="bring it back, or run: remora deploy",
         )
-    contents = _read_base(folder, place.files)
     if known is None:
-        _keep(share / contents_path(stamp), contents.encode())
-    elif known.digest != contents.digest:
-        raise ProjectIncomplete(
-            f"the base model at {place.folder} on the share was changed after it was deployed",
-            hint="to serve it as it is now, run: remora deploy",
-        )
+        _read_first(share, place)
+    elif known.digest != _read_base(folder, place.files).digest:
+        raise _changed_base(place)
     return folder
 
 
@@ -84,9 +82,36 @@ def bring_adapter(share: Path, name: str, digest: Digest) -> Digest:
     known = find_contents(share, digest)
     if known is not None and _is_whole(share / adapter_folder(name, known.digest), known):
         return known.digest
+    if place.was_changed(share):
+        raise _trained_again(place)
     contents = _copy_adapter(share, name, place)
+    if place.was_changed(share) or (known is not None and known.digest != contents.digest):
+        raise _trained_again(place)
     _keep(share / contents_path(digest), contents.encode())
     return contents.digest
+
+
+def _read_first(share: Path, place: Place) -> None:
+    """Read a base model and keep what was read. Raises ProjectIncomplete where it is not what was listed."""
+    contents = None if place.was_changed(share) else _read_base(share / place.folder, place.files)
+    if contents is None or place.was_changed(share):
+        raise _changed_base(place)
+    _keep(share / contents_path(place.stamp), contents.encode())
+
+
+def _changed_base(place: Place) -> ProjectIncomplete:
+    return ProjectIncomplete(
+        f"the base model at {place.folder} on the share was changed after it was deployed",
+        hint="to serve it as it is now, run: remora deploy",
+    )
+
+
+def _trained_again(place: Place) -> AdapterRejected:
+    return AdapterRejected(
+        f"the adapter at {place.folder} on the share was changed after it was deployed, and no copy of what"
+        " was deployed is left",
+        hint="to serve it as it is now, run: remora deploy",
+    )
 
 
 def _place(share: Path, stamp: Digest) -> Place | None:

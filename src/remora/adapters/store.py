@@ -24,7 +24,9 @@ ROOT = PurePosixPath(".remora")
 ALIASES = ROOT / "aliases.json"
 ADAPTERS = ROOT / "adapters"
 MANIFEST = ROOT / "manifest.json"
+WORKSPACE = ROOT / "workspace.json"
 RELEASE_FILE = "release.json"
+_REPAIR = "run: remora adapters repair"
 
 
 def model_folder(digest: Digest) -> PurePosixPath:
@@ -96,14 +98,14 @@ def decode_release(data: bytes, origin: str) -> Release:
             base_in_place=bool(document.get("base_in_place")),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise InvalidFile(f"{origin} is not a release: {said(error)}", hint="run: remora deploy") from error
+        raise InvalidFile(f"{origin} is not a release: {said(error)}", hint=_REPAIR) from error
 
 
 def _object(data: bytes, origin: str) -> dict[str, Any]:
     try:
         document = json.loads(data)
-    except ValueError as error:
-        raise InvalidFile(f"{origin} is not JSON: {error}", hint="run: remora deploy") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidFile(f"{origin} is not JSON: {said(error)}", hint=_REPAIR) from error
     if not isinstance(document, dict):
-        raise InvalidFile(f"{origin} holds no JSON object", hint="run: remora deploy")
+        raise InvalidFile(f"{origin} holds no JSON object", hint=_REPAIR)
     return document

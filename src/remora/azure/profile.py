@@ -69,6 +69,7 @@ class CloudProfile:
         return options
 
 
+_CONNECTION = frozenset({"pid", "arm_url", "files_url", "token", "subscription_id", "tenant_id"})
 AZURE = CloudProfile(
     name="azure",
     arm_url=None,
@@ -86,12 +87,13 @@ def remora_home(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def local_connection(home: Path) -> dict[str, Any] | None:
-    """The document of a running local cloud, or None. The cloud may have ended since."""
+    """The document of a running local cloud; None without a whole one. The cloud may have ended since."""
     try:
         document = json.loads((home / "cloud" / "connection.json").read_bytes())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
-    return document if isinstance(document, dict) else None
+    is_whole = isinstance(document, dict) and document.keys() >= _CONNECTION
+    return document if is_whole else None
 
 
 def load_profile(name: str, home: Path) -> CloudProfile:

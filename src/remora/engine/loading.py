@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from remora.errors import LoadFailed, RemoraError, said
+from remora.errors import LoadFailed, RemoraError, disk_error, said
 
 # How torch says it, on a CPU and on a GPU; it has no error of its own for the first.
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
@@ -19,7 +19,7 @@ PROGRESS = logging.getLogger("remora.loading")
 
 @contextmanager
 def loading(what: str) -> Iterator[None]:
-    """Raise LoadFailed, naming `what`, for anything that the block raises beyond the error tree.
+    """Raise LoadFailed, naming `what`, for anything that the block raises beyond the error tree; or DiskFull.
 
     The libraries below raise whatever their parts raise, and each caller of an engine would have to know it.
     """
@@ -28,6 +28,8 @@ def loading(what: str) -> Iterator[None]:
     except RemoraError:
         raise
     except Exception as error:
+        if full := disk_error(error):
+            raise full from error
         if is_out_of_memory(error):
             raise LoadFailed(
                 f"there is not enough memory for {what}",

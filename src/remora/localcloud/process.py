@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from remora.errors import writing
 from remora.localcloud.app import Cloud, create_cloud
 from remora.localcloud.arm.identity import PATH as TOKEN_PATH
 from remora.localcloud.arm.subscription import LOCAL_SUBSCRIPTION
-from remora.localcloud.connection import Connection, remove_connection, write_connection
+from remora.localcloud.connection import Connection, keep_connection, remove_connection, write_connection
 from remora.localcloud.listeners import HOST, Listener, bind, port_of
 from remora.localcloud.lock import only_one
 from remora.localcloud.state import State
@@ -97,15 +97,18 @@ async def _serve(
             await listener.start()
         write_connection(folder, connection)
         ready(connection)
-        await _until(stop, listeners)
+        await _until(stop, listeners, keep_connection(folder, connection))
     finally:
         remove_connection(folder)
         await asyncio.gather(*(listener.stop() for listener in listeners))
         await cloud.stop()
 
 
-async def _until(stop: asyncio.Event, listeners: Sequence[Listener]) -> None:
+async def _until(
+    stop: asyncio.Event, listeners: Sequence[Listener], keeping: Coroutine[None, None, None]
+) -> None:
     """End the process if one of its parts no longer answers; the next command starts another."""
+    kept = asyncio.create_task(keeping)
     told = asyncio.create_task(stop.wait())
     ends = [asyncio.create_task(listener.ended()) for listener in listeners]
     try:
@@ -113,9 +116,9 @@ async def _until(stop: asyncio.Event, listeners: Sequence[Listener]) -> None:
         for end in done:
             await end
     finally:
-        for task in (told, *ends):
+        for task in (told, kept, *ends):
             task.cancel()
-        await asyncio.wait({told, *ends})
+        await asyncio.wait({told, kept, *ends})
 
 
 def _secure(folder: Path, state: State, cloud: Cloud, connection: Connection) -> tuple[Listener, Connection]:

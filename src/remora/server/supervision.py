@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from remora.errors import NotReady, RemoraError
+from remora.errors import NotReady, RemoraError, disk_error
 
 LONGEST_PAUSE_SECONDS = 5.0
 UNREADY_AFTER_SECONDS = 30.0  # one round that failed is no reason to take a replica out of service
@@ -87,7 +87,7 @@ class Supervisor:
         try:
             await state.task.round()
         except (RemoraError, OSError) as error:
-            self._note_failure(state, str(error) or type(error).__name__)
+            self._note_failure(state, str(disk_error(error) or error) or type(error).__name__)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
-from remora.azure.failures import explained
+from remora.azure.failures import explained, file_code
 from remora.azure.share.files import Share
 from remora.errors import InvalidInput
 
@@ -92,7 +92,7 @@ class LeasedFile:
         padded = content.ljust(DOCUMENT_BYTES)
         try:
             with explained(f"writing {self._path} to {self._share!r}", but=_NOT_OURS):
-                self._client.upload_range(padded, 0, DOCUMENT_BYTES, lease=self._lease(lease_id))
+                self._upload(padded, lease_id)
         except HttpResponseError:
             return False
         return True
@@ -128,6 +128,17 @@ class LeasedFile:
             self._share.make_folder(self._path.parent)
             self._client.create_file(DOCUMENT_BYTES)
             self._lease(lease_id).acquire()
+
+    def _upload(self, document: bytes, lease_id: str) -> None:
+        """Write to the whole file, which others may have cut short."""
+        lease = self._lease(lease_id)
+        try:
+            self._client.upload_range(document, 0, DOCUMENT_BYTES, lease=lease)
+        except HttpResponseError as error:
+            if file_code(error) != "InvalidRange":
+                raise
+            self._client.resize_file(DOCUMENT_BYTES, lease=lease)
+            self._client.upload_range(document, 0, DOCUMENT_BYTES, lease=lease)
 
     def _lease(self, lease_id: str | None) -> ShareLeaseClient:
         from azure.storage.fileshare import ShareLeaseClient

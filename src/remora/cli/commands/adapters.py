@@ -221,7 +221,7 @@ def gc(
 @app.command(epilog="Example: remora adapters repair examples/tone")
 @in_project()
 def repair(folder: FolderArgument = Path(), output: OutputOption = Mode.HUMAN) -> None:
-    """Rebuild aliases.json and the manifest on the share if they are damaged; keep the damaged files."""
+    """Rebuild Remora's damaged files on the share, or put them aside; keep what they hold."""
     out = Output(output)
     deployment = open_deployment(folder, out)
     check_owner(deployment.share, deployment.app)
@@ -230,20 +230,17 @@ def repair(folder: FolderArgument = Path(), output: OutputOption = Mode.HUMAN) -
         out.step("reading the share") as say,
     ):
         done = rebuild(lock)
-        say(f"rebuilt {', '.join(map(str, done.files))}" if done.files else "nothing is damaged")
+        say(f"{len(done.files)} files were damaged" if done.files else "nothing is damaged")
     for name in done.lost:
         out.warn(f"{name!r} is no longer served: its files are incomplete; push it again")
     document = {
-        "repaired": list(map(str, done.files)),
-        "kept": list(map(str, done.kept)),
+        "repaired": [str(each.path) for each in done.files if not each.instead],
+        "put_aside": [str(each.path) for each in done.files if each.instead],
+        "kept": [str(each.kept) for each in done.files if each.kept],
         "aliases": done.aliases,
         "lost": list(done.lost),
     }
-    shown = [
-        f"rebuilt {path}; the damaged file is kept as {kept}"
-        for path, kept in zip(done.files, done.kept, strict=True)
-    ]
-    out.result("adapters.repair", document, "\n".join(shown) or "Nothing is damaged")
+    out.result("adapters.repair", document, "\n".join(map(str, done.files)) or "Nothing is damaged")
 
 
 @app.command(epilog="Example: remora adapters history examples/tone --name tone")

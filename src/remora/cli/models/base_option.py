@@ -18,7 +18,7 @@ import typer
 from remora.azure.profile import remora_home
 from remora.cli.models.hub import download_base
 from remora.cli.output.console import Output
-from remora.errors import BaseMissing, InvalidInput
+from remora.errors import BaseMissing, InvalidFile, InvalidInput, ProjectIncomplete
 from remora.project.base_search import adapter_paths, locate_base
 from remora.project.files.json_file import read_object, replace_text
 from remora.project.model_name import is_hub_id
@@ -130,7 +130,9 @@ def _with_base(settings: Settings, path: Path | None, hub_id: str | None) -> Set
 
 
 def _kept() -> dict[str, str]:
-    path = remora_home() / "bases.json"
-    if not path.exists():
+    """The base models of projects; none where the file is damaged: naming a base again writes a new one."""
+    try:
+        kept = read_object(remora_home() / "bases.json")
+    except (ProjectIncomplete, InvalidFile):
         return {}
-    return {project: folder for project, folder in read_object(path).items() if isinstance(folder, str)}
+    return {project: folder for project, folder in kept.items() if isinstance(folder, str)}

@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from remora.cli.output.console import Output
-from remora.errors import BaseMissing, CloudUnavailable, ProjectIncomplete, RemoraError, SignInRequired, said
+from remora.errors import (
+    BaseMissing,
+    CloudUnavailable,
+    ProjectIncomplete,
+    RemoraError,
+    SignInRequired,
+    disk_error,
+    said,
+)
 from remora.project.files.json_file import read_object
 from remora.project.model_kind import why_no_base
 from remora.project.workspace import MODEL_CONFIG, NOT_OF_THE_MODEL
@@ -129,7 +137,7 @@ def _told(hub_id: str) -> Iterator[None]:
             f"{hub_id} is no model that the Hugging Face hub shows: {said(error)}", hint=_NAME_IT
         ) from error
     except (errors.HfHubHTTPError, errors.OfflineModeIsEnabled, OSError, _http_error()) as error:
-        raise _unreachable(hub_id, error) from error
+        raise disk_error(error) or _unreachable(hub_id, error) from error
 
 
 def _unreachable(hub_id: str, error: Exception) -> CloudUnavailable:

@@ -43,7 +43,7 @@ def last_failure(folder: Path) -> Fact | None:
         return Fact(
             str(document["at"]), Source.COMMAND, str(document["what"]), document["seconds"], wrong=True
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -23,11 +23,13 @@ def kept_scores(folder: Path) -> list[dict[str, Any]]:
     path = folder / FILE
     if not path.exists():
         return []
-    entries = read_object(path).get("evaluations")
+    hint = f"delete {path}, and evaluate again: remora eval"
+    try:
+        entries = read_object(path).get("evaluations")
+    except InvalidFile as error:  # people do not write this file, so they need not correct it
+        raise InvalidFile(error.message, hint=hint) from error
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise InvalidFile(
-            f"{path}: 'evaluations' is no list of objects", hint=f"delete {path.name}, and evaluate again"
-        )
+        raise InvalidFile(f"{path}: 'evaluations' is no list of objects", hint=hint)
     return entries
 
 

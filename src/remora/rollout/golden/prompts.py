@@ -67,7 +67,9 @@ def read_golden(root: Path) -> Golden:
         return Golden()
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidFile(f"{path} is not valid TOML: {error}", hint="correct or delete the file") from error
-    entries = document.get("prompt", ())
+    entries = document.get("prompt", [])
+    if not isinstance(entries, list):
+        raise InvalidFile(f"{path}: 'prompt' is no list of tables", hint="begin each prompt with [[prompt]]")
     prompts = tuple(_prompt(entry, number, path) for number, entry in enumerate(entries, start=1))
     return Golden(prompts, _stack(document.get("recording")))
 

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from threading import Event, Lock
 
-from remora.adapters.store import ROOT
+from remora.adapters.store import ROOT, WORKSPACE
 from remora.azure.share.files import Share
 from remora.azure.share.ranges import RANGE_BYTES
 from remora.rollout.program.files import is_code
 from remora.rollout.share.part import Part
 from remora.rollout.share.plan import Manifest, Recorded, SyncFile, decode_manifest, encode_manifest
 
-WORKSPACE = ROOT / "workspace.json"
 _INCOMING = ROOT / "incoming"
 _PARALLEL = 8
 _ID_CHARACTERS = 12
@@ -47,7 +46,7 @@ class WorkspacePlan:
 
 def prepare_workspace(share: Share, wanted: tuple[SyncFile, ...], part: Part) -> WorkspacePlan:
     """Compare the workspace with the manifest, and the manifest with what the share holds."""
-    manifest = decode_manifest(share.read(WORKSPACE))
+    manifest = decode_manifest(share.read(WORKSPACE), WORKSPACE.name)
     tops = sorted({PurePosixPath(file.path.parts[0]) for file in wanted if len(file.path.parts) > 1})
     sizes: dict[PurePosixPath, int] = {}
     if manifest:

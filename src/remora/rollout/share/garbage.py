@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 
 from remora.adapters.aliases import AliasSet
+from remora.adapters.in_place import settled
 from remora.adapters.store import (
     ADAPTERS,
     ALIASES,
@@ -30,6 +31,7 @@ from remora.azure.app.apps import ContainerApp
 from remora.azure.share.files import Share, ShareEntry
 from remora.rollout.revision.candidate import ADAPTERS_VARIABLE, RELEASE_VARIABLE
 from remora.rollout.share.history import HISTORY, happened, record
+from remora.rollout.share.in_place import find_contents
 from remora.rollout.share.lock import LockTimes, locked
 from remora.rollout.share.owner import check_owner
 from remora.rollout.share.plan import decode_manifest, encode_manifest
@@ -92,15 +94,23 @@ def _kept(share: Share, app: ContainerApp) -> frozenset[PurePosixPath]:
     for environment in _environments(app):
         if (release := environment.get(RELEASE_VARIABLE, "")) and release.isalnum():
             paths.add(release_folder(release))
-            data = share.read(release_folder(release) / RELEASE_FILE)
-            paths |= {model_folder(decode_release(data, release).base_digest)} if data else set()
+            paths |= _models_of(share, release)
         if set_id := environment.get(ADAPTERS_VARIABLE):
             path = alias_set_path(set_id)
             paths.add(path)
-            sets.append(AliasSet.decode(share.read(path), str(path)))
+            named = AliasSet.decode(share.read(path), str(path))
+            sets.append(settled(named, lambda stamp: find_contents(share, stamp)))
     for aliases in sets:
         paths |= {adapter_folder(name, digest) for name, digest in aliases.referenced}
     return frozenset(paths)
+
+
+def _models_of(share: Share, release: str) -> set[PurePosixPath]:
+    """The base model of a release; all of them if its document is gone, because it may be any."""
+    path = release_folder(release) / RELEASE_FILE
+    if data := share.read(path):
+        return {model_folder(decode_release(data, str(path)).base_digest)}
+    return {each.path for each in share.entries(ROOT / "models")}
 
 
 def _environments(app: ContainerApp) -> Iterable[Mapping[str, str]]:

@@ -88,5 +88,5 @@ def decode_event(data: bytes) -> Happened | None:
         document: dict[str, Any] = json.loads(data)
         keys = ("at", "who", "host", "what", "name", "from", "to", "result", "message")
         return Happened(*(str(document[key]) for key in keys))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None

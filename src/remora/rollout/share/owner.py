@@ -90,5 +90,5 @@ def _decode(data: bytes | None) -> Owner | None:
     try:
         document: dict[str, Any] = json.loads(data or b"null")
         return Owner(**{name: str(document[name]) for name in Owner.__slots__})
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -75,17 +75,18 @@ def encode_manifest(manifest: Manifest) -> bytes:
     return (json.dumps({"files": files}, indent=1) + "\n").encode()
 
 
-def decode_manifest(data: bytes | None) -> Manifest:
-    """The manifest's content; empty for None (no manifest yet). Raises InvalidFile."""
+def decode_manifest(data: bytes | None, name: str = "manifest.json") -> Manifest:
+    """The manifest's content; empty for None (no manifest yet). Raises InvalidFile, which names the file."""
     if data is None:
         return {}
     try:
         files = json.loads(data)["files"]
         return {
-            PurePosixPath(path): Recorded(entry["sha256"], entry["size"]) for path, entry in files.items()
+            PurePosixPath(path): Recorded(str(entry["sha256"]), int(entry["size"]))
+            for path, entry in files.items()
         }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidFile(
-            f"the share's manifest.json is malformed: {said(error)}",
+            f"the share's {name} is malformed: {said(error)}",
             hint="run: remora adapters repair",
         ) from error

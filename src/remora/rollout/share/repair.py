@@ -1,8 +1,9 @@
-"""Repairs `aliases.json` and the manifest on a share: rebuilds them from the other files there.
+"""Repairs Remora's files on a share: rebuilds the damaged ones from the other files there.
 
 Keeps a damaged file beside it, under another name. The aliases come from the newest complete alias set of a
 revision and the history since then; the manifest comes from the adapters' files, which are read once. Does
-not list base models: the next deploy finds them missing in the manifest and compares them again.
+not list base models: the next deploy finds them missing in the manifest and compares them again. What has an
+id of its own is in `repair_documents`. History, owner and lock need no repair: a damaged one counts as none.
 """
 
 from __future__ import annotations
@@ -10,84 +11,78 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 from remora.adapters.adapter import Digest
 from remora.adapters.aliases import AliasSet
+from remora.adapters.in_place import Contents, settled
 from remora.adapters.peft.inspect import ADAPTER_FILES
 from remora.adapters.store import ADAPTERS, ALIASES, MANIFEST, ROOT
 from remora.azure.share.files import Share
 from remora.errors import InvalidFile
 from remora.rollout.share.history import Happened, happened, read_history, record
+from remora.rollout.share.in_place import find_contents
 from remora.rollout.share.lock import HeldLock
 from remora.rollout.share.plan import Recorded, decode_manifest, encode_manifest
+from remora.rollout.share.repair_documents import (
+    ALIAS_SETS,
+    Folders,
+    Mended,
+    copy_aside,
+    damaged,
+    mend_alias_sets,
+    mend_in_place,
+    mend_releases,
+    mend_workspace,
+)
 
-_SETS = ROOT / "alias-sets"
 _EVENTS = 500
 _GENERATION = re.compile(rb'"\$generation"\s*:\s*(\d{1,15})')
-
-Folders = Mapping[tuple[str, Digest], PurePosixPath]
 
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """Which files were damaged and rebuilt, where the damaged ones are kept, and what is served now.
+    """Which files were damaged, and what is served now if the aliases were rebuilt.
 
     `lost` are names in the history whose files on the share are no longer complete.
     """
 
-    files: tuple[PurePosixPath, ...] = ()
-    kept: tuple[PurePosixPath, ...] = ()
+    files: tuple[Mended, ...] = ()
     aliases: Mapping[str, Digest] | None = None
     lost: tuple[str, ...] = ()
 
 
 def repair(lock: HeldLock) -> Repaired:
-    """Rebuild the damaged files on the locked share; files that can be read stay as they are."""
-    share, done = lock.share, Repaired()
+    """Rebuild the damaged files on the locked share, or put them aside; all others stay as they are."""
+    share, done = lock.share, list[Mended]()
     folders = _adapters_on(share)
-    if (damaged := _damaged_manifest(share)) is not None:
-        lock.confirm()
-        kept = _put_aside(share, MANIFEST, damaged)
+    rebuilt: AliasSet | None = None
+    lost: tuple[str, ...] = ()
+    if damaged(manifest := share.read(MANIFEST), decode_manifest):
+        kept = copy_aside(share, MANIFEST, manifest or b"")
         share.replace(MANIFEST, encode_manifest(_manifest_of(share, folders)))
-        done = Repaired((MANIFEST,), (kept,))
-    if (damaged := _damaged_aliases(share)) is not None:
-        aliases, lost = _rebuilt(share, damaged, folders)
-        lock.confirm()
-        kept = _put_aside(share, ALIASES, damaged)
-        share.replace_if_same(ALIASES, aliases.encode(), expected=damaged)
-        done = Repaired((*done.files, ALIASES), (*done.kept, kept), aliases.digests, lost)
-    if done.files:
-        told = ", ".join(path.name for path in done.files)
-        record(share, happened("adapters repair", "", message=f"rebuilt {told}"))
-    return done
+        done.append(Mended(MANIFEST, kept))
+    if damaged(aliases := share.read(ALIASES), lambda data: AliasSet.decode(data, str(ALIASES))):
+        rebuilt, lost = _rebuilt(share, aliases or b"", folders)
+        kept = copy_aside(share, ALIASES, aliases or b"")
+        share.replace_if_same(ALIASES, rebuilt.encode(), expected=aliases)
+        done.append(Mended(ALIASES, kept))
+    done += mend_alias_sets(share, folders)
+    done += (*mend_in_place(share), *mend_releases(share), *mend_workspace(share))
+    if done:
+        record(share, happened("adapters repair", "", message=_told(done)))
+    return Repaired(tuple(done), rebuilt.digests if rebuilt else None, lost)
 
 
-def _damaged_manifest(share: Share) -> bytes | None:
-    """The manifest's content if it is damaged, else None."""
-    data = share.read(MANIFEST)
-    try:
-        decode_manifest(data)
-    except InvalidFile:
-        return data
-    return None
-
-
-def _damaged_aliases(share: Share) -> bytes | None:
-    data = share.read(ALIASES)
-    try:
-        AliasSet.decode(data, str(ALIASES))
-    except InvalidFile:
-        return data
-    return None
-
-
-def _put_aside(share: Share, path: PurePosixPath, data: bytes) -> PurePosixPath:
-    kept = path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
-    share.replace(kept, data)
-    return kept
+def _told(done: list[Mended]) -> str:
+    """What happened, as the history says it."""
+    groups = {
+        "rebuilt": [each.path.name for each in done if not each.instead],
+        "put aside": [each.path.name for each in done if each.instead],
+    }
+    return "; ".join(f"{what} {', '.join(names)}" for what, names in groups.items() if names)
 
 
 def _adapters_on(share: Share) -> Folders:
@@ -102,10 +97,12 @@ def _adapters_on(share: Share) -> Folders:
 
 
 def _manifest_of(share: Share, folders: Folders) -> dict[PurePosixPath, Recorded]:
+    """Every file of the complete adapters; not the hidden ones, which killed writers left behind."""
     found = {}
-    for path in (folder / name for folder in folders.values() for name in ADAPTER_FILES):
-        if data := share.read(path):
-            found[path] = Recorded(hashlib.sha256(data).hexdigest(), len(data))
+    for folder in folders.values():
+        for path in share.sizes(folder):
+            if not path.name.startswith(".") and (data := share.read(path)):
+                found[path] = Recorded(hashlib.sha256(data).hexdigest(), len(data))
     return found
 
 
@@ -136,12 +133,17 @@ def _put_aside_before(share: Share) -> list[bytes]:
 
 
 def _whole_sets(share: Share) -> list[AliasSet]:
+    """The sets that can be read, with digests in the place of stamps."""
+
+    def contents(stamp: Digest) -> Contents | None:
+        with suppress(InvalidFile):
+            return find_contents(share, stamp)
+        return None
+
     found = []
-    for path in share.sizes(_SETS):
-        try:
-            found.append(AliasSet.decode(share.read(path), str(path)))
-        except InvalidFile:
-            continue
+    for path in share.sizes(ALIAS_SETS):
+        with suppress(InvalidFile):
+            found.append(settled(AliasSet.decode(share.read(path), str(path)), contents))
     return found
 
 

@@ -18,7 +18,7 @@ from remora.adapters.model_set import remark_notes
 from remora.adapters.registry import AdapterRegistry
 from remora.adapters.text.text_files import sampling_note
 from remora.engine.base import Engine
-from remora.errors import AdapterRejected, InvalidInput, ModelNotFound, RemoraError
+from remora.errors import AdapterRejected, InvalidInput, ModelNotFound, RemoraError, disk_error
 from remora.server.roster.proving import Prover
 
 RETRY_SECONDS = 15.0  # a share can be out of reach for a while; a broken adapter stays broken
@@ -144,7 +144,12 @@ class Roster:
 
     def _load(self, opened: Callable[[], Adapter]) -> Adapter:
         """In a thread: read, check and load an adapter beside those that serve."""
-        adapter = opened()
+        try:
+            adapter = opened()
+        except OSError as error:  # one that lies elsewhere on the share is copied as it is opened
+            if full := disk_error(error):
+                raise full from error
+            raise
         if adapter.name == self.models.base_name:
             raise AdapterRejected(
                 f"{adapter.name!r} is the name of the base model", hint="give the adapter another name"

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from remora.errors import InvalidInput, NotFound, RemoraError, UnsupportedParameter
+from remora.errors import InvalidInput, NotFound, RemoraError, UnsupportedParameter, disk_error
 from remora.server.wire.dialects import OLLAMA_PREFIX, OPENAI, Problem, dialect_of, problem_of
 
 # Our extra headers, by HTTP status.
@@ -65,6 +65,12 @@ def install_problem_handlers(app: FastAPI) -> None:
     @app.exception_handler(RemoraError)
     async def remora_error(_: Request, error: RemoraError) -> JSONResponse:
         return problem_response(error)
+
+    @app.exception_handler(OSError)
+    async def system_error(_: Request, error: OSError) -> JSONResponse:
+        if full := disk_error(error):
+            return problem_response(full)
+        raise error
 
     @app.exception_handler(RequestValidationError)
     async def validation_error(_: Request, error: RequestValidationError) -> JSONResponse:

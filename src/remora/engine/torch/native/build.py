@@ -30,6 +30,7 @@ from remora.engine.torch.native.compiler import (
 )
 from remora.engine.torch.native.levels import Level, level_here
 from remora.engine.torch.native.structs import STRUCTS
+from remora.errors import disk_error
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ def _tried(find: Callable[[Level], Path | None], level: Level, origin: str) -> c
         path = find(level)
         library = None if path is None else loaded(path)
     except (OSError, subprocess.SubprocessError) as error:
-        logger.warning("native code that is %s cannot be used: %s", origin, error)
+        logger.warning("native code that is %s cannot be used: %s", origin, disk_error(error) or error)
         return None
     if library is not None:
         PROGRESS.info("native code for %s is %s", level.name.lower(), origin)
