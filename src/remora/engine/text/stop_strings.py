@@ -29,10 +29,10 @@ class StopStrings:
 
     def feed(self, text: str) -> str:
         """What may be delivered now; nothing more after a hit."""
-        if self.hit:
-            return ""
         if not self._stops:
             return text
+        if self.hit:
+            return ""
         pending = self._held + text
         cut = self._first_complete(pending)
         if cut is not None:
