@@ -159,6 +159,7 @@ def test_a_rollback_that_wakes_up_leaves_alone_what_serves_by_now(project: Scrip
     assert (ended.code, ran.code) == (0, 9), (ended, ran)
     assert project.app().read().traffic.serving("") == wanted.name == project.serving().name
     assert project.serving().active
+    project.change_settings(31)  # those of what serves again, for the tests that follow
 
 
 def test_a_push_that_lost_the_lock_serves_nothing(project: ScriptedProject, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ class CloudProfile:
         return options
 
 
-_CONNECTION = frozenset({"pid", "arm_url", "files_url", "token", "subscription_id", "tenant_id"})
+_CONNECTION = frozenset({"pid", "arm_url", "files_url", "token"})
 AZURE = CloudProfile(
     name="azure",
     arm_url=None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import socket
+import threading
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,15 +20,17 @@ class FreePorts:
     def __init__(self, ports: Sequence[int] = RANGE) -> None:
         self._ports = ports
         self._reserved: set[int] = set()
+        self._looking = threading.Lock()
 
     def reserve(self, address: str) -> int:
         """A port where nobody listens and that nobody else was given. Raises OSError where there is none."""
         start = random.randrange(len(self._ports))  # noqa: S311 - so that two clouds seldom try the same
-        for at in range(len(self._ports)):
-            port = self._ports[(start + at) % len(self._ports)]
-            if port not in self._reserved and _is_free(address, port):
-                self._reserved.add(port)
-                return port
+        with self._looking:  # else two that look at once find the same one
+            for at in range(len(self._ports)):
+                port = self._ports[(start + at) % len(self._ports)]
+                if port not in self._reserved and _is_free(address, port):
+                    self._reserved.add(port)
+                    return port
         raise OSError(f"no port from {self._ports[0]} to {self._ports[-1]} is free on {address}")
 
     def give_back(self, port: int) -> None:
