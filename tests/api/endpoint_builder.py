@@ -101,7 +101,7 @@ def build_app(
 class RunningEndpoint:
     """A server in a thread of its own; the engine is touched only in its event loop.
 
-    `models` are what it serves; a test may replace them.
+    `models` are what it serves, and `examples` what its pages offer; a test may replace both.
     """
 
     def __init__(
@@ -112,6 +112,7 @@ class RunningEndpoint:
     ) -> None:
         self._settings = settings
         self.models = AdapterRegistry(BASE, adapters)
+        self.examples: Sequence[str] = ()
         self._make_engine = make_engine
         self._ready = threading.Event()
         self.said: list[str] = []
@@ -174,7 +175,13 @@ class RunningEndpoint:
         for each in self.models.adapters:
             self.engine.load_adapter(each)
         # Here and not before: Gradio wants a running loop.
-        app = create_app(self.engine, self.models, self._settings, admission=self.admission)
+        app = create_app(
+            self.engine,
+            self.models,
+            self._settings,
+            admission=self.admission,
+            examples=lambda: self.examples,
+        )
         grace_seconds = self._settings.graceful_shutdown_seconds
         self._server = DrainingServer(app, self.admission, grace_seconds, "ready", self.said.append)
         self._ready.set()

@@ -91,6 +91,34 @@ def test_text_appears_while_it_is_written(chat: Page, endpoint: RunningEndpoint)
     expect(chat.locator("#chat")).to_contain_text("ijklmnop")
 
 
+def test_a_golden_prompt_goes_into_the_box(chat: Page, endpoint: RunningEndpoint) -> None:
+    endpoint.examples = ["I got the job!"]
+    try:
+        chat.reload()
+        chat.get_by_role("button", name="I got the job!").click()
+        expect(chat.locator(BOX)).to_have_value("I got the job!")
+        pick(chat, "base")
+        chat.press(BOX, "Enter")
+        expect(chat.locator("#chat .bot").first).to_contain_text("I got the job!")
+        expect(chat.locator(".answer-facts")).to_have_count(1)
+    finally:
+        endpoint.examples = ()
+
+
+def test_a_former_version_is_in_the_picker(chat: Page, endpoint: RunningEndpoint) -> None:
+    former = adapter("tone", Digest("feedf00d" * 8))
+    try:
+        endpoint.engine.load_adapter(former)
+        endpoint.models.replace(ADAPTERS, previous={"tone": former.digest}, loaded_previous=[former])
+        chat.click("#model input")
+        expect(chat.get_by_role("option").last).to_contain_text("tone · previous feedf00dfeed")
+        chat.get_by_role("option").last.click()
+        send(chat, "hello")
+        expect(chat.locator(".answer-facts")).to_contain_text("tone@feedf00dfeed")
+    finally:
+        endpoint.models.replace(ADAPTERS)
+
+
 @pytest.mark.parametrize("how", ["button", "escape"])
 def test_stop_stops_the_engine_within_one_step(chat: Page, endpoint: RunningEndpoint, how: str) -> None:
     before = endpoint.stats()

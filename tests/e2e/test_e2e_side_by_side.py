@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from tests.api.endpoint_builder import ADAPTERS, KEY, RunningEndpoint
+from tests.api.endpoint_builder import ADAPTERS, KEY, RunningEndpoint, adapter
 from tests.e2e.test_e2e_report import AXE
+
+from remora.adapters.adapter import Digest
 
 pytestmark = [
     pytest.mark.browser,
@@ -180,6 +182,48 @@ def test_the_picker_follows_what_is_served(columns: Page, endpoint: RunningEndpo
     expect(picker.locator("option")).to_have_text(
         ["tone-base · base", "tone · 3f9a12cd3f9a", "pirate · 0badcafe0bad"]
     )
+
+
+def test_a_former_version_is_asked_beside_the_current_one(columns: Page, endpoint: RunningEndpoint) -> None:
+    former = adapter("tone", Digest("feedf00d" * 8))
+    picker = columns.locator(".model").nth(0)
+    try:
+        endpoint.engine.load_adapter(former)
+        endpoint.models.replace(ADAPTERS, previous={"tone": former.digest}, loaded_previous=[former])
+        expect(picker.locator("option").last).to_have_text("tone@previous · feedf00dfeed")
+        picker.select_option("tone@previous")
+        expect(columns.locator(".strength").nth(0)).to_be_visible()
+        ask(columns, "hello")
+        expect(columns.locator(".answer p")).to_have_text(["feedf00dfeed:hello", "3f9a12cd3f9a:hello"])
+        expect(columns.locator(".facts span").first).to_contain_text("tone@previous@feedf00dfeed")
+    finally:
+        endpoint.models.replace(ADAPTERS)
+
+
+@both
+def test_the_golden_prompts_are_offered_until_something_is_asked(
+    columns: Page, endpoint: RunningEndpoint, tmp_path: Path
+) -> None:
+    endpoint.examples = ["I got the job!", "<b>ahoy</b> " + "o" * 100]
+    try:
+        columns.reload()
+        offered = columns.get_by_role("group", name="Example prompts").get_by_role("button")
+        expect(offered).to_have_text(["I got the job!", "<b>ahoy</b> " + "o" * 48 + "…"])
+        columns.add_script_tag(content=AXE.read_text())
+        found = columns.evaluate("axe.run()")["violations"]
+        assert not [each["id"] for each in found if each["impact"] in ("serious", "critical")]
+        columns.screenshot(path=tmp_path / "examples.png")
+        offered.last.click()
+        expect(columns.locator("#message")).to_have_value("<b>ahoy</b> " + "o" * 100)
+        offered.first.click()
+        expect(columns.locator("#message")).to_have_value("I got the job!")
+        columns.press("#message", "Enter")
+        expect(columns.locator(".answer p").first).to_have_text("I got the job!")
+        expect(offered).to_have_count(0)
+        columns.get_by_role("button", name="Delete turn").click()
+        expect(offered).to_have_count(2)
+    finally:
+        endpoint.examples = ()
 
 
 def test_an_answer_is_as_long_as_fits_and_says_how_much_that_is(columns: Page) -> None:

@@ -344,5 +344,5 @@ def test_the_command_writes_report_data_and_summary(endpoint: Endpoint, tmp_path
     assert html_of({key: value for key, value in data.items() if key != "schema"}) == out.read_text()
     assert (tmp_path / "r.md").read_text().startswith("### Comparison of `base`, `tone`")
     ran = user.run("compare", str(tmp_path), *asked, "--models", "base,tone@previous")
-    assert (ran.code, ran.document["error"]["code"]) == (2, "invalid_value")
-    assert "known only to a deployed endpoint" in ran.message
+    assert (ran.code, ran.document["error"]["code"]) == (3, "model_not_found")
+    assert "'tone' has no previous version here" in ran.message

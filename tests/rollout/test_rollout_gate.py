@@ -18,6 +18,8 @@ from tests.cli.command import Ran, User
 from tests.project.settings_file import update_settings
 from tests.rollout.asking import Asked, asking
 
+from remora.adapters.store import EXAMPLES
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tone"
 PROMPT = "My sister won the chess tournament."
 MINE = "# This one I wrote myself.\n[[prompt]]\nmodel = 'tone'\nuser = 'Hooray'\nanswer = 'sunshine'\n"
@@ -85,6 +87,23 @@ def test_what_was_recorded_here_is_held_to_exactly(deployed: Deployed) -> None:
     assert golden["failed"] == 0
     assert golden["passed"] == 8
     assert "same stack" in golden["summary"]
+
+
+def test_the_pages_offer_the_golden_prompts(deployed: Deployed) -> None:
+    assert offered(deployed)[0] == PROMPT
+    golden = deployed.root / "golden.toml"
+    before = golden.read_text()
+    golden.write_text(f"{MINE.replace('Hooray', 'What is new?').replace('sunshine', '')}\n{before}")
+    ran = deployed.deploy()
+    golden.write_text(before)
+    assert (ran.code, ran.document["new_revision"]) == (0, False), ran
+    assert offered(deployed)[0] == "What is new?"
+
+
+def offered(deployed: Deployed) -> list[str]:
+    """What the deploy has put on the share for the pages."""
+    (file,) = deployed.user.home.rglob(str(EXAMPLES))
+    return list(json.loads(file.read_text()))
 
 
 def scaled_to(adapter: Path, factor: float) -> None:

@@ -4,8 +4,9 @@
 .remora/models/<digest>/…               a base model, immutable
 .remora/in-place/<stamp>.json           a model that lies elsewhere on the share, see `in_place.py`
 .remora/adapters/<name>/<digest>/…      an adapter, immutable
-.remora/aliases.json                    alias → digest; the only file that is ever replaced
+.remora/aliases.json                    alias → digest; the only file that decides what is served
 .remora/alias-sets/<id>.json            the aliases that one revision starts with, see `aliases.py`
+.remora/examples.json                   prompts that the chat pages offer, see `examples.py`
 .remora/releases/<id>/…                 code and settings that a revision runs
 """
 
@@ -24,6 +25,7 @@ ROOT = PurePosixPath(".remora")
 ALIASES = ROOT / "aliases.json"
 ADAPTERS = ROOT / "adapters"
 MANIFEST = ROOT / "manifest.json"
+EXAMPLES = ROOT / "examples.json"
 WORKSPACE = ROOT / "workspace.json"
 RELEASE_FILE = "release.json"
 _REPAIR = "run: remora adapters repair"

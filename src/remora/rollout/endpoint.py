@@ -6,6 +6,7 @@ import json
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -79,6 +80,10 @@ class Endpoint:
         if not isinstance(document, dict) or not isinstance(document.get("data"), list):
             raise NotReady(f"another program answers at {self.url}", hint="run: remora status")
         return list(document["data"]), dict(document.get("remora") or {})
+
+    def model(self, name: str) -> Json:
+        """The entry of one model, which may be named with a version. Raises ModelNotFound."""
+        return self._request("GET", f"/v1/models/{quote(name, safe='')}")
 
     def chat(self, model: str, messages: Sequence[Mapping[str, str]], **parameters: object) -> Answer:
         """One complete answer."""

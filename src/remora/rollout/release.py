@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from remora.adapters.adapter import Digest
 from remora.adapters.aliases import AliasSet
-from remora.adapters.store import RELEASE_FILE, decode_release, release_folder
+from remora.adapters.examples import encode_examples
+from remora.adapters.store import EXAMPLES, RELEASE_FILE, decode_release, release_folder
 from remora.azure.app.state import Revision
 from remora.azure.share.files import Share
 from remora.errors import Refused, listed
@@ -44,11 +45,19 @@ class ReleasePayload:
     program: str | None = None
     _compared: _Compared
 
-    def __init__(self, contents: Contents, scale: Scale, gates: Gates, removal: Removal) -> None:
+    def __init__(
+        self,
+        contents: Contents,
+        scale: Scale,
+        gates: Gates,
+        removal: Removal,
+        examples: Sequence[str] = (),
+    ) -> None:
         self._contents = contents
         self._scale = scale
         self._gates = gates
         self._removal = removal
+        self._examples = encode_examples(examples)
 
     @property
     def content_id(self) -> str:
@@ -99,6 +108,8 @@ class ReleasePayload:
 
     def commit(self, share: Share) -> None:
         commit_set(share, self._compared.aliases)
+        if (share.read(EXAMPLES) or encode_examples(())) != self._examples:
+            share.replace(EXAMPLES, self._examples)
 
     def check(self, url: str, who: str, steps: Steps) -> Verdict:
         """Run the checks, and take over the digests that the new revision computed: see `in_place`."""

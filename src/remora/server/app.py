@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from remora.adapters.examples import Examples
 from remora.adapters.peft.base_shape import BaseShape
 from remora.adapters.registry import AdapterRegistry
 from remora.engine.base import Engine
@@ -72,12 +73,14 @@ def create_app(
     base: BaseShape | None = None,
     supervisor: Supervisor | None = None,
     sinks: Sequence[RecordSink] = (),
+    examples: Examples = tuple,
 ) -> FastAPI:
     """One endpoint over one engine. The adapters of `models` must be loaded already.
 
     The code that reloads keys, drains admission or changes adapters passes `keys`, `admission` or `roster`;
     otherwise they are made here. `base` is what adapters loaded by hand must fit; the tasks of
-    `supervisor` run as long as the endpoint; `sinks` are told of every request.
+    `supervisor` run as long as the endpoint; `sinks` are told of every request. The pages offer the
+    prompts that `examples` returns.
     """
     supervisor = supervisor or Supervisor()
     lifespan = _running(supervisor)
@@ -88,10 +91,16 @@ def create_app(
     admission, answers_open = admission or admission_of(settings, keys), OpenAnswers()
     metrics = EndpointMetrics(engine, admission, models.base_name, answers_open, supervisor)
     watch = AnswerWatch(metrics, answers_open)
-    answerer = Answerer(
-        engine, models, watch, limits, most_answers=settings.max_open_requests, tools=settings.tools
-    )
     roster = roster or Roster(engine, models)
+    answerer = Answerer(
+        engine,
+        models,
+        watch,
+        limits,
+        most_answers=settings.max_open_requests,
+        tools=settings.tools,
+        bring=roster.bring,
+    )
     sessions = Sessions(keys, settings.session_seconds)
 
     install_problem_handlers(app)
@@ -114,7 +123,7 @@ def create_app(
         app.include_router(login_routes(keys, sessions))
     if settings.chat_page:
         app.include_router(chat_routes(answerer, constraints, settings, PAGE_CHAT_PATH, shortens=True))
-        _add_pages(app, answerer, admission)
+        _add_pages(app, answerer, admission, examples)
 
     _guard(
         app, settings, keys=keys, sessions=sessions, admission=admission, sinks=[metrics.note_request, *sinks]
@@ -122,14 +131,14 @@ def create_app(
     return app
 
 
-def _add_pages(app: FastAPI, answerer: Answerer, admission: Admission) -> None:
+def _add_pages(app: FastAPI, answerer: Answerer, admission: Admission, examples: Examples) -> None:
     from remora.server.ui.page import mount_chat_page
     from remora.server.ui.side_by_side import side_by_side_routes
     from remora.server.ui.token_colours import token_colour_routes
 
-    app.include_router(side_by_side_routes(answerer))
+    app.include_router(side_by_side_routes(answerer, examples))
     app.include_router(token_colour_routes(answerer))
-    mount_chat_page(app, answerer, admission)
+    mount_chat_page(app, answerer, admission, examples)
 
 
 def key_ring(settings: ServerSettings) -> KeyRing:

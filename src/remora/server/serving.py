@@ -10,12 +10,14 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from remora.adapters.adapter import short
+from remora.adapters.examples import Examples, read_examples
 from remora.adapters.model_set import ModelSet, remark_notes, sampling_notes
 from remora.adapters.registry import AdapterRegistry
 from remora.adapters.shared import SharedModels
@@ -70,10 +72,12 @@ def serve(
     report: Report,
     *,
     share: SharedModels | None = None,
+    examples: Examples = tuple,
 ) -> None:
     """Load base and adapters, then answer on `listener` until SIGINT or SIGTERM; then return.
 
-    The adapters are those of `models`, and those that `share` names now and whenever its aliases change.
+    The adapters are those of `models`, and those that `share` names now and whenever its aliases change. The
+    pages offer the prompts that `examples` returns, or those on the share.
     """
     report = _as_far_as_it_can(report)
     keys = key_ring(settings)
@@ -96,6 +100,7 @@ def serve(
             reconciler = Reconciler(roster, share)
             asyncio.run(reconciler.reconcile())
             tasks.append(reconciler.task())
+            examples = partial(read_examples, share.share)
         with _sinks(settings) as sinks, _reload_on_hangup(keys):
             app = create_app(
                 engine,
@@ -107,6 +112,7 @@ def serve(
                 base=models.base,
                 supervisor=Supervisor(tasks),
                 sinks=sinks,
+                examples=examples,
             )
             run(app, listener, admission, settings.graceful_shutdown_seconds, report)
     finally:

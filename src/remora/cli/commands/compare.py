@@ -83,7 +83,8 @@ def compare_models(
     scorers = [find_scorer(name, folder) for name in scorer or ()]
     limits = Limits(max_tokens, heat, parallel)
     told = Output(output)
-    with serving(folder, url, told, local=local) as served, contestants(served, models) as chosen:
+    with serving(folder, url, told, local=local) as served:
+        chosen = contestants(served, models)
         names = ", ".join(one.label for one in chosen)
         with told.step(f"asking {names} {len(questions)} prompts") as say, told_of_an_interrupt():
             found = gather(chosen, questions, limits, lambda done, of: say.now(f"{done} of {of} requests"))

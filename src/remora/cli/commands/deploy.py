@@ -30,7 +30,7 @@ from remora.errors import Interrupted, RemoraError
 from remora.project.toolkit.config import save_inference_config
 from remora.rollout.deploy import Deployed, Rollout
 from remora.rollout.gates.gates import Gates
-from remora.rollout.golden.prompts import Golden, read_golden
+from remora.rollout.golden.prompts import Golden, examples_of, read_golden
 from remora.rollout.payload import Payload
 from remora.rollout.program.payload import WORKSPACE_VARIABLE
 from remora.rollout.release import ReleasePayload
@@ -204,7 +204,8 @@ def release_payload(
         measuring=measuring_for(deployment, base_name, report=options.compares),
     )
     removal = Removal(options.prune, deployment.settings.model.removed_adapters)
-    return ReleasePayload(contents, Scale(scale.min_replicas, scale.max_replicas), gates, removal)
+    examples = examples_of(golden)
+    return ReleasePayload(contents, Scale(scale.min_replicas, scale.max_replicas), gates, removal, examples)
 
 
 def show_deployed(folder: Path, deployed: Deployed, out: Output) -> None:

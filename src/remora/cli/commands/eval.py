@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, redirect_stdout
+from contextlib import redirect_stdout
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,13 +12,12 @@ from typing import Annotated, Any
 import typer
 
 from remora.adapters.adapter import Digest, short
-from remora.cli.compare.former_version import former_version, wants_previous
 from remora.cli.context import open_deployment
 from remora.cli.models.adapter_names import complete_model
 from remora.cli.output.console import Mode, Output, OutputOption
 from remora.cli.project_folder import FolderArgument, in_project
 from remora.errors import InvalidInput
-from remora.rollout.compare.former import adapter_name
+from remora.rollout.compare.contestants import adapter_name
 from remora.rollout.endpoint import Endpoint
 from remora.rollout.evaluation.harness import Metric, Tasks, check_installed, harness_metrics
 from remora.rollout.evaluation.kept_scores import keep_scores, kept_scores
@@ -79,18 +78,14 @@ def eval_models(
         check_installed()
     out = Output(output)
     deployment = open_deployment(folder, out)
-    with deployment.api_endpoint("scores nothing") as endpoint, ExitStack() as stack:
+    with deployment.api_endpoint("scores nothing") as endpoint:
         models = chosen_models([str(item["id"]) for item in endpoint.models()], model or ())
-        models = [
-            stack.enter_context(former_version(deployment, endpoint, name)) if wants_previous(name) else name
-            for name in models
-        ]
         if tasks:
-            served = {str(item["id"]): _digest(item) for item in endpoint.models()}
+            digests = {name: _digest(endpoint.model(name)) for name in models}
             wanted = Tasks([name.strip() for name in tasks.split(",")], include_path, limit)
             key = deployment.app.api_key()
             measured = {name: _measured(endpoint.url, key, name, wanted, out) for name in models}
-            told = _tasks_document(measured, served)
+            told = _tasks_document(measured, digests)
             keep_scores(folder, ",".join(wanted.names), told)
             out.result("eval.tasks", {"models": told}, _tasks_table(measured))
             return
@@ -116,12 +111,12 @@ def _measured(url: str, api_key: str, model: str, tasks: Tasks, out: Output) -> 
 
 
 def _tasks_document(
-    measured: Mapping[str, Sequence[Metric]], served: Mapping[str, str | None]
+    measured: Mapping[str, Sequence[Metric]], digests: Mapping[str, str | None]
 ) -> list[dict[str, Any]]:
     return [
         {
             "model": adapter_name(model),
-            "adapter_digest": served.get(model.partition("@")[0]),
+            "adapter_digest": digests[model],
             "metrics": [asdict(metric) for metric in metrics],
         }
         for model, metrics in measured.items()

@@ -12,7 +12,7 @@ import typer
 from remora.cli.models.base_option import BaseOption, prepare_base, read_settings
 from remora.cli.output.console import Output, YesOption
 from remora.cli.project_folder import FolderArgument, in_project
-from remora.errors import InvalidInput
+from remora.errors import InvalidFile, InvalidInput
 
 if TYPE_CHECKING:
     from remora.server.settings import ServerSettings
@@ -80,7 +80,18 @@ def serve(
             lambda models: load_engine(models.base_path, engine_settings),
             server_settings.with_serve(serve_settings),
             out.note,
+            examples=lambda: _examples(settings.root),
         )
+
+
+def _examples(root: Path) -> tuple[str, ...]:
+    """The golden prompts as they are now; none while the file is being edited and is no TOML."""
+    from remora.rollout.golden.prompts import examples_of, read_golden
+
+    try:
+        return examples_of(read_golden(root))
+    except InvalidFile:
+        return ()
 
 
 def _server_settings(host: str, no_auth: bool, key_file: Path | None, out: Output) -> ServerSettings:

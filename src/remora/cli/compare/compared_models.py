@@ -14,7 +14,6 @@ from remora.adapters.peft.inspect import ADAPTER_FILES, inspect_adapter
 from remora.adapters.peft.update_norms import norms_by_layer
 from remora.adapters.store import adapter_folder
 from remora.azure.share.files import Share
-from remora.cli.compare.former_version import former_version, wants_previous
 from remora.cli.context import Deployment, open_deployment
 from remora.cli.local.local_engine import local_endpoint
 from remora.cli.models.base_option import read_settings
@@ -22,8 +21,7 @@ from remora.cli.output.console import Output
 from remora.errors import InvalidInput, RemoraError
 from remora.project.settings import Settings
 from remora.rollout.compare.comparison import Layer
-from remora.rollout.compare.contestants import Contestant, Wanted, parse_models
-from remora.rollout.compare.former import adapter_name
+from remora.rollout.compare.contestants import Contestant, adapter_name, parse_models
 from remora.rollout.compare.gathering import Gathered
 from remora.rollout.endpoint import Endpoint
 
@@ -55,25 +53,10 @@ def serving(folder: Path, url: str | None, out: Output, *, local: bool) -> Itera
             yield Served(endpoint, deployment)
 
 
-@contextmanager
-def contestants(served: Served, models: str) -> Iterator[list[Contestant]]:
-    """The wanted models, the first as reference. A former version is served beside while the block runs."""
+def contestants(served: Served, models: str) -> list[Contestant]:
+    """The wanted models, the first as reference."""
     wanted = parse_models(models, [str(card["id"]) for card in served.endpoint.models()])
-    with ExitStack() as stack:
-        yield [_contestant(served, one, stack) for one in wanted]
-
-
-def _contestant(served: Served, wanted: Wanted, stack: ExitStack) -> Contestant:
-    model = wanted.model
-    if wants_previous(model):
-        if served.deployment is None:
-            raise InvalidInput(
-                f"{wanted.label!r} is known only to a deployed endpoint",
-                hint="leave out --url and --local",
-                param="--models",
-            )
-        model = stack.enter_context(former_version(served.deployment, served.endpoint, model))
-    return Contestant(wanted.label, served.endpoint, model, wanted.scale)
+    return [Contestant(one.label, served.endpoint, one.model, one.scale) for one in wanted]
 
 
 def layers_of(served: Served, folder: Path) -> Callable[[Gathered], Sequence[Layer]]:

@@ -10,7 +10,6 @@ from remora.errors import InvalidInput, listed
 from remora.rollout.endpoint import Endpoint
 
 BASE_WORD = "base"  # stands for the base model, whatever its name is
-PREVIOUS = "previous"
 MOST_MODELS = 8
 MOST_SCALE = 1.5  # the endpoint's own limit
 _STRENGTH = re.compile(r"(?P<name>.+)\*(?P<scale>\d+(?:\.\d+)?)")
@@ -55,6 +54,11 @@ def parse_models(text: str, served: Sequence[str]) -> list[Wanted]:
     return wanted
 
 
+def adapter_name(model: str) -> str:
+    """The adapter's name in a model's, without a version."""
+    return model.partition("@")[0]
+
+
 def _wanted(text: str, served: Sequence[str]) -> Wanted:
     found = _STRENGTH.fullmatch(text)
     name, scale = (found["name"], float(found["scale"])) if found else (text, 1.0)
@@ -66,7 +70,7 @@ def _wanted(text: str, served: Sequence[str]) -> Wanted:
         )
     if name == BASE_WORD and BASE_WORD not in served:
         name = served[0]
-    if name.partition("@")[0] not in served:
+    if adapter_name(name) not in served:
         raise InvalidInput(
             f"the endpoint does not serve {name!r}", hint=f"choose from {listed(served)}", param="--models"
         )

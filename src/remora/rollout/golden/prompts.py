@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from remora.adapters.examples import chosen_examples
 from remora.errors import InvalidFile
 from remora.rollout.golden.recorded import Position, Stack
 
@@ -72,6 +73,11 @@ def read_golden(root: Path) -> Golden:
         raise InvalidFile(f"{path}: 'prompt' is no list of tables", hint="begin each prompt with [[prompt]]")
     prompts = tuple(_prompt(entry, number, path) for number, entry in enumerate(entries, start=1))
     return Golden(prompts, _stack(document.get("recording")))
+
+
+def examples_of(golden: Golden) -> tuple[str, ...]:
+    """Golden prompts as examples for the chat pages."""
+    return chosen_examples(prompt.user for prompt in golden.prompts)
 
 
 def _prompt(entry: object, number: int, path: Path) -> GoldenPrompt:

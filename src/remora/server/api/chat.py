@@ -44,6 +44,7 @@ def chat_routes(
 
     @router.post(path)
     async def create(body: ChatRequest, request: Request) -> Response:
+        await answerer.bring(body.model)
         tools = _tool_use(body)
         form, tokenizer = answerer.tool_form(body.model), answerer.tokenizer(body.model)
         tools.check(form)

@@ -32,6 +32,7 @@ def completion_routes(answerer: Answerer, constraints: Constraints, settings: Se
 
     @router.post("/v1/completions")
     async def create(body: CompletionRequest, request: Request) -> Response:
+        await answerer.bring(body.model)
         tokenizer = answerer.tokenizer(body.model)
         constraint = await structured_constraint(body, constraints, tokenizer)
         questions = [_question(body, prompt, constraint, tokenizer) for prompt in body.prompts]

@@ -30,8 +30,7 @@ def model_routes(roster: Roster, base: BaseShape | None, answerer: Answerer) -> 
     told = {"stack": stack, "generation_defaults": generation_defaults(base.path) if base else {}}
 
     def card(adapter: Adapter | None) -> dict[str, Any]:
-        name = adapter.name if adapter else models.base_name
-        tools = {"tools": str(answerer.tool_form(name).told)}
+        tools = {"tools": str(answerer.tool_form_of(adapter).told)}
         if adapter is None:
             return _base_card(models, told, started_seconds) | tools
         return _adapter_card(roster, adapter, started_seconds) | tools
@@ -43,6 +42,7 @@ def model_routes(roster: Roster, base: BaseShape | None, answerer: Answerer) -> 
 
     @router.get("/v1/models/{model:path}")
     async def show(model: str) -> dict[str, Any]:
+        await answerer.bring(model)
         return card(models.resolve(model))
 
     return router

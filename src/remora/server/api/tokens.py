@@ -22,6 +22,7 @@ def token_routes(answerer: Answerer) -> APIRouter:
 
     @router.post("/tokenize")
     async def tokenize(body: TokenizeRequest) -> dict[str, Any]:
+        await answerer.bring(body.model or "")
         (question,) = await answerer.tokenized([_question(answerer, body)])
         ids, strings = question.prompt_ids, None
         tokenizer = answerer.tokenizer(question.model)
@@ -36,10 +37,12 @@ def token_routes(answerer: Answerer) -> APIRouter:
 
     @router.get("/tokenizer_info")
     async def tokenizer_info(model: str | None = None) -> dict[str, Any]:
+        await answerer.bring(model or "")
         return dict(answerer.tokenizer(model or answerer.models.base_name).info)
 
     @router.post("/detokenize")
     async def detokenize(body: DetokenizeRequest) -> dict[str, str]:
+        await answerer.bring(body.model or "")
         tokenizer = answerer.tokenizer(body.model or answerer.models.base_name)
         return {"prompt": await asyncio.to_thread(tokenizer.decode, body.tokens)}
 

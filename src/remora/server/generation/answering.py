@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import replace
@@ -145,6 +145,10 @@ class Answer:
             self._observer.got_next(self._last_at - before)
 
 
+async def _nothing_to_bring(_: str) -> None:
+    """For an endpoint that serves what it has loaded."""
+
+
 class Answerer:
     """Answers questions with one engine and the adapters of one registry."""
 
@@ -157,11 +161,14 @@ class Answerer:
         *,
         most_answers: int = 0,
         tools: Tools = Tools.TEMPLATE,
+        bring: Callable[[str], Awaitable[None]] = _nothing_to_bring,
     ) -> None:
         """`most_answers` is how many answers one request may ask for; 0 sets no limit.
 
-        `tools` is the form that is wanted for every model.
+        `tools` is the form that is wanted for every model. `bring` loads what a model's name means and the
+        engine does not have yet: every route awaits it before it asks anything of a model.
         """
+        self.bring = bring
         self.tools = tools
         self.engine = engine
         self.models = models
@@ -239,7 +246,10 @@ class Answerer:
 
     def tool_form(self, model: str) -> ToolForm:
         """How this model is told of tools and how it calls them."""
-        adapter = self.models.resolve(model)
+        return self.tool_form_of(self.models.resolve(model))
+
+    def tool_form_of(self, adapter: Adapter | None) -> ToolForm:
+        """The same, for an adapter (None is the base)."""
         if self.models.prompt_template(adapter) is not None:
             return QUESTIONS_ONLY
         return form_of(self.tools, self._tokenizer_of(adapter).tool_format)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -22,6 +22,7 @@ from remora.errors import AdapterRejected, InvalidInput, ModelNotFound, RemoraEr
 from remora.server.roster.proving import Prover
 
 RETRY_SECONDS = 15.0  # a share can be out of reach for a while; a broken adapter stays broken
+MOST_PREVIOUS = 8  # former versions that are loaded at once: as many as one comparison can ask for
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,9 @@ class Roster:
         self.problems: Mapping[str, Problem] = MappingProxyType({})
         self._report = report
         self._by_hand: set[str] = set()
+        self._previous: Mapping[str, Digest] = MappingProxyType({})
+        self._loaded_previous: list[Adapter] = []  # the one that was loaded last comes last
+        self._open: OpenAdapter | None = None
         self._changing = asyncio.Lock()
 
     async def follow(self, generation: int, aliases: Mapping[str, Alias], opened: OpenAdapter) -> None:
@@ -72,10 +76,26 @@ class Roster:
                     following[name] = adapter
                 if problem is not None:
                     problems[name] = problem
+            self._previous = {name: one.previous for name, one in aliases.items() if one.previous}
+            self._open = opened
             self._by_hand -= aliases.keys()
             kept = [served[name] for name in self._by_hand]
             self.generation, self.problems = generation, MappingProxyType(problems)
             self._swap((*following.values(), *kept))
+
+    async def bring(self, model: str) -> None:
+        """Load the former version of an adapter if `model` names one and it is not loaded; else a no-op.
+
+        Its share says which version that is. Raises AdapterRejected if it cannot be loaded.
+        """
+        name = self.models.named_previous(model)
+        if name is None or self._has_previous(name):
+            return
+        async with self._changing:
+            digest, opened = self._previous.get(name), self._open
+            if digest is None or opened is None or self._has_previous(name):
+                return
+            self._swap(self.models.adapters, [await self._admit(lambda: opened(name, digest))])
 
     async def add(self, name: str, opened: Callable[[], Adapter]) -> Adapter:
         """Serve an adapter that was loaded by hand. Raises AdapterRejected or InvalidInput."""
@@ -109,6 +129,9 @@ class Roster:
                 f"no adapter {name!r} is loaded", hint="see GET /v1/models", param="lora_name"
             )
 
+    def _has_previous(self, name: str) -> bool:
+        return self._previous.get(name) in {each.digest for each in self._loaded_previous}
+
     async def _bring(
         self, name: str, alias: Alias, served: Adapter | None, opened: OpenAdapter
     ) -> tuple[Adapter | None, Problem | None]:
@@ -137,7 +160,7 @@ class Roster:
         try:
             await self.prover.admit(adapter)
         except Exception:
-            if adapter.digest not in {each.digest for each in self.models.adapters}:
+            if adapter.digest not in self._loaded:
                 self.engine.unload_adapter(adapter.digest)
             raise
         return adapter
@@ -171,16 +194,23 @@ class Roster:
                 logger.error("%s@%s cannot be loaded", name, short(digest), exc_info=error)
         return Problem(digest, reason, time.monotonic() + RETRY_SECONDS)
 
-    def _swap(self, adapters: Iterable[Adapter]) -> None:
-        """Point the names to these adapters and drop the others.
+    @property
+    def _loaded(self) -> set[Digest]:
+        return {each.digest for each in (*self.models.adapters, *self._loaded_previous)}
+
+    def _swap(self, adapters: Iterable[Adapter], more_previous: Sequence[Adapter] = ()) -> None:
+        """Point the names to these adapters and drop the others, former versions that are none now too.
 
         The race that this prevents: a request turns a name into a digest and then submits it, and in between
         the digest is unloaded. Both happen without a pause on the event loop (`Answerer.ask`), and so does
         this; and the engine finishes what was submitted before it drops the weights.
         """
-        before = {adapter.digest for adapter in self.models.adapters}
-        after = tuple(adapters)
-        self.models.replace(after, {name: problem.reason for name, problem in self.problems.items()})
-        for digest in before - {adapter.digest for adapter in after}:
+        before = self._loaded
+        wanted = set(self._previous.values())
+        previous = [each for each in (*self._loaded_previous, *more_previous) if each.digest in wanted]
+        self._loaded_previous = previous[-MOST_PREVIOUS:]
+        reasons = {name: problem.reason for name, problem in self.problems.items()}
+        self.models.replace(tuple(adapters), reasons, self._previous, self._loaded_previous)
+        for digest in before - self._loaded:
             self._report(f"dropped {short(digest)}")
             self.engine.unload_adapter(digest)

@@ -5,7 +5,7 @@ Everything it loads comes from this endpoint: system fonts, no analytics, no sha
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from importlib.resources import files
 from typing import Any
@@ -14,7 +14,8 @@ import gradio as gr
 from fastapi import FastAPI
 
 from remora.adapters.adapter import short
-from remora.adapters.registry import AdapterRegistry
+from remora.adapters.examples import Examples
+from remora.adapters.registry import PREVIOUS, AdapterRegistry
 from remora.errors import RemoraError
 from remora.server.access.admission import Admission
 from remora.server.generation.answering import Answerer
@@ -36,11 +37,13 @@ MOST_WITHOUT_SEARCH = 12
 REFRESH_SECONDS = 2.0  # until a page shows what was pushed
 
 
-def mount_chat_page(app: FastAPI, answerer: Answerer, admission: Admission) -> None:
+def mount_chat_page(
+    app: FastAPI, answerer: Answerer, admission: Admission, examples: Examples = tuple
+) -> None:
     """Put the page at `/`; mount it after all other routes, since it takes every path."""
     gr.mount_gradio_app(
         app,
-        build_page(answerer, admission),
+        build_page(answerer, admission, examples),
         path="/",
         footer_links=[],
         run_history=False,
@@ -55,7 +58,7 @@ def mount_chat_page(app: FastAPI, answerer: Answerer, admission: Admission) -> N
     )
 
 
-def build_page(answerer: Answerer, admission: Admission) -> gr.Blocks:
+def build_page(answerer: Answerer, admission: Admission, examples: Examples = tuple) -> gr.Blocks:
     """The page as Gradio sees it."""
     turns = PageTurns()
 
@@ -67,6 +70,7 @@ def build_page(answerer: Answerer, admission: Admission) -> gr.Blocks:
         session = str(request.session_hash)
         try:
             with admission.admitted(f"page {session}"):
+                await answerer.bring(model)
                 (question,) = await answerer.tokenized([_question(model, history, *controls)])
                 turn = turns.start(session, answerer.ask(question))
                 async for so_far in turn.updates():
@@ -95,8 +99,10 @@ def build_page(answerer: Answerer, admission: Admission) -> gr.Blocks:
         answered = asked.then(respond, [chatbot, model, *settings], chatbot, concurrency_limit=None, **quiet)
         answered.then(_settle, [box, chatbot], box, queue=False, **quiet)
         box.stop(stop, queue=False, **quiet)
-        page.load(lambda: _picker(answerer.models), outputs=model, queue=False, **quiet)
         served = gr.State(_choices(answerer.models))
+        page.load(partial(_begin, answerer.models), served, [model, served], queue=False, **quiet)
+        page.load(lambda: _offered(examples()), outputs=chatbot, queue=False, **quiet)
+        chatbot.example_select(_take_example, outputs=box, queue=False, **quiet)
         timer = gr.Timer(REFRESH_SECONDS)
         timer.tick(partial(_follow, answerer.models), [model, served], [model, served], queue=False, **quiet)
         page.unload(stop)
@@ -120,6 +126,16 @@ def _take(text: str, history: list[Message]) -> tuple[Any, list[Message]]:
     if not text.strip():
         return gr.skip(), history
     return gr.update(value="", submit_btn=False, stop_btn=True), [*history, conversation.user(text)]
+
+
+def _offered(examples: Sequence[str]) -> Any:
+    """The golden prompts, which the page shows until something is asked."""
+    return gr.update(examples=[{"text": prompt} for prompt in examples] or None)
+
+
+def _take_example(chosen: gr.SelectData) -> str:
+    """An example goes into the box, where it can be changed before it is sent."""
+    return str(chosen.value["text"])
 
 
 def _settle(draft: str, history: list[Message]) -> Any:
@@ -171,13 +187,22 @@ def _picker(models: AdapterRegistry) -> gr.Dropdown:
     )
 
 
+def _begin(models: AdapterRegistry, built: list[tuple[str, str]]) -> tuple[Any, Any]:
+    """What is served now, if it has changed since the page was built.
+
+    Else nothing is sent: a picker that is drawn again loses what somebody has begun to type there.
+    """
+    now = _choices(models)
+    return (gr.skip(), gr.skip()) if now == [tuple(choice) for choice in built] else (_picker(models), now)
+
+
 def _follow(models: AdapterRegistry, chosen: str, shown: list[tuple[str, str]]) -> tuple[Any, Any]:
     """What is served now, if the page shows something else.
 
     A model that is gone stays chosen: asking it says why.
     """
     now = _choices(models)
-    if chosen not in models.names:
+    if chosen not in {name for _, name in now}:
         now.append((f"{chosen} · not served", chosen))
     if now == [tuple(choice) for choice in shown]:
         return gr.skip(), gr.skip()
@@ -186,10 +211,12 @@ def _follow(models: AdapterRegistry, chosen: str, shown: list[tuple[str, str]]) 
 
 def _choices(models: AdapterRegistry) -> list[tuple[str, str]]:
     base = (f"{models.base_name} · base", models.base_name)
-    return [
-        base,
-        *((f"{adapter.name} · {short(adapter.digest)}", adapter.name) for adapter in models.adapters),
+    current = [(f"{one.name} · {short(one.digest)}", one.name) for one in models.adapters]
+    former = [
+        (f"{name} · previous {short(digest)}", f"{name}@{PREVIOUS}")
+        for name, digest in models.previous.items()
     ]
+    return [base, *current, *former]
 
 
 def _chatbot() -> gr.Chatbot:

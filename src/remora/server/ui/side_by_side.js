@@ -58,6 +58,20 @@ async function refresh() {
   }
 }
 
+// The golden prompts: a click puts one into the box. They are there until something is asked.
+async function loadExamples() {
+  const { examples } = await fetch(document.body.dataset.examples).then((response) => response.json());
+  for (const prompt of examples) {
+    const button = $("examples").appendChild(element("button", "", prompt.length > 60 ? `${prompt.slice(0, 60)}…` : prompt));
+    button.type = "button";
+    button.title = prompt;
+    button.addEventListener("click", () => { $("message").value = prompt; $("message").focus(); });
+  }
+  showExamples();
+}
+
+const showExamples = () => { $("examples").hidden = !$("examples").children.length || columns.some((column) => column.turns.length); };
+
 function setColumns(count) {
   while (columns.length > count) columns.pop().section.remove();
   while (columns.length < count) addColumn();
@@ -193,6 +207,7 @@ async function ask(text) {
     column.turns.push(turn);
     column.talk.append(element("p", "user", text));
   }
+  showExamples();
   await Promise.all(columns.map((column) => answer(column, running.signal)));
   markDifferences();
   lastTools(text);
@@ -277,6 +292,7 @@ function show(conversation) {
   const asked = columns[0].turns.findLast((turn) => turn.role === "user");
   if (asked) lastTools(asked.content);
   store(kept());
+  showExamples();
 }
 
 $("ask").addEventListener("submit", (event) => {
@@ -301,5 +317,6 @@ $("count").addEventListener("change", () => setColumns(Number($("count").value))
 refresh().then(() => {
   $("max_tokens").max = contextLength;
   show(undefined);
+  loadExamples().catch(() => {}); // a page without examples is a page
   setInterval(() => refresh().catch(() => {}), REFRESH_MS); // what does not answer now is asked again
 });

@@ -6,22 +6,26 @@ A plain page of HTML and JavaScript: Gradio redraws a page for one answer at a t
 
 from __future__ import annotations
 
+import asyncio
 from importlib.resources import files
 
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse, JSONResponse
 
 from remora.adapters.adapter import short
+from remora.adapters.examples import Examples
+from remora.adapters.registry import PREVIOUS
 from remora.server.access.admitted import PAGE_CHAT_PATH, PAGE_COLOURS_PATH
 from remora.server.generation.answering import Answerer
 
 HERE = files("remora.server.ui")  # resources, since in a container this package is a zip
 PAGE_PATH = "/side-by-side"
 MODELS_PATH = f"{PAGE_PATH}/models"
+EXAMPLES_PATH = f"{PAGE_PATH}/examples"
 PARTS = {"css": ("side_by_side.css",), "js": ("side_by_side.js", "side_by_side_code.js", "token_colours.js")}
 
 
-def side_by_side_routes(answerer: Answerer) -> APIRouter:
+def side_by_side_routes(answerer: Answerer, examples: Examples = tuple) -> APIRouter:
     """The page, and the models that it offers; its answers come from `chat_routes` at PAGE_CHAT_PATH."""
     router = APIRouter()
     page, models = _page(), answerer.models
@@ -32,13 +36,20 @@ def side_by_side_routes(answerer: Answerer) -> APIRouter:
 
     @router.get(MODELS_PATH)
     async def served() -> JSONResponse:
-        adapters = [{"id": each.name, "digest": short(each.digest)} for each in models.adapters]
+        current = [{"id": each.name, "digest": short(each.digest)} for each in models.adapters]
+        former = [
+            {"id": f"{name}@{PREVIOUS}", "digest": short(digest)} for name, digest in models.previous.items()
+        ]
         return JSONResponse(
             {
-                "models": [{"id": models.base_name, "digest": None}, *adapters],
+                "models": [{"id": models.base_name, "digest": None}, *current, *former],
                 "context_length": answerer.most_total_tokens,
             }
         )
+
+    @router.get(EXAMPLES_PATH)
+    async def offered() -> JSONResponse:
+        return JSONResponse({"examples": list(await asyncio.to_thread(examples))})
 
     return router
 
@@ -49,7 +60,12 @@ def _page() -> str:
     for kind, names in PARTS.items():
         part = "".join(HERE.joinpath(name).read_text("utf-8") for name in names)
         text = text.replace(f"/* {kind} */", part)
-    paths = {"CHAT_PATH": PAGE_CHAT_PATH, "MODELS_PATH": MODELS_PATH, "COLOURS_PATH": PAGE_COLOURS_PATH}
+    paths = {
+        "CHAT_PATH": PAGE_CHAT_PATH,
+        "MODELS_PATH": MODELS_PATH,
+        "COLOURS_PATH": PAGE_COLOURS_PATH,
+        "EXAMPLES_PATH": EXAMPLES_PATH,
+    }
     for name, path in paths.items():
         text = text.replace(name, path)
     return text

@@ -49,6 +49,7 @@ def token_colour_routes(answerer: Answerer) -> APIRouter:
 
 
 async def _coloured(answerer: Answerer, body: ColourRequest) -> list[dict[str, Any]]:
+    await answerer.bring(body.model)
     base, tokenizer = answerer.models.base_name, answerer.tokenizer(body.model)
     if tokenizer is not answerer.tokenizer(base):
         raise InvalidInput(

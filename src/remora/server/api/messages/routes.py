@@ -71,6 +71,7 @@ async def _asked(
         schema=body.wanted_schema,
         schema_param="output_config.format",
     )
+    await answerer.bring(body.model)
     form, tokenizer = answerer.tool_form(body.model), answerer.tokenizer(body.model)
     tools.check(form)
     turns, template = turns_of(body.system, body.messages), answerer.template(body.model)

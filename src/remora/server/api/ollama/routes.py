@@ -50,7 +50,7 @@ def ollama_routes(answerer: Answerer, constraints: Constraints) -> APIRouter:
     @router.post("/api/chat")
     async def chat(body: OllamaChatRequest, request: Request) -> Response:
         if not body.messages:
-            return _loaded(answerer, body, {"message": {"role": "assistant", "content": ""}})
+            return await _loaded(answerer, body, {"message": {"role": "assistant", "content": ""}})
         functions = [tool.function for tool in body.tools or ()]
         tools = ToolUse(functions, Choice(), parallel=True, schema=body.wanted_schema, schema_param="format")
         return await answered(body, _Prompt(turns_of(body.messages), tools), request)
@@ -58,7 +58,7 @@ def ollama_routes(answerer: Answerer, constraints: Constraints) -> APIRouter:
     @router.post("/api/generate")
     async def generate(body: OllamaGenerateRequest, request: Request) -> Response:
         if not body.prompt:
-            return _loaded(answerer, body, {"response": ""})
+            return await _loaded(answerer, body, {"response": ""})
         tools = ToolUse([], Choice(), parallel=True, schema=body.wanted_schema, schema_param="format")
         if body.raw:
             return await answered(body, _Prompt((), tools, body.prompt), request)
@@ -82,6 +82,7 @@ async def _asked(
     body: OllamaRequest, model: str, prompt: _Prompt, answerer: Answerer, constraints: Constraints
 ) -> tuple[Question, AnswerReader | None]:
     turns, tools = prompt.turns, prompt.tools
+    await answerer.bring(model)
     form, tokenizer = answerer.tool_form(model), answerer.tokenizer(model)
     tools.check(form)
     variables = template_variables(body.template_options, answerer.template(model))
@@ -103,9 +104,11 @@ async def _asked(
     return question, tools.reader(form, thoughts, thoughts_shown=body.think is not False)
 
 
-def _loaded(answerer: Answerer, body: OllamaRequest, empty: Mapping[str, Any]) -> Response:
+async def _loaded(answerer: Answerer, body: OllamaRequest, empty: Mapping[str, Any]) -> Response:
     """A question without words, by which Ollama loads a model: this one is, or there is none."""
-    answerer.models.resolve(known_name(answerer.models, body.model))
+    model = known_name(answerer.models, body.model)
+    await answerer.bring(model)
+    answerer.models.resolve(model)
     return JSONResponse(
         {"model": body.model, "created_at": _now(), **empty, "done": True, "done_reason": "load"}
     )

@@ -122,6 +122,7 @@ async def _asked(
 ) -> _Asked:
     items, turns = _conversation(body, store, owner)
     tools = _tool_use(body)
+    await answerer.bring(body.model)
     form, tokenizer = answerer.tool_form(body.model), answerer.tokenizer(body.model)
     tools.check(form)
     variables = template_variables(body.template_options, answerer.template(body.model))
