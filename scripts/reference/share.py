@@ -10,6 +10,7 @@ from remora.adapters.adapter import Digest
 from remora.adapters.in_place import IN_PLACE
 from remora.adapters.store import (
     ALIASES,
+    EXAMPLES,
     MANIFEST,
     ROOT,
     WORKSPACE,
@@ -35,8 +36,8 @@ removes what nothing points to.
 `remora adapters repair` rebuilds a damaged file from the others: names from sets and history, the manifest
 from the files themselves, a listing from the folder that it lists, a release's file from a release with the
 same one. It puts aside what it cannot rebuild, as `FILE.damaged-TIME`, and says what follows: a replica reads
-the model again, or the next deploy writes the file again. A damaged event of the history, a damaged lock and
-a damaged `{OWNER.name}` count as none.
+the model again, or the next deploy writes the file again. A damaged event of the history, a damaged lock, a
+damaged `{OWNER.name}` and a damaged `{EXAMPLES.name}` count as none.
 """
 LAYOUT: Final[dict[str, str]] = {
     f"{MANIFEST}": "What the last sync put here: path, sha256, size. Written last.",
@@ -44,6 +45,7 @@ LAYOUT: Final[dict[str, str]] = {
     f"{adapter_folder('NAME', DIGEST)}/": "An adapter.",
     f"{ALIASES}": "Which digest each name points to now, and which before.",
     f"{ROOT / 'alias-sets' / 'ID.json'}": "The names that one revision starts with.",
+    f"{EXAMPLES}": "Prompts that the chat pages offer: the golden prompts of the project.",
     f"{release_folder('ID')}/": "What a revision runs: code, requirements, settings.",
     f"{ROOT / 'deps' / 'KEY'}/": "Wheels, kept by the first start that needs them.",
     f"{IN_PLACE / 'STAMP.json'}": "A model that a fine-tuning job left elsewhere on the share.",

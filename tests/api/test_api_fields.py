@@ -56,6 +56,32 @@ async def test_a_field_does_what_it_does_elsewhere(
     assert (choice["message"]["content"], choice["finish_reason"]) == (text, reason)
 
 
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        (CHAT, {"messages": [{"role": "user", "content": "hello"}]}),
+        (TEXT, {"prompt": "hello", "max_tokens": 64}),
+        ("/v1/responses", {"input": "hello"}),
+        ("/v1/messages", {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 64}),
+    ],
+)
+async def test_a_layer_of_an_adapter_can_be_switched_off_on_every_route(
+    client: httpx.AsyncClient, path: str, fields: dict[str, Any]
+) -> None:
+    for more, text in (
+        ({"adapter_without_layer": 3}, "3f9a12cd3f9a-layer3:hello"),
+        ({"adapter_without_layer": 0, "adapter_scale": 0.5}, "3f9a12cd3f9a*0.5-layer0:hello"),
+        ({"adapter_without_layer": None}, "3f9a12cd3f9a:hello"),
+    ):
+        answer = await client.post(path, json={"model": "tone", **fields, **more})
+        assert answer.status_code == 200, answer.text
+        assert f'"{text}"' in answer.text
+    for model, layer in (("tone", -1), ("tone", True), ("tone", 1.5), (BASE, 3)):
+        answer = await client.post(path, json={"model": model, **fields, "adapter_without_layer": layer})
+        assert answer.status_code == 400, answer.text
+        assert "adapter_without_layer" in answer.text
+
+
 TINY = ("5e-324", "1e-46", "1e-45", "1e-38", "1.1754943508222875e-38", "1e-30")
 BEYOND = ("1e38", "3.4028234663852886e38", "1.7976931348623157e308", "1e400", "NaN", "Infinity")
 MAY_BE_NEGATIVE = ("frequency_penalty", "presence_penalty", "logit_bias")

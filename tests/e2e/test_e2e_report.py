@@ -11,10 +11,11 @@ import pytest
 from playwright.sync_api import Browser, Page
 from tests.api.endpoint_builder import BASE, KEY, KEYS, RunningEndpoint
 
-from remora.rollout.compare.comparison import Layer, compare
+from remora.rollout.compare.comparison import compare
 from remora.rollout.compare.contestants import Contestant
 from remora.rollout.compare.document import document_of
-from remora.rollout.compare.gathering import Gathered, Limits, gather
+from remora.rollout.compare.gathering import Gathered, Limits, SwitchedOff, gather
+from remora.rollout.compare.layers import Layer
 from remora.rollout.compare.report import html_of
 from remora.rollout.endpoint import Endpoint
 from remora.rollout.evaluation.questions import Question
@@ -37,6 +38,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     with ThreadPoolExecutor(1) as thread:  # in this one runs the browser's event loop
         found = thread.submit(_gathered).result()
     layers = [Layer(number, number + 0.5) for number in range(30)]
+    without = {number: (1 - (number - 3) / 40,) for number in range(30)}  # some shares are negative
+    found[1].switched_off = SwitchedOff(1, (1.0,), without)
+    found[2].switched_off = SwitchedOff(refusal="it is applied as it was trained")
     made = compare(QUESTIONS, found, layers=lambda one: layers if one.digest else ())
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(html_of(document_of(made, Limits(), source="mine.jsonl")))
@@ -72,7 +76,7 @@ def test_the_verdict_is_seen_first_and_nothing_is_cut_off(page: Page) -> None:
     assert box["y"] < 200
     width = page.viewport_size["width"] if page.viewport_size else 0
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    assert page.locator("svg").count() == 5
+    assert page.locator("svg").count() == 6
     assert page.locator("bold").count() == 0
 
 

@@ -112,10 +112,16 @@ class TinyModel:
         return self.adapters[name]
 
     def reference(
-        self, adapter: str | None, prompt: Sequence[int], count: int, *, scale: float = 1.0
+        self,
+        adapter: str | None,
+        prompt: Sequence[int],
+        count: int,
+        *,
+        scale: float = 1.0,
+        without_layer: int | None = None,
     ) -> list[int]:
         """What `generate` of transformers and PEFT answers, alone and greedy."""
-        model = self.peft_model(adapter, scale)
+        model = self.peft_model(adapter, scale, without_layer)
         ids = torch.tensor([list(prompt)])
         answer = model.generate(
             input_ids=ids,
@@ -135,16 +141,19 @@ class TinyModel:
             logits: torch.Tensor = self.peft_model(adapter)(input_ids=ids).logits
         return logits[0, len(prompt) - 1 : -1].log_softmax(-1)
 
-    def peft_model(self, adapter: str | None, scale: float = 1.0) -> Any:
-        """The model as transformers and PEFT run it, the adapter's scaling multiplied by `scale`."""
+    def peft_model(self, adapter: str | None, scale: float = 1.0, without_layer: int | None = None) -> Any:
+        """The model as transformers and PEFT run it, the adapter's scaling multiplied by `scale`.
+
+        In one layer it can be 0.
+        """
         model = AutoModelForCausalLM.from_pretrained(self.path, dtype=torch.float32)
         if adapter is None:
             return model
         with peft_warnings_ignored():
             peft_model = PeftModel.from_pretrained(model, self.adapters[adapter].path)
-        for module in peft_model.modules():
+        for name, module in peft_model.named_modules():
             if isinstance(module, LoraLayer):
-                module.scaling["default"] *= scale
+                module.scaling["default"] *= 0 if f".layers.{without_layer}." in name else scale
         return peft_model
 
 
@@ -210,6 +219,7 @@ def a_request(
     stop_token_ids: frozenset[int] = frozenset(),
     temperature: float = 0,
     adapter_scale: float = 1.0,
+    adapter_without_layer: int | None = None,
     constraint: Constraint | None = None,
     **sampling: Any,
 ) -> GenerationRequest:
@@ -220,6 +230,7 @@ def a_request(
         adapter=None if adapter is None else adapter.digest,
         stop_token_ids=stop_token_ids,
         adapter_scale=adapter_scale,
+        adapter_without_layer=adapter_without_layer,
         constraint=constraint,
     )
 

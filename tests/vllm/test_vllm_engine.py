@@ -120,9 +120,12 @@ def test_what_vllm_would_ignore_is_refused(engine: VllmEngine, model: TinyModel)
         engine.load_adapter(model.adapters["pattern"])
 
 
-async def test_a_scale_is_refused(engine: VllmEngine, model: TinyModel) -> None:
+async def test_a_scale_and_a_layer_less_are_refused(engine: VllmEngine, model: TinyModel) -> None:
     with pytest.raises(UnsupportedParameter, match="scale"):
         engine.submit(a_request([1], adapter=model.adapters["eight"], adapter_scale=0.5))
+    with pytest.raises(UnsupportedParameter, match="in all layers") as refused:
+        engine.submit(a_request([1], adapter=model.adapters["eight"], adapter_without_layer=0))
+    assert refused.value.param == "adapter_without_layer"
 
 
 async def test_its_death_is_reported_within_two_seconds(model: TinyModel) -> None:

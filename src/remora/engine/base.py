@@ -98,7 +98,8 @@ class GenerationRequest:
     """Prompt ids in, with the adapter (None is the base model) and the ids that end the answer.
 
     `adapter_scale` (0 … 1.5) multiplies what the adapter adds: 0 answers as the base does, 1 as it was
-    trained. Whatever is kept between requests by their adapter must be kept by its scale too.
+    trained. `adapter_without_layer` is a layer whose update is left out; layers are counted from 0, as in the
+    names of the adapter's tensors. What is kept between requests by adapter must be kept by these two too.
     """
 
     request_id: str
@@ -107,6 +108,7 @@ class GenerationRequest:
     adapter: Digest | None = None
     stop_token_ids: frozenset[int] = frozenset()
     adapter_scale: float = 1.0
+    adapter_without_layer: int | None = None
     constraint: Constraint | None = None
 
 
@@ -145,6 +147,16 @@ def check_ids(name: str, token_ids: Iterable[int], token_count: int) -> None:
     unknown = next((token_id for token_id in token_ids if not 0 <= token_id < token_count), None)
     if unknown is not None:
         raise InvalidInput(f"{name} names token {unknown}, but the model has only {token_count}", param=name)
+
+
+def check_has_update(request: GenerationRequest) -> None:
+    """Raises InvalidInput where the base model is asked to answer without one layer's update: it has none."""
+    if request.adapter is None and request.adapter_without_layer is not None:
+        raise InvalidInput(
+            "the base model has no adapter whose layer could be switched off",
+            hint="leave adapter_without_layer out, or name an adapter as the model",
+            param="adapter_without_layer",
+        )
 
 
 class TokenStream(Protocol):
@@ -296,8 +308,8 @@ class Engine(Protocol):
         """Queue a request and return its stream at once.
 
         Raises ContextLengthExceeded, ModelNotFound (an adapter that is not loaded), EngineFailed, or
-        InvalidInput where `logit_bias` names an id that the model does not have, and UnsupportedParameter
-        for what this engine cannot do.
+        InvalidInput where `logit_bias` names an id that the model does not have, or `adapter_without_layer` a
+        layer without an update, and UnsupportedParameter for what this engine cannot do.
         Call from a running event loop; the stream belongs to that loop.
         """
 

@@ -1,10 +1,11 @@
 """A scripted, deterministic engine for tests of everything above the engine. Loads no model.
 
 The answer to a prompt is the text of its last line, one token a character; where an adapter is in use,
-after its short digest and a colon (at a scale other than 1: `digest*scale:`). Where the request has a
-constraint that this answer breaks, the answer is one that ends soon. Log-probabilities are made up, but
-fixed; biases and penalties change nothing. `hold()` freezes generation, so that a test can look at a request
-in flight without sleeping. With `tokens_per_second` every stream keeps that pace, and catches up when late.
+after its short digest and a colon (at a scale other than 1: `digest*scale:`, without a layer's update:
+`digest-layer3:`). Where the request has a constraint that this answer breaks, the answer is one that ends
+soon. Log-probabilities are made up, but fixed; biases and penalties change nothing. `hold()` freezes
+generation, so that a test can look at a request in flight without sleeping. With `tokens_per_second` every
+stream keeps that pace, and catches up when late.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from remora.engine.base import (
     TokenScore,
     TokenStream,
     ToolFormat,
+    check_has_update,
     check_ids,
 )
 from remora.engine.text.grammar import GrammarConstraint, compile_grammar
@@ -137,6 +139,7 @@ class EchoEngine:
         if len(request.prompt_ids) + request.sampling.max_tokens > self.context_length:
             raise ContextLengthExceeded(f"{len(request.prompt_ids)} prompt tokens do not fit")
         check_ids("stop_token_ids", request.stop_token_ids - {END_OF_TEXT}, END_OF_TEXT)
+        check_has_update(request)
         return self._generate(request)
 
     def stats(self) -> EngineStats:
@@ -158,7 +161,9 @@ class EchoEngine:
         text = self.script.get(last, last)
         if request.adapter is not None:
             scale = "" if request.adapter_scale == 1 else f"*{request.adapter_scale:g}"
-            text = f"{short(request.adapter)}{scale}:{text}"
+            left_out = request.adapter_without_layer
+            layer = "" if left_out is None else f"-layer{left_out}"
+            text = f"{short(request.adapter)}{scale}{layer}:{text}"
         if isinstance(request.constraint, GrammarConstraint):
             text = _keeping(request.constraint, text, request.sampling.max_tokens)
         ids = self.tokenizer.encode(text)

@@ -36,9 +36,14 @@ def norms_by_layer(adapter: Adapter) -> dict[int | None, float] | None:
         return None
     squares: dict[int | None, float] = defaultdict(float)
     for module in modules:
-        found = _LAYER.search(f".{module.name}.")
-        squares[int(found[1]) if found else None] += _square(path, entries, module)
+        squares[layer_of(module.name)] += _square(path, entries, module)
     return {layer: squares[layer] ** 0.5 for layer in sorted(squares, key=lambda n: (n is None, n or 0))}
+
+
+def layer_of(module: str) -> int | None:
+    """The layer that a module is in, by its name; None for one that is in no layer."""
+    found = _LAYER.search(f".{module}.")
+    return int(found[1]) if found else None
 
 
 def _square(path: Path, entries: dict[str, TensorEntry], module: LoraModule) -> float:

@@ -21,6 +21,7 @@ from remora.rollout.compare.markdown import markdown_of
 from remora.rollout.compare.questions import GOLDEN, questions_of
 from remora.rollout.compare.report import html_of
 from remora.rollout.compare.scorers import find_scorer
+from remora.rollout.compare.switching import switch_off_layers
 
 app = typer.Typer(add_completion=False)
 
@@ -84,12 +85,15 @@ def compare_models(
     limits = Limits(max_tokens, heat, parallel)
     told = Output(output)
     with serving(folder, url, told, local=local) as served:
-        chosen = contestants(served, models)
+        chosen, layers = contestants(served, models), layers_of(served, folder)
         names = ", ".join(one.label for one in chosen)
         with told.step(f"asking {names} {len(questions)} prompts") as say, told_of_an_interrupt():
             found = gather(chosen, questions, limits, lambda done, of: say.now(f"{done} of {of} requests"))
+            switch_off_layers(
+                found, layers, limits, lambda done, of: say.now(f"{done} of {of} requests with a layer off")
+            )
         with told.step("computing intervals"):
-            comparison = compare(questions, found, scorers, layers_of(served, folder))
+            comparison = compare(questions, found, scorers, layers)
     document = document_of(comparison, limits, source=_source(prompts))
     files = {out: html_of(document), out.with_suffix(".json"): encoded(document)}
     if markdown is not None:

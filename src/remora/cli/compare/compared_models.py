@@ -20,9 +20,9 @@ from remora.cli.models.base_option import read_settings
 from remora.cli.output.console import Output
 from remora.errors import InvalidInput, RemoraError
 from remora.project.settings import Settings
-from remora.rollout.compare.comparison import Layer
 from remora.rollout.compare.contestants import Contestant, adapter_name, parse_models
 from remora.rollout.compare.gathering import Gathered
+from remora.rollout.compare.layers import Layer
 from remora.rollout.endpoint import Endpoint
 
 

@@ -32,6 +32,7 @@ from remora.engine.base import (
 from remora.engine.loaded import LoadedAdapters
 from remora.engine.loading import loading
 from remora.engine.text.adapter_text import AdapterTokenizer, AdapterTokenizers
+from remora.engine.torch.altered import check_altered
 from remora.engine.torch.model.checkpoint import load_model
 from remora.engine.torch.model.model import SlotModel
 from remora.engine.torch.own_thread import in_own_thread
@@ -41,7 +42,7 @@ from remora.engine.torch.scheduling.scheduler import Chunk, Scheduler
 from remora.engine.torch.scheduling.sequence import Sequence
 from remora.engine.torch.speculation import rows_with_drafts
 from remora.engine.torch.stream import Event, Mailbox, MailboxStream
-from remora.errors import ContextLengthExceeded, EngineFailed, InvalidInput, Overloaded, UnsupportedParameter
+from remora.errors import ContextLengthExceeded, EngineFailed, InvalidInput, Overloaded
 
 PREFILL_TOKENS_PER_STEP = 256  # a chunk that a stream waits for: a tenth of a second or two
 
@@ -188,6 +189,8 @@ class TorchEngine:
             self._refuse_if_full(request.adapter)
             # Counted in under the lock that unload takes: between check and use it cannot go.
             self._adapters.acquire(request.adapter)
+            if request.adapter is not None and request.adapter_without_layer is not None:
+                self._model.lora.leave_out(request.adapter, request.adapter_without_layer)
             self._open.add(sequence)
             self._inbox.append(sequence)
             self._changed.notify()
@@ -228,13 +231,6 @@ class TorchEngine:
                 hint="shorten the prompt or lower max_tokens",
                 param="max_tokens" if prompt_count < self.context_length else "messages",
             )
-        if request.adapter_scale != 1 and not self._model.takes_scale(request.adapter):
-            raise UnsupportedParameter(
-                "an adapter with more than pairs of matrices (DoRA, biases, modules or rows for tokens of its"
-                " own) is applied as it was trained, at no other scale",
-                hint="leave adapter_scale out",
-                param="adapter_scale",
-            )
         known = self._model.token_rows.token_count(request.adapter)
         highest = max(request.prompt_ids)
         if highest >= known or min(request.prompt_ids) < 0:
@@ -245,6 +241,7 @@ class TorchEngine:
         ends = request.stop_token_ids - self.tokenizer_of(request.adapter).stop_token_ids
         check_ids("logit_bias", request.sampling.logit_bias, known)
         check_ids("stop_token_ids", ends, known)
+        check_altered(request, self._model)
 
     def _refuse_if_stopped(self) -> None:
         if self._failure is not None:
@@ -383,9 +380,9 @@ class TorchEngine:
         with self._changed:
             self._has_retired = False
             for digest in self._adapters.take_unused():
-                self._model.lora.remove(digest)
                 self._model.token_rows.remove(digest)
-                self._scheduler.forget(digest)
+                for gone in self._model.lora.remove(digest):
+                    self._scheduler.forget(gone)
 
     def _fail_everything(self, failure: EngineFailed) -> None:
         with self._changed:

@@ -199,11 +199,13 @@ class VllmEngine:
                 hint="leave out prompt_logprobs, or echo; the engine torch has them",
                 param="prompt_logprobs",
             )
-        if request.adapter is not None and request.adapter_scale != 1:
+        scaled = request.adapter is not None and request.adapter_scale != 1
+        if scaled or request.adapter_without_layer is not None:
+            name = "adapter_scale" if scaled else "adapter_without_layer"
             raise UnsupportedParameter(
-                "the engine vllm applies adapters as they were trained, at no other scale",
-                hint="leave adapter_scale out",
-                param="adapter_scale",
+                "the engine vllm applies adapters as they were trained, at no other scale and in all layers",
+                hint=f"leave {name} out, or serve with the engine torch",
+                param=name,
             )
 
     def _drop_unused(self) -> None:

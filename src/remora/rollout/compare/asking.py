@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
 
 import httpx
 
@@ -18,6 +18,10 @@ from remora.errors import NotReady, UnsupportedParameter, said
 from remora.rollout.compare.contestants import Contestant
 from remora.rollout.endpoint import ANSWER_SECONDS, CONNECT_SECONDS, Json, problem_of
 from remora.rollout.golden.recorded import TOP_LOGPROBS
+
+T = TypeVar("T")
+Progress = Callable[[int, int], None]
+"""Gets the number of requests that are done, and that of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,9 @@ class ScoredPosition:
     token_id: int
     logprobs: Mapping[int, float]
     texts: Mapping[int, str]
+
+
+Scores = tuple[ScoredPosition, ...]
 
 
 class Asker:
@@ -98,24 +105,26 @@ class Asker:
             )
         return tuple(document["tokens"])
 
-    async def scores(
-        self, who: Contestant, prompt: Sequence[int], given: Sequence[int]
-    ) -> tuple[ScoredPosition, ...] | None:
+    async def scores(self, who: Contestant, prompt: Sequence[int], given: Sequence[int]) -> Scores | None:
         """What the model makes of these tokens after a prompt; None if the endpoint scores no prompts."""
-        body = {"prompt": [*prompt, *given], "max_tokens": 0, "prompt_logprobs": TOP_LOGPROBS}
         try:
-            async with self._places:
-                document = await self._post(who, "/v1/completions", body)
+            return await self.scored(who, prompt, given)
         except UnsupportedParameter:
             return None
+
+    async def scored(self, who: Contestant, prompt: Sequence[int], given: Sequence[int]) -> Scores:
+        """The same. Raises UnsupportedParameter if the endpoint scores no prompts, or not of such a model."""
+        body = {"prompt": [*prompt, *given], "max_tokens": 0, "prompt_logprobs": TOP_LOGPROBS}
+        async with self._places:
+            document = await self._post(who, "/v1/completions", body)
         told = document["choices"][0]["prompt_logprobs"][len(prompt) :]
         return tuple(_scored(token, entries) for token, entries in zip(given, told, strict=True))
 
     async def _post(self, who: Contestant, path: str, body: Json, *, scaled: bool = True) -> Json:
-        scale = {"adapter_scale": who.scale} if scaled and who.scale != 1 else {}
+        altered = _altered(who) if scaled else {}
         client = self._clients[who.endpoint.url]
         try:
-            response = await client.post(path, json={"model": who.model, **body, **scale})
+            response = await client.post(path, json={"model": who.model, **body, **altered})
         except httpx.HTTPError as error:
             url = who.endpoint.url
             raise NotReady(f"{url} does not answer: {said(error)}", hint="run: remora status") from error
@@ -125,9 +134,45 @@ class Asker:
         return document
 
 
+def _altered(who: Contestant) -> Json:
+    """The fields for a model that is not to answer as it was trained."""
+    scale = {} if who.scale == 1 else {"adapter_scale": who.scale}
+    return scale if who.without_layer is None else {**scale, "adapter_without_layer": who.without_layer}
+
+
 def _scored(token_id: int, entries: Mapping[str, Json]) -> ScoredPosition:
     return ScoredPosition(
         token_id,
         {int(key): float(entry["logprob"]) for key, entry in entries.items()},
         {int(key): str(entry["decoded_token"]) for key, entry in entries.items()},
     )
+
+
+class Count:
+    """Counts the requests that are done."""
+
+    def __init__(self, total: int, tell: Progress) -> None:
+        self._total = total
+        self._tell = tell
+        self._done = 0
+
+    async def of(self, request: Awaitable[T]) -> T:
+        result = await request
+        self._done += 1
+        self._tell(self._done, self._total)
+        return result
+
+
+async def all_of(work: Iterable[Coroutine[None, None, T]]) -> list[T]:
+    """The results in order. The first error ends the other work, and is raised by itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in work]
+    except BaseExceptionGroup as errors:
+        raise _first(errors) from None
+    return [task.result() for task in tasks]
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -13,6 +13,7 @@ from statistics import median
 from remora.rollout.compare import intervals
 from remora.rollout.compare.asking import Told
 from remora.rollout.compare.gathering import Gathered
+from remora.rollout.compare.layers import Layer, with_shares
 from remora.rollout.compare.scorers import Scorer
 from remora.rollout.evaluation.questions import Question
 from remora.rollout.evaluation.scores import Measure
@@ -27,14 +28,6 @@ class Figure:
 
     measure: Measure
     difference: Measure | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """How much an adapter adds in one layer: the Frobenius norm of B·A times its scaling. None: no layer."""
-
-    number: int | None
-    norm: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +115,7 @@ def compare(
             changed_answers=_changed(reference.answers, one.answers),
             changed_general=_changed(reference.general, one.general),
             timing=_timing(one),
-            layers=layers(one),
+            layers=with_shares(layers(one), one.switched_off),
         )
         for one, ours in zip(found, values, strict=True)
     ]

@@ -26,12 +26,13 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """A model that is compared, and the endpoint that serves it."""
+    """A model that is compared, and the endpoint that serves it; perhaps without its update in one layer."""
 
     label: str
     endpoint: Endpoint
     model: str
     scale: float = 1.0
+    without_layer: int | None = None
 
 
 def parse_models(text: str, served: Sequence[str]) -> list[Wanted]:

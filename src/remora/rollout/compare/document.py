@@ -13,8 +13,9 @@ from typing import Any
 
 from remora import __version__
 from remora.rollout.compare.comparison import Comparison, Figure, Measured
-from remora.rollout.compare.gathering import GENERAL_TOKENS, Limits
+from remora.rollout.compare.gathering import GENERAL_TOKENS, Limits, SwitchedOff
 from remora.rollout.compare.heat import HeatToken, Likeliest
+from remora.rollout.compare.layers import Layer, effect_nats
 from remora.rollout.compare.questions import GENERAL_PROMPTS
 from remora.rollout.compare.verdict import verdicts
 from remora.rollout.evaluation.scores import RESAMPLES, SEED, Measure
@@ -64,7 +65,25 @@ def _model(one: Measured) -> Json:
         "drift": _measure(one.drift),
         "changed_answers": one.changed_answers,
         "changed_general_answers": one.changed_general,
-        "layers": [{"layer": layer.number, "norm": round(layer.norm, DECIMALS)} for layer in one.layers],
+        "layers": [_layer(layer) for layer in one.layers],
+        "layers_off": _layers_off(one.said.switched_off),
+    }
+
+
+def _layer(layer: Layer) -> Json:
+    figures = {"norm": layer.norm, "kl_nats_without": layer.kl_nats_without, "kl_share": layer.kl_share}
+    return {"layer": layer.number, **_rounded(figures)}
+
+
+def _layers_off(off: SwitchedOff | None) -> Json | None:
+    """Of which tokens the layers' shares are, and the whole effect on them."""
+    if off is None:
+        return None
+    return {
+        "prompts": off.prompts,
+        "tokens": len(off.whole),
+        **_rounded({"kl_nats": effect_nats(off)}),
+        "refusal": off.refusal or None,
     }
 
 

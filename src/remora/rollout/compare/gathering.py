@@ -8,14 +8,14 @@ general prompts (for the drift).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import fsum
 from typing import TypeVar
 
 from remora.adapters.adapter import Digest, short
 from remora.errors import InvalidInput, NotReady, listed
-from remora.rollout.compare.asking import Asker, ScoredPosition, Told
+from remora.rollout.compare.asking import Asker, Count, Progress, Scores, Told, all_of
 from remora.rollout.compare.contestants import Contestant
 from remora.rollout.compare.heat import HeatToken, distances, heat_of
 from remora.rollout.compare.questions import GENERAL_PROMPTS
@@ -24,8 +24,6 @@ from remora.rollout.evaluation.questions import Question
 GENERAL_TOKENS = 24
 
 T = TypeVar("T")
-_Scores = tuple[ScoredPosition, ...]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +43,27 @@ class Expected:
     tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class SwitchedOff:
+    """The distance from the base at each token of a model's first answers, the tokens in one row.
+
+    `whole` is that of the model, `without` that of the model without its update in a layer, by the layer's
+    number. `refusal` is why the endpoint tells neither.
+    """
+
+    prompts: int = 0
+    whole: Sequence[float] = ()
+    without: Mapping[int, Sequence[float]] = field(default_factory=dict)
+    refusal: str = ""
+
+
 @dataclass(slots=True)
 class Gathered:
     """What one model said. All lists are in the order of the prompts.
 
     `expected` has None where no answer is expected, or the endpoint scores no prompts. `heat` has the first
     few answers, `drift` the distances at each token of the reference's answers to the general prompts; both
-    are empty for the reference itself.
+    are empty for the reference itself. `switched_off` is None where that was not asked (`switching.py`).
     """
 
     who: Contestant
@@ -60,6 +72,7 @@ class Gathered:
     heat: list[tuple[HeatToken, ...]] = field(default_factory=list)
     general: list[Told] = field(default_factory=list)
     drift: list[tuple[float, ...]] = field(default_factory=list)
+    switched_off: SwitchedOff | None = None
 
     @property
     def digest(self) -> str:
@@ -83,29 +96,14 @@ async def _gather(
     contestants: Sequence[Contestant], questions: Sequence[Question], limits: Limits, tell: Progress
 ) -> list[Gathered]:
     async with Asker(contestants, limits.parallel) as asker:
-        work = _Work(asker, questions, limits, _Count(_requests(len(contestants), questions, limits), tell))
+        work = _Work(asker, questions, limits, Count(_requests(len(contestants), questions, limits), tell))
         found = [Gathered(who) for who in contestants]
-        await _all(work.ask(one) for one in found)
+        await all_of(work.ask(one) for one in found)
         own = await work.score_general(found[0], found[0])
-        await _all(work.compare(found[0], own, one) for one in found[1:])
+        await all_of(work.compare(found[0], own, one) for one in found[1:])
     for one in found:
         _check_same_digest(one)
     return found
-
-
-class _Count:
-    """Counts the requests that are done."""
-
-    def __init__(self, total: int, tell: Progress) -> None:
-        self._total = total
-        self._tell = tell
-        self._done = 0
-
-    async def of(self, request: Awaitable[T]) -> T:
-        result = await request
-        self._done += 1
-        self._tell(self._done, self._total)
-        return result
 
 
 def _requests(models: int, questions: Sequence[Question], limits: Limits) -> int:
@@ -118,7 +116,7 @@ def _requests(models: int, questions: Sequence[Question], limits: Limits) -> int
 class _Work:
     """The requests for one model, or for one and the reference."""
 
-    def __init__(self, asker: Asker, questions: Sequence[Question], limits: Limits, count: _Count) -> None:
+    def __init__(self, asker: Asker, questions: Sequence[Question], limits: Limits, count: Count) -> None:
         self._asker = asker
         self._questions = questions
         self._limits = limits
@@ -127,24 +125,24 @@ class _Work:
     async def ask(self, one: Gathered) -> None:
         """Answers to all prompts, and scores of the expected ones."""
         numbered = enumerate(self._questions, start=1)
-        both = await _all(_named(self._ask(one.who, each), f"prompt {number}") for number, each in numbered)
+        both = await all_of(_named(self._ask(one.who, each), f"prompt {number}") for number, each in numbered)
         one.answers = [told for told, _ in both]
         one.expected = [expected for _, expected in both]
         general = [Question(prompt) for prompt in GENERAL_PROMPTS]
-        one.general = await _all(self._answer(one.who, each, GENERAL_TOKENS) for each in general)
+        one.general = await all_of(self._answer(one.who, each, GENERAL_TOKENS) for each in general)
 
-    async def score_general(self, one: Gathered, texts: Gathered) -> list[_Scores]:
+    async def score_general(self, one: Gathered, texts: Gathered) -> list[Scores]:
         """What a model makes of another's answers to the general prompts."""
-        return await _all(self._scores(one.who, told) for told in texts.general)
+        return await all_of(self._scores(one.who, told) for told in texts.general)
 
-    async def compare(self, reference: Gathered, own: Sequence[_Scores], one: Gathered) -> None:
+    async def compare(self, reference: Gathered, own: Sequence[Scores], one: Gathered) -> None:
         """The distances of a model and the reference, on texts that both are given.
 
         `own` is what the reference makes of its answers to the general prompts.
         """
         shown = one.answers[: self._limits.heat_prompts]
-        theirs = await _all(self._scores(reference.who, told) for told in shown)
-        ours = await _all(self._scores(one.who, told) for told in shown)
+        theirs = await all_of(self._scores(reference.who, told) for told in shown)
+        ours = await all_of(self._scores(one.who, told) for told in shown)
         one.heat = [heat_of(*pair) if all(pair) else () for pair in zip(theirs, ours, strict=True)]
         scored = await self.score_general(one, reference)
         one.drift = [distances(*pair) if all(pair) else () for pair in zip(own, scored, strict=True)]
@@ -162,32 +160,17 @@ class _Work:
     async def _answer(self, who: Contestant, question: Question, max_tokens: int) -> Told:
         return await self._count.of(self._asker.answer(who, question.messages, max_tokens))
 
-    async def _scores(self, who: Contestant, told: Told) -> _Scores:
+    async def _scores(self, who: Contestant, told: Told) -> Scores:
         """What a model makes of an answer's tokens; nothing if it cannot score them."""
         return await self._count.of(self._scored(who, told))
 
-    async def _scored(self, who: Contestant, told: Told) -> _Scores:
+    async def _scored(self, who: Contestant, told: Told) -> Scores:
         if not told.token_ids:
             return ()
         try:
             return await self._asker.scores(who, told.prompt_ids, told.token_ids) or ()
         except InvalidInput:  # the text has tokens of another adapter's own, which this model does not know
             return ()
-
-
-async def _all(work: Iterable[Coroutine[None, None, T]]) -> list[T]:
-    """The results in order. The first error ends the other work, and is raised by itself."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(each) for each in work]
-    except BaseExceptionGroup as errors:
-        raise _first(errors) from None
-    return [task.result() for task in tasks]
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    first = errors.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 async def _named(work: Awaitable[T], name: str) -> T:

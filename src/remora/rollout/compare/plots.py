@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 WIDTH = 400.0  # of every plot, in its own units
 SIDE = 14.0  # left and right of an axis of intervals
@@ -65,12 +64,13 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class BarPlot:
-    """Bars over the layers of a model."""
+    """Bars over the layers of a model, which begin at `zero_y`."""
 
     title: str
     description: str
     height: float
     axis_y: float
+    zero_y: float
     left: float
     y_ticks: Sequence[Tick]
     x_ticks: Sequence[Tick]
@@ -114,30 +114,45 @@ def interval_plot(
     )
 
 
-def bar_plot(title: str, layers: Sequence[Mapping[str, Any]], highest: float) -> BarPlot:
-    """The norm of each layer's update. `highest` is the end of the axis, the same for all plots."""
-    ticks = nice_ticks(0.0, highest)
-    step = (WIDTH - BARS_LEFT - 4) / len(layers)
+def bar_plot(
+    label: str, what: str, bars: Sequence[tuple[str, float]], ends: tuple[float, float], unit: str = ""
+) -> BarPlot:
+    """A number of each of a model's layers, by the layer's name.
+
+    `ends` are the least and the largest number of all plots with this axis, which always has 0 on it.
+    """
+    ticks = nice_ticks(min(0.0, ends[0]), max(0.0, ends[1]))
+    step = (WIDTH - BARS_LEFT - 4) / len(bars)
+    width = min(_WIDEST_BAR, step * 0.85)
     axis_y = TOP + BARS_HEIGHT
-    bars = []
-    for number, layer in enumerate(layers):
-        height = layer["norm"] / ticks[-1] * BARS_HEIGHT
-        label = "other" if layer["layer"] is None else str(layer["layer"])
-        width = min(_WIDEST_BAR, step * 0.85)
-        x = BARS_LEFT + number * step + (step - width) / 2
-        bars.append(Bar(x, axis_y - height, width, height, label, f"{layer['norm']:.3g}"))
-    every = math.ceil(len(layers) / _MOST_LAYER_TICKS)
-    most = max(bars, key=lambda bar: bar.height)
+
+    def at(value: float) -> float:
+        return axis_y - (value - ticks[0]) / (ticks[-1] - ticks[0]) * BARS_HEIGHT
+
+    placed = [
+        Bar(
+            x=BARS_LEFT + number * step + (step - width) / 2,
+            y=at(max(0.0, value)),
+            width=width,
+            height=at(min(0.0, value)) - at(max(0.0, value)),
+            label=label,
+            text=f"{value:.3g}{unit}",
+        )
+        for number, (label, value) in enumerate(bars)
+    ]
+    every = math.ceil(len(bars) / _MOST_LAYER_TICKS)
+    most = placed[max(range(len(bars)), key=lambda number: bars[number][1])]
     return BarPlot(
-        title=title,
-        description=f"{title}: norm of the update by layer, {len(bars)} bars; the largest is {most.text}"
-        f" in layer {most.label}. The numbers are in the table below.",
+        title=f"{label}: {what}",
+        description=f"{label}: {what} by layer, {len(bars)} bars; the largest is {most.text}"
+        f" in layer {most.label}. The numbers are in the table.",
         height=axis_y + 34,
         axis_y=axis_y,
+        zero_y=at(0.0),
         left=BARS_LEFT,
-        y_ticks=[Tick(axis_y - tick / ticks[-1] * BARS_HEIGHT, _number(tick, ticks)) for tick in ticks],
-        x_ticks=[Tick(bar.x + bar.width / 2, bar.label) for bar in bars[::every]],
-        bars=bars,
+        y_ticks=[Tick(at(tick), _number(tick, ticks) + unit) for tick in ticks],
+        x_ticks=[Tick(bar.x + bar.width / 2, bar.label) for bar in placed[::every]],
+        bars=placed,
     )
 
 

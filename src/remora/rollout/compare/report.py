@@ -13,7 +13,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from remora.rollout.compare.plots import WIDTH, BarPlot, IntervalPlot, bar_plot, interval_plot
+from remora.rollout.compare.layer_plots import layer_name, shown_layers
+from remora.rollout.compare.plots import WIDTH, IntervalPlot, interval_plot
 from remora.rollout.compare.verdict import LITTLE_DRIFT_NATS, NO_DRIFT_NATS
 from remora.rollout.compare.words import Piece, word_differences
 
@@ -40,6 +41,7 @@ def html_of(document: Json) -> str:
         "colour": heat_share,
         "exp100": lambda logprob: 100 * math.exp(logprob),
         "at": lambda number: f"{number:.1f}",
+        "layer_name": layer_name,
     }
     text: str = environment.get_template("report.html").render(
         css=Markup(HERE.joinpath("report.css").read_text("utf-8")),  # noqa: S704 - our own files
@@ -50,7 +52,7 @@ def html_of(document: Json) -> str:
         figures=_figures(document),
         name_of=lambda figure: _NAMES.get(figure, figure),
         plots=_interval_plots(document),
-        bars=_bar_plots(document),
+        layers=shown_layers(document),
         heats=[prompt for prompt in document["prompts"] if any(each["heat"] for each in prompt["answers"])],
         cards=[_card(prompt) for prompt in document["prompts"]],
         timings={one["label"]: one for one in document["timings"]["models"]},
@@ -89,12 +91,6 @@ def _interval_plots(document: Json) -> list[IntervalPlot]:
         title = f"Drift from {reference['label']} on general prompts"
         plots.append(interval_plot(title, "KL in nats a token; 0 is no change", drifts))
     return plots
-
-
-def _bar_plots(document: Json) -> list[tuple[Json, BarPlot]]:
-    measured = [model for model in document["models"] if model["layers"]]
-    highest = max((layer["norm"] for model in measured for layer in model["layers"]), default=1.0)
-    return [(model, bar_plot(model["label"], model["layers"], highest)) for model in measured]
 
 
 def _card(prompt: Json) -> dict[str, Any]:

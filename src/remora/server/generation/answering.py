@@ -239,6 +239,7 @@ class Answerer:
             stop_token_ids=question.stop_token_ids
             | (frozenset() if question.ignore_eos else tokenizer.stop_token_ids),
             adapter_scale=question.adapter_scale,
+            adapter_without_layer=question.adapter_without_layer,
             constraint=question.constraint,
         )
         source = generate_text(self.engine, request, question.text_rules)

@@ -47,6 +47,7 @@ class Question:
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     top_logprobs: int | None = None
     adapter_scale: float = 1.0
+    adapter_without_layer: int | None = None
     min_p: float = 0.0
     repetition_penalty: float = 1.0
     min_tokens: int = 0

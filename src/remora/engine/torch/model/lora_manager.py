@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from remora.adapters.adapter import Adapter, AppliedAdapter, Digest
+from remora.adapters.peft.update_norms import layer_of
 from remora.engine.torch.layers.projection import LoraStep, Projection, RowColumns, replace_linears
 from remora.engine.torch.lora.bank import LoraBank, LoraPair
 from remora.engine.torch.lora.runs import Place, PlacedRows, plan_runs
@@ -23,7 +24,7 @@ from remora.engine.torch.model.adapter_reading import AdapterReader, AdapterWeig
 from remora.engine.torch.model.own_weights import OwnWeights
 from remora.engine.torch.native.layers import in_one_place
 from remora.engine.torch.scheduling.batch import Batch, RowGroup
-from remora.engine.torch.scheduling.sequence import AdapterUse
+from remora.engine.torch.scheduling.sequence import AdapterUse, name_without
 
 NARROWEST = 8
 
@@ -47,6 +48,7 @@ class LoraSet:
         self.adapters: dict[Digest, Mapping[str, LoraPair]] = {}
         self._columns: dict[Digest, Mapping[Projection, Mapping[int, torch.Tensor]]] = {}
         self._own: dict[Digest, OwnWeights] = {}
+        self._parts: dict[Digest, list[Digest]] = {}  # what `leave_out` made of each
         self._seats: dict[int, Seats] = {}  # by width
 
     def read(self, adapter: Adapter) -> AdapterWeights:
@@ -83,21 +85,40 @@ class LoraSet:
         """Whether an adapter has weights in place of the base's, and so a pass of its own."""
         return digest in self._own
 
-    def takes_scale(self, digest: Digest | None) -> bool:
-        """Whether the adapter is nothing but pairs, which can be added at any scale."""
+    def is_only_pairs(self, digest: Digest | None) -> bool:
+        """Whether the adapter can be added at any scale, and without some of its pairs."""
         return digest not in self._own and digest not in self._columns
+
+    def layers(self, digest: Digest) -> list[int]:
+        """Those in which an installed adapter has an update."""
+        found = {layer_of(name) for name in self.adapters.get(digest, {})}
+        return sorted(layer for layer in found if layer is not None)
+
+    def leave_out(self, digest: Digest, layer: int) -> None:
+        """Have an installed adapter of only pairs also without those of a layer, until it is removed.
+
+        The tensors are shared. There are at most as many of these as the adapter has layers.
+        """
+        name = name_without(digest, layer)
+        if name not in self.adapters:
+            pairs = self.adapters[digest]
+            self.adapters[name] = {each: pair for each, pair in pairs.items() if layer_of(each) != layer}
+            self._parts.setdefault(digest, []).append(name)
 
     def own_in_place(self, digest: Digest) -> AbstractContextManager[None]:
         """While it lasts, the model's modules compute with the weights that this adapter has of its own."""
         return self._own[digest].in_place(self._step)
 
-    def remove(self, digest: Digest) -> None:
-        """Forget an adapter; an unknown digest is a no-op."""
+    def remove(self, digest: Digest) -> list[Digest]:
+        """Forget an adapter and its parts, and return what they went by; an unknown digest is a no-op."""
         self._own.pop(digest, None)
         self._columns.pop(digest, None)
-        if self.adapters.pop(digest, None) is not None:
-            for seats in self._seats.values():
-                seats.leave(digest)
+        gone = [digest, *self._parts.pop(digest, ())]
+        for name in gone:
+            if self.adapters.pop(name, None) is not None:
+                for seats in self._seats.values():
+                    seats.leave(name)
+        return gone
 
     def forget_seats(self) -> None:
         """Release the banks. An installed adapter gets a new seat at its next use."""

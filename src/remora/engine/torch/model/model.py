@@ -93,9 +93,9 @@ class SlotModel:
         widest = max(logits.shape[1] for logits in made)
         return torch.cat([pad(logits, (0, widest - logits.shape[1]), value=-torch.inf) for logits in made])
 
-    def takes_scale(self, adapter: Digest | None) -> bool:
-        """Whether an adapter can be applied at another scale than that of its training."""
-        return self.lora.takes_scale(adapter) and not self.token_rows.has(adapter)
+    def is_only_pairs(self, adapter: Digest | None) -> bool:
+        """Whether an adapter can be applied otherwise than it was trained: at a scale, or without a layer."""
+        return self.lora.is_only_pairs(adapter) and not self.token_rows.has(adapter)
 
     def _owner(self, adapter: Digest | None) -> Digest | None:
         return adapter if self.lora.has_own(adapter) else None

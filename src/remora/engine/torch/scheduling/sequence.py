@@ -18,7 +18,12 @@ Deliver = Callable[[Event], bool]
 
 
 AdapterUse = tuple[Digest, float]
-"""An adapter and the scale it is used at."""
+"""An adapter, whole or as `name_without` calls what is left of it, and the scale it is used at."""
+
+
+def name_without(adapter: Digest, layer: int) -> Digest:
+    """What an adapter without its update in a layer goes by, so that all that is kept of it is kept apart."""
+    return Digest(f"{adapter}-without-{layer}")
 
 
 @dataclass(slots=True, eq=False)
@@ -64,7 +69,9 @@ class Sequence:
         request = self.request
         if request.adapter is None or request.adapter_scale == 0:
             return None
-        return request.adapter, request.adapter_scale
+        layer = request.adapter_without_layer
+        used = request.adapter if layer is None else name_without(request.adapter, layer)
+        return used, request.adapter_scale
 
     @property
     def most_tokens(self) -> int:

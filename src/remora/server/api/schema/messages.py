@@ -13,6 +13,7 @@ from remora.server.api.schema.neutral import ANY, Neutral
 from remora.server.api.schema.sampling import (
     MOST_STOP_STRINGS,
     SEED_LIMIT,
+    AdapterLayer,
     Limit,
     Scale,
     StopString,
@@ -181,7 +182,7 @@ class Metadata(Body):
 
 
 class MessagesRequest(CountTokensRequest):
-    """Extensions: `seed` and `adapter_scale`."""
+    """Extensions: `seed`, `adapter_scale` and `adapter_without_layer`."""
 
     max_tokens: Limit
     metadata: Metadata | None = None
@@ -192,6 +193,7 @@ class MessagesRequest(CountTokensRequest):
     top_p: TopP | None = None
     seed: Annotated[int, Field(ge=-SEED_LIMIT, lt=SEED_LIMIT)] | None = None
     adapter_scale: Scale | None = None
+    adapter_without_layer: AdapterLayer | None = None
 
     @model_validator(mode="after")
     def budget_below_the_limit(self) -> Self:
@@ -209,5 +211,6 @@ class MessagesRequest(CountTokensRequest):
             "top_k": self.top_k or 0,
             "seed": self.seed,
             "adapter_scale": 1.0 if self.adapter_scale is None else self.adapter_scale,
+            "adapter_without_layer": self.adapter_without_layer,
             "text_rules": TextRules(tuple(self.stop_sequences or ())),
         }

@@ -10,7 +10,16 @@ from remora.errors import InvalidInput, UnsupportedParameter
 from remora.server.api.schema.body import Body, RequestBody
 from remora.server.api.schema.neutral import Neutral
 from remora.server.api.schema.response_items import InputItem, items_of
-from remora.server.api.schema.sampling import Limit, Penalty, Scale, Temperature, TopK, TopLogprobs, TopP
+from remora.server.api.schema.sampling import (
+    AdapterLayer,
+    Limit,
+    Penalty,
+    Scale,
+    Temperature,
+    TopK,
+    TopLogprobs,
+    TopP,
+)
 from remora.server.api.schema.template import TemplateFields
 from remora.server.api.schema.tools import (
     MOST_TOOLS,
@@ -155,11 +164,14 @@ class ResponseSampling(TypedDict):
     frequency_penalty: float
     presence_penalty: float
     adapter_scale: float
+    adapter_without_layer: int | None
     top_logprobs: int | None
 
 
 class ResponseRequest(TemplateFields, RequestBody):
-    """Extensions: `top_k`, `seed`, `adapter_scale`, and the penalties of the Open Responses specification."""
+    """Extensions: `top_k`, `seed`, `adapter_scale`, `adapter_without_layer`, and the penalties of the Open
+    Responses specification.
+    """
 
     neutral: ClassVar[Neutral] = {
         "background": (False,),
@@ -201,6 +213,7 @@ class ResponseRequest(TemplateFields, RequestBody):
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     top_k: TopK | None = None
     adapter_scale: Scale | None = None
+    adapter_without_layer: AdapterLayer | None = None
     user: str | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
@@ -257,6 +270,7 @@ class ResponseRequest(TemplateFields, RequestBody):
             "frequency_penalty": self.frequency_penalty or 0.0,
             "presence_penalty": self.presence_penalty or 0.0,
             "adapter_scale": 1.0 if self.adapter_scale is None else self.adapter_scale,
+            "adapter_without_layer": self.adapter_without_layer,
             "top_logprobs": self.wanted_logprobs,
         }
 

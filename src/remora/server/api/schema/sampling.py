@@ -29,6 +29,7 @@ Temperature = Annotated[float, Field(ge=0, le=2)]
 TopP = Annotated[float, Field(ge=0, le=1)]
 TopK = Annotated[int, Field(ge=0)]
 Scale = Annotated[float, Field(ge=0, le=MOST_SCALE)]
+AdapterLayer = Annotated[int, Field(ge=0)]
 TopLogprobs = Annotated[int, Field(ge=0, le=MOST_TOP_LOGPROBS)]
 Limit = Annotated[int, Field(ge=1)]
 Id = Annotated[int, Field(ge=0, lt=2**31)]
@@ -41,6 +42,7 @@ class SamplingFields(TypedDict):
     presence_penalty: float
     logit_bias: dict[int, float]
     adapter_scale: float
+    adapter_without_layer: int | None
     temperature: float
     top_p: float
     top_k: int
@@ -65,7 +67,8 @@ class StreamOptions(Body):
 class Sampling(StructuredFields, RequestBody):
     """The fields of chat and of text completions, in the order of OpenAI's reference, then vLLM's.
 
-    One extension of ours: `adapter_scale`, which multiplies what the adapter adds to the base model.
+    Two extensions of ours: `adapter_scale`, which multiplies what the adapter adds to the base model, and
+    `adapter_without_layer`, the layer in which it adds nothing.
     `user`, `safety_identifier`, `prompt_cache_key` and `metadata` label a request for its sender. They never
     changed an answer and are not kept.
     """
@@ -89,6 +92,7 @@ class Sampling(StructuredFields, RequestBody):
     top_p: TopP | None = None
     top_k: TopK | None = None
     adapter_scale: Scale | None = None
+    adapter_without_layer: AdapterLayer | None = None
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     repetition_penalty: Annotated[float, Field(gt=0, le=MOST_REPETITION_PENALTY)] | None = None
     min_tokens: Annotated[int, Field(ge=0)] | None = None
@@ -137,6 +141,7 @@ class Sampling(StructuredFields, RequestBody):
             "presence_penalty": self.presence_penalty or 0.0,
             "logit_bias": {int(token_id): bias for token_id, bias in (self.logit_bias or {}).items()},
             "adapter_scale": 1.0 if self.adapter_scale is None else self.adapter_scale,
+            "adapter_without_layer": self.adapter_without_layer,
             "temperature": 1.0 if self.temperature is None else self.temperature,
             "top_p": 1.0 if self.top_p is None else self.top_p,
             "top_k": self.top_k or 0,
