@@ -85,22 +85,12 @@ def create_app(
     supervisor = supervisor or Supervisor()
     lifespan = _running(supervisor)
     app = FastAPI(title="Remora", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
-    limits = TokenLimits(settings.max_prompt_tokens, settings.max_total_tokens, settings.max_answer_tokens)
     constraints = Constraints()
     keys = keys or key_ring(settings)
     admission, answers_open = admission or admission_of(settings, keys), OpenAnswers()
     metrics = EndpointMetrics(engine, admission, models.base_name, answers_open, supervisor)
-    watch = AnswerWatch(metrics, answers_open)
     roster = roster or Roster(engine, models)
-    answerer = Answerer(
-        engine,
-        models,
-        watch,
-        limits,
-        most_answers=settings.max_open_requests,
-        tools=settings.tools,
-        bring=roster.bring,
-    )
+    answerer = _answerer(roster, AnswerWatch(metrics, answers_open), settings)
     sessions = Sessions(keys, settings.session_seconds)
 
     install_problem_handlers(app)
@@ -129,6 +119,18 @@ def create_app(
         app, settings, keys=keys, sessions=sessions, admission=admission, sinks=[metrics.note_request, *sinks]
     )
     return app
+
+
+def _answerer(roster: Roster, watch: AnswerWatch, settings: ServerSettings) -> Answerer:
+    return Answerer(
+        roster.engine,
+        roster.models,
+        watch,
+        TokenLimits(settings.max_prompt_tokens, settings.max_total_tokens, settings.max_answer_tokens),
+        most_answers=settings.max_open_requests,
+        tools=settings.tools,
+        bring=roster.bring,
+    )
 
 
 def _add_pages(app: FastAPI, answerer: Answerer, admission: Admission, examples: Examples) -> None:
