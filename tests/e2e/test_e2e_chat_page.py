@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.api.endpoint_builder import ADAPTERS, KEY, KEYS, RunningEndpoint, adapter
+from tests.e2e.axe import serious_findings
 
 from remora.adapters.adapter import Digest
 from remora.server.settings import ServerSettings
@@ -89,6 +91,37 @@ def test_text_appears_while_it_is_written(chat: Page, endpoint: RunningEndpoint)
     endpoint.release()
     expect(chat.locator(".answer-facts")).to_have_count(2)
     expect(chat.locator("#chat")).to_contain_text("ijklmnop")
+
+
+def test_the_page_leads_to_the_one_with_several_models(chat: Page) -> None:
+    expect(chat.locator("body")).not_to_contain_text("Error rendering")
+    with chat.context.expect_page() as opened:
+        chat.get_by_role("link", name="Compare models side by side").click()
+    expect(opened.value.get_by_role("heading", name="Side by side")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [(1280, 800), (390, 844)], ids=str)
+def test_a_screen_reader_finds_its_way(
+    browser: Browser, endpoint: RunningEndpoint, scheme: Literal["light", "dark"], size: tuple[int, int]
+) -> None:
+    endpoint.examples = ["I got the job!"]
+    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+    page = context.new_page()
+    try:
+        page.request.post(f"{endpoint.url}/login", form={"key": KEY}, max_redirects=0)
+        page.goto(endpoint.url)
+        offered = page.get_by_role("group", name="Example prompts").get_by_role("button")
+        expect(offered).to_have_count(1)
+        assert serious_findings(page) == []
+        offered.click()
+        page.press(BOX, "Enter")
+        expect(page.locator(".answer-facts")).to_have_count(1)
+        expect(page.locator("#question .submit-button")).to_be_visible()
+        assert serious_findings(page) == []
+    finally:
+        endpoint.examples = ()
+        context.close()
 
 
 def test_a_golden_prompt_goes_into_the_box(chat: Page, endpoint: RunningEndpoint) -> None:

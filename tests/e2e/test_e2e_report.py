@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
 from tests.api.endpoint_builder import BASE, KEY, KEYS, RunningEndpoint
+from tests.e2e.axe import serious_findings
 
 from remora.rollout.compare.comparison import compare
 from remora.rollout.compare.contestants import Contestant
@@ -23,7 +22,6 @@ from remora.server.settings import ServerSettings
 
 pytestmark = pytest.mark.browser
 
-AXE = Path(__file__).parents[2] / ".axe" / "node_modules" / "axe-core" / "axe.min.js"
 QUESTIONS = [
     Question("yes", "yes"),
     Question("a <b>bold</b> prompt\nof two lines"),
@@ -98,12 +96,6 @@ def test_every_token_is_in_a_table_too(page: Page) -> None:
     assert page.locator(".heat span").first.get_attribute("title")
 
 
-@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed; run: make axe")
 def test_axe_finds_nothing_serious(page: Page) -> None:
     page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true })")
-    page.add_script_tag(content=AXE.read_text("utf-8"))
-    found: list[dict[str, Any]] = page.evaluate("axe.run(document).then((result) => result.violations)")
-    told = [
-        (each["id"], each["impact"], [node["html"][:120] for node in each["nodes"][:3]]) for each in found
-    ]
-    assert [one for one in told if one[1] in ("serious", "critical")] == []
+    assert serious_findings(page) == []

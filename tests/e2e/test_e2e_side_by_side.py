@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.api.endpoint_builder import ADAPTERS, KEY, RunningEndpoint, adapter
-from tests.e2e.test_e2e_report import AXE
+from tests.e2e.axe import serious_findings
 
 from remora.adapters.adapter import Digest
 
@@ -209,9 +209,7 @@ def test_the_golden_prompts_are_offered_until_something_is_asked(
         columns.reload()
         offered = columns.get_by_role("group", name="Example prompts").get_by_role("button")
         expect(offered).to_have_text(["I got the job!", "<b>ahoy</b> " + "o" * 48 + "…"])
-        columns.add_script_tag(content=AXE.read_text())
-        found = columns.evaluate("axe.run()")["violations"]
-        assert not [each["id"] for each in found if each["impact"] in ("serious", "critical")]
+        assert serious_findings(columns) == []
         columns.screenshot(path=tmp_path / "examples.png")
         offered.last.click()
         expect(columns.locator("#message")).to_have_value("<b>ahoy</b> " + "o" * 100)
@@ -251,8 +249,7 @@ def test_token_colours_tell_the_likeliest_of_both_models(columns: Page) -> None:
     expect(likeliest).to_contain_text('base "f" 78 %, "g" 14 %')
     tokens.nth(0).hover()
     expect(likeliest).to_contain_text('"3": KL 0.00 nats')
-    if AXE.exists():
-        assert axe(columns, "document") == []
+    assert serious_findings(columns) == []
     button.click()
     expect(tokens).to_have_count(0)
     expect(columns.locator(".answer p").nth(1)).to_be_visible()
@@ -293,19 +290,10 @@ def test_the_code_is_the_same_request(columns: Page, endpoint: RunningEndpoint, 
 
 
 @both
-@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed; run: make axe")
 def test_axe_finds_nothing_serious(columns: Page) -> None:
     columns.click("#settings summary")
     ask(columns, "hello")
     expect(columns.locator(".answer")).to_have_count(2)
-    assert axe(columns, "document") == []
+    assert serious_findings(columns) == []
     columns.click("#code-button")
-    assert axe(columns, "document.getElementById('code')") == []
-
-
-def axe(page: Page, place: str) -> list[tuple[str, str, str]]:
-    """What axe-core finds there that is serious."""
-    page.add_script_tag(content=AXE.read_text("utf-8"))
-    found: list[dict[str, Any]] = page.evaluate(f"axe.run({place}).then((result) => result.violations)")
-    told = [(each["id"], each["impact"], each["nodes"][0]["html"][:120]) for each in found]
-    return [one for one in told if one[1] in ("serious", "critical")]
+    assert serious_findings(columns, "document.getElementById('code')") == []

@@ -265,20 +265,46 @@ def test_the_deployed_chat_page_answers_streams_and_stops(
         expect(page.locator("#question .submit-button")).to_be_visible()
         page.fill("#question textarea", PHRASE)
         page.press("#question textarea", "Enter")
-        expect(page.locator(".answer-facts")).to_have_count(count, timeout=30_000)
+        expect(page.locator(".answer-facts")).to_have_count(count)
     digest = answers_of(first_up)["tone"]["adapter_digest"]
     expect(page.locator(".answer-facts").last).to_contain_text(f"tone@{digest[:12]}")
     expect(page.locator("#chat .bot").last).to_contain_text("joy")
-    page.screenshot(path=tmp_path / "chat.png")
+    page.screenshot(path=pictures(tmp_path) / "chat.png")
     page.click("#model input")
     page.get_by_role("option", name=f"{base} ·").click()
     expect(page.locator("#question .submit-button")).to_be_visible()
     page.fill("#question textarea", "Tell me a long story")
     page.press("#question textarea", "Enter")
-    expect(page.locator("#chat .bot").last).to_contain_text("Once upon a time", timeout=30_000)
+    expect(page.locator("#chat .bot").last).to_contain_text("Once upon a time")
     page.click("#question .stop-button")
     expect(page.locator(".answer-facts").last).to_contain_text("· stopped")
     page.close()
+
+
+@pytest.mark.browser
+def test_the_deployed_side_by_side_page_shows_what_the_adapter_changes(
+    user: User, first_up: dict[str, Any], browser: Browser, tmp_path: Path
+) -> None:
+    url = user.ok("open", str(user.project), "--print")["url"]
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.request.post(f"{url}/login", form={"key": user.ok("secrets", str(user.project))["api_key"]})
+    page.goto(f"{url}/side-by-side")
+    examples = page.get_by_role("group", name="Example prompts").get_by_role("button")
+    expect(examples.filter(has_text="My sister won the chess tournament.")).to_have_count(1)
+    page.locator(".model").nth(1).select_option("tone")
+    page.fill("#message", PHRASE)
+    page.press("#message", "Enter")
+    expect(page.locator(".answer p").nth(1)).to_contain_text("joy")
+    page.get_by_role("button", name="Token colours").click()
+    page.locator(".colours [role=group]").press("ArrowRight")
+    expect(page.locator(".likeliest")).to_contain_text("joy")
+    page.screenshot(path=pictures(tmp_path) / "side-by-side.png")
+    page.close()
+
+
+def pictures(usually: Path) -> Path:
+    """Where a picture for the documentation goes: REMORA_PICTURES=docs/images makes it anew."""
+    return Path(os.environ.get("REMORA_PICTURES") or usually)
 
 
 def test_one_byte_of_one_adapter_uploads_that_adapter_only(

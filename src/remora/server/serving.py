@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from types import FrameType
@@ -31,6 +31,7 @@ from remora.server.roster.proving import Prover
 from remora.server.roster.reconcile import Reconciler
 from remora.server.roster.roster import Roster
 from remora.server.settings import ServerSettings
+from remora.server.starting import Starting
 from remora.server.supervision import Supervisor
 from remora.server.telemetry.log_lines import json_log, log_request
 from remora.server.telemetry.request_log import RecordSink
@@ -43,6 +44,7 @@ LEFTOVER_SECONDS = 1  # for connections that make no text, such as a page left o
 _IN_USE = frozenset({errno.EADDRINUSE})
 
 Report = Callable[[str], None]
+EarlyConnections = Callable[[], Sequence[socket.socket]]
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -82,12 +84,10 @@ def serve(
     report = _as_far_as_it_can(report)
     keys = key_ring(settings)
     registry = AdapterRegistry.of(models)
-    report(f"loading {models.base_name} from {models.base_path}")
-    with loading_told(report):
-        engine = load(models)
-    for line in (*remark_notes(models.adapters), *sampling_notes(models)):
-        report(f"note: {line}")
-    try:
+    with (
+        Starting(listener, page=settings.chat_page) as starting,
+        _loaded(models, load, report, starting) as engine,
+    ):
         for adapter in registry.adapters:
             applied = engine.load_adapter(adapter)
             report(f"loaded {adapter.name}@{short(adapter.digest)}: {applied.modules} modules")
@@ -114,7 +114,29 @@ def serve(
                 sinks=sinks,
                 examples=examples,
             )
-            run(app, listener, admission, settings.graceful_shutdown_seconds, report)
+            run(
+                app,
+                listener,
+                admission,
+                settings.graceful_shutdown_seconds,
+                report,
+                early=starting.hand_over,
+            )
+
+
+@contextmanager
+def _loaded(
+    models: ModelSet, load: Callable[[ModelSet], Engine], report: Report, starting: Starting
+) -> Iterator[Engine]:
+    """The engine with the base model, while the block runs; whoever asks meanwhile is told how far it is."""
+    report(f"loading {models.base_name} from {models.base_path}")
+    with loading_told(report, starting.tell):
+        engine = load(models)
+    starting.tell("loading adapters")
+    for line in (*remark_notes(models.adapters), *sampling_notes(models)):
+        report(f"note: {line}")
+    try:
+        yield engine
     finally:
         engine.close()
 
@@ -130,10 +152,15 @@ def _as_far_as_it_can(report: Report) -> Report:
 
 
 @contextmanager
-def loading_told(report: Report) -> Iterator[None]:
+def loading_told(*reports: Report) -> Iterator[None]:
     """Within the block every line about the progress of loading is reported."""
+
+    def emit(record: logging.LogRecord) -> None:
+        for report in reports:
+            report(record.getMessage())
+
     handler = logging.Handler()
-    handler.emit = lambda record: report(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = emit  # type: ignore[method-assign]
     before = PROGRESS.level
     PROGRESS.addHandler(handler)
     PROGRESS.setLevel(logging.INFO)
@@ -152,11 +179,20 @@ def _sinks(settings: ServerSettings) -> Iterator[list[RecordSink]]:
 
 
 def run(
-    app: ASGIApp, listener: socket.socket, admission: Admission, grace_seconds: float, report: Report
+    app: ASGIApp,
+    listener: socket.socket,
+    admission: Admission,
+    grace_seconds: float,
+    report: Report,
+    *,
+    early: EarlyConnections = tuple,
 ) -> None:
-    """Answer on `listener` with this application until told to stop; then finish what runs, and return."""
+    """Answer on `listener` with this application until told to stop; then finish what runs, and return.
+
+    `early` ends what answered there before, and returns the connections that it kept.
+    """
     ready = f"ready on {_url(listener)}"
-    server = DrainingServer(app, admission, grace_seconds, ready, report)
+    server = DrainingServer(app, admission, grace_seconds, ready, report, early=early)
     with _signals_are_no_errors(), server.runner() as runner:
         runner.run(server.serve(sockets=[listener]))
 
@@ -175,8 +211,11 @@ class DrainingServer(uvicorn.Server):
         grace_seconds: float,
         ready: str,
         report: Report,
+        *,
+        early: EarlyConnections = tuple,
     ) -> None:
         super().__init__(_config(app))
+        self._early = early
         self._admission = admission
         self._grace_seconds = grace_seconds
         self._grace_ends: float | None = None
@@ -211,9 +250,24 @@ class DrainingServer(uvicorn.Server):
             self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        early = self._early()  # first, since two may not accept on one listener
         await super().startup(sockets=sockets)
         if self.started:
             self._report(self._ready)
+        for connection in early:
+            await self._take_over(connection)
+
+    async def _take_over(self, connection: socket.socket) -> None:
+        """Answer a connection that was accepted before this server listened, as uvicorn answers its own."""
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        loop = asyncio.get_running_loop()
+        with suppress(OSError):  # the client is gone
+            await loop.connect_accepted_socket(
+                lambda: BoundedHttpProtocol(
+                    config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+                ),
+                connection,
+            )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # A page left open is cut off after the grace period, and that is no fault to print a traceback for.

@@ -16,3 +16,11 @@ if (window.matchMedia("(max-width: 768px)").matches) {
     else clearInterval(folding);
   }, 50);
 }
+
+/* Gradio calls the examples a list and puts buttons into it, which screen readers do not expect there. */
+new MutationObserver(() => {
+  for (const examples of document.querySelectorAll('#chat .examples[role="list"]')) {
+    examples.setAttribute("role", "group");
+    examples.setAttribute("aria-label", "Example prompts");
+  }
+}).observe(document.documentElement, { childList: true, subtree: true });

@@ -34,6 +34,7 @@ TEMPERATURE = 0.8
 TOP_P = 0.95
 TOP_K = 50
 MOST_WITHOUT_SEARCH = 12
+MOST_OFFERED = 6  # examples: on a phone each is a row
 REFRESH_SECONDS = 2.0  # until a page shows what was pushed
 
 
@@ -130,7 +131,7 @@ def _take(text: str, history: list[Message]) -> tuple[Any, list[Message]]:
 
 def _offered(examples: Sequence[str]) -> Any:
     """The golden prompts, which the page shows until something is asked."""
-    return gr.update(examples=[{"text": prompt} for prompt in examples] or None)
+    return gr.update(examples=[{"text": prompt} for prompt in examples[:MOST_OFFERED]] or None)
 
 
 def _take_example(chosen: gr.SelectData) -> str:
@@ -160,8 +161,8 @@ def _sidebar(
     models: AdapterRegistry, context_length: int
 ) -> tuple[gr.Dropdown, list[gr.components.Component]]:
     with gr.Sidebar(width=300, elem_id="sidebar"):
-        gr.Markdown("## Remora", elem_id="brand")
-        gr.HTML('<a href="side-by-side">Compare models side by side</a>')
+        gr.Markdown("# Remora", elem_id="brand")
+        gr.Markdown("[Compare models side by side](side-by-side)")  # gr.HTML evaluates text as a script
         model = _picker(models)
         system = gr.Textbox(label="System prompt", lines=2, max_lines=6, placeholder="none")
         most = max(1, min(4096, context_length))
@@ -241,4 +242,12 @@ def _theme() -> gr.themes.Base:
     theme: gr.themes.Base = gr.themes.Base(
         primary_hue="teal", secondary_hue="teal", neutral_hue="slate", radius_size="lg", **fonts
     )
-    return theme
+    # Gradio's own greys and links are too light to read on white (WCAG asks for 4.5 : 1).
+    legible: gr.themes.Base = theme.set(
+        body_text_color_subdued="*neutral_600",
+        block_info_text_color="*neutral_600",
+        link_text_color="*primary_700",
+        link_text_color_hover="*primary_800",
+        link_text_color_visited="*primary_700",
+    )
+    return legible
