@@ -5,12 +5,14 @@ Owns which faults are on, for how many operations, and the route that switches t
 
     POST /_faults {"name": "slow_start", "times": 1, "seconds": 30}
 
-Without `times` it affects one operation; with null it stays on until `times` is 0.
+Without `times` it affects one operation; with null it stays on until `times` is 0, which
+ends what it delays, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
@@ -42,10 +44,25 @@ class Armed:
 class Faults:
     def __init__(self) -> None:
         self._armed: dict[Fault, Armed] = {}
+        self._delays: dict[Fault, set[asyncio.Task[None]]] = {}
 
     def arm(self, fault: Armed) -> None:
-        """Switch a fault on, replacing one of the same name; `times` 0 switches it off."""
+        """Switch a fault on, replacing one of the same name; `times` 0 switches it off and ends delays."""
         self._armed[fault.name] = fault
+        if not fault.is_on:
+            for delay in self._delays.get(fault.name, ()):
+                delay.cancel()
+
+    async def delay(self, fault: Armed, sleep: Callable[[float], Coroutine[None, None, None]]) -> None:
+        """Let the seconds of a fault that was taken pass by `sleep`, or wait until it is switched off."""
+        delay = asyncio.ensure_future(sleep(fault.seconds))
+        delays = self._delays.setdefault(fault.name, set())
+        delays.add(delay)
+        try:
+            await asyncio.wait({delay})
+        finally:
+            delay.cancel()  # if it is the waiting one that was cancelled
+            delays.discard(delay)
 
     def take(self, name: Fault) -> Armed | None:
         """Return the fault if it is on, and use up one of its times."""

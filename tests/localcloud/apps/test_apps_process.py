@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,17 @@ def test_a_slow_environment_is_late_once(cloud: Process) -> None:
     assert time.monotonic() - begun >= 1
     with cloud.http() as client:
         assert client.get("/_faults").json()["value"] == []
+
+
+def test_what_a_fault_delays_goes_on_when_it_is_switched_off(cloud: Process) -> None:
+    cloud.fault(name="slow_environment", seconds=86_400)
+    with ThreadPoolExecutor() as pool:
+        made = pool.submit(cloud.put_environment, "stuck")
+        with cloud.http() as client:
+            until(lambda: client.get("/_faults").json()["value"] == [])
+        assert not made.done()
+        cloud.fault(name="slow_environment", times=0)
+        made.result(DEADLINE_SECONDS)
 
 
 def test_a_slow_start_delays_the_revision(cloud: Process) -> None:

@@ -268,10 +268,10 @@ class Revision:
         if former is not None:
             await asyncio.shield(former)
         if self._late:
-            await self._runtime.host.clock.sleep(self._late.seconds)
+            await self._runtime.faults.delay(self._late, self._runtime.host.clock.sleep)
         if self._pulls:
             self._normal("PullingImage", f"Pulling image '{self.template.main.image}'")
-            await self._runtime.host.clock.sleep(self._pulls.seconds)
+            await self._runtime.faults.delay(self._pulls, self._runtime.host.clock.sleep)
             self._pulled()
         if self._stuck:
             replica.on_no_room("no node is free")

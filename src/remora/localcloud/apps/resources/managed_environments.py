@@ -81,7 +81,7 @@ class ManagedEnvironments:
 
     async def complete(self, resource_id: ResourceId, stored: Json) -> Json:
         if late := self._faults.take(Fault.SLOW_ENVIRONMENT):
-            await self._host.clock.sleep(late.seconds)
+            await self._faults.delay(late, self._host.clock.sleep)
         properties = stored["properties"]
         analytics = (properties["appLogsConfiguration"] or {}).get("logAnalyticsConfiguration") or {}
         known = {
