@@ -162,6 +162,15 @@ def test_no_room_that_others_may_give_back_is_waited_for() -> None:
     assert told.reasons == ["Warning AssigningReplicaFailed full"]
 
 
+def test_that_a_replica_says_it_is_not_ready_yet_is_no_reason() -> None:
+    message = "Readiness probe failed: HTTP probe failed with statuscode: 503"
+    event = {"Type": "Warning", "Reason": "ReplicaUnhealthy", "RevisionName": REVISION, "Msg": message}
+    healthy = Moment("Running", "Healthy", [(True, 0)] * 3)
+    assert wait([Moment("Activating"), healthy], [event]).reasons == []
+    other = {**event, "Msg": "Readiness probe failed: HTTP probe failed with statuscode: 500"}
+    assert len(wait([Moment("Activating"), healthy], [other]).reasons) == 1
+
+
 def test_a_replica_that_found_its_place_does_not_wait_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("remora.azure.app.readiness._NO_ROOM_SECONDS", 0.0)
     event = {"Type": "Normal", "Reason": "AssigningReplica", "RevisionName": REVISION, "Msg": "scheduled"}

@@ -24,6 +24,7 @@ _EXITS = 3
 """This many exits of a container that never became ready are a crash loop."""
 _INACTIVE_SECONDS = 10.0  # an activation can become visible late
 _NO_ROOM_SECONDS = 5.0  # a replica that was just stopped frees its place
+_NOT_YET = "Readiness probe failed: HTTP probe failed with statuscode: 503"  # how every start begins
 _NOT_ASSIGNED, _WAITS = "AssigningReplicaFailed", "AssigningReplica:"
 
 
@@ -87,7 +88,10 @@ class Watch:
         return ""
 
     def news(self) -> str:
-        """The newest event of the revision in the system log; "" if there is no new one."""
+        """The newest event of the revision in the system log; "" if none is new and worth telling.
+
+        That a replica which loads its model is not ready yet is what is waited for.
+        """
         if time.monotonic() - self._looked_at < _EVENTS_SECONDS:
             return ""
         self._looked_at = time.monotonic()
@@ -96,7 +100,7 @@ class Watch:
                 if line.replica == self.revision or line.replica.startswith(f"{self.revision}-"):
                     self._event = line.text
         told, self._told = self._told, self._event
-        return self._event if self._event != told else ""
+        return "" if self._event == told or _NOT_YET in self._event else self._event
 
     def why(self, now: Revision, what: str) -> str:
         """A sentence: what is wrong with the revision, and the newest reason that the cloud reports."""
