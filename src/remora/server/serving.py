@@ -259,9 +259,9 @@ class DrainingServer(uvicorn.Server):
 
     async def _take_over(self, connection: socket.socket) -> None:
         """Answer a connection that was accepted before this server listened, as uvicorn answers its own."""
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         loop = asyncio.get_running_loop()
         with suppress(OSError):  # the client is gone
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await loop.connect_accepted_socket(
                 lambda: BoundedHttpProtocol(
                     config=self.config, server_state=self.server_state, app_state=self.lifespan.state
