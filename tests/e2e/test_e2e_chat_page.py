@@ -124,6 +124,18 @@ def test_a_screen_reader_finds_its_way(
         context.close()
 
 
+def test_copy_takes_the_text_alone(chat: Page) -> None:
+    chat.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    send(chat, "only this\nand <b>that</b>")
+    expect(chat.locator(".answer-facts")).to_have_count(1)
+    expect(chat.locator("#question .submit-button")).to_be_visible()
+    for number, copied in enumerate(["only this\nand <b>that</b>", "3f9a12cd3f9a:and <b>that</b>"]):
+        chat.get_by_role("button", name="Copy message").nth(number).click()
+        chat.wait_for_function(
+            "(copied) => navigator.clipboard.readText().then((text) => text === copied)", arg=copied
+        )
+
+
 def test_a_golden_prompt_goes_into_the_box(chat: Page, endpoint: RunningEndpoint) -> None:
     endpoint.examples = ["I got the job!"]
     try:

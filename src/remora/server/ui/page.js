@@ -24,3 +24,9 @@ new MutationObserver(() => {
     examples.setAttribute("aria-label", "Example prompts");
   }
 }).observe(document.documentElement, { childList: true, subtree: true });
+
+/* Gradio copies an answer with the line below it, as HTML: copy the text alone. */
+if (navigator.clipboard) {
+  const write = navigator.clipboard.writeText.bind(navigator.clipboard);
+  navigator.clipboard.writeText = (text) => write(text.replace(/\n?<span class="(?:answer-facts|problem)">[^]*$/, ""));
+}
