@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.conformance.reasons import reason_for
+from tests.conformance.reasons import reason_for, unexplained
 from tests.conformance.recordings import ABSENT, Scenario, scenarios
 from tests.conformance.replay import Outcome, Replay, Verdict
 from tests.localcloud.arm.conftest import running_cloud
@@ -79,7 +79,7 @@ def _replay(scenario: Scenario) -> list[Outcome]:
     # What a scenario leaves running may still write while its folder is removed.
     folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     with folder as path, running_cloud(Path(path) / "cloud") as cloud:
-        return Replay(cloud, scenario).run()
+        return Replay(cloud, scenario, lambda outcome: not unexplained(outcome)).run()
 
 
 def rows_of(outcomes: Iterable[Outcome]) -> dict[str, Row]:

@@ -75,6 +75,23 @@ def test_one_that_stays_away_or_fails_by_itself_does() -> None:
         nobody.models()
 
 
+@pytest.mark.parametrize("digest", [Digest("a" * 64), None], ids=["comes", "goes"])
+def test_a_replica_that_is_away_for_a_moment_ends_no_push(digest: Digest | None) -> None:
+    adapter = [{"id": "joke", "adapter": {"digest": digest}}] if digest else []
+    roster = json.dumps({"data": [{"id": "base"}, *adapter], "remora": {}})
+    with answering(503, 502, 200, page=roster) as (url, asked), Endpoint(url, "") as endpoint:
+        wait_until_followed(
+            endpoint, "joke", digest, former=None, timeout_seconds=60, progress=lambda _: None
+        )
+    assert len(asked) == 3
+    with (
+        answering(503) as (url, _),
+        Endpoint(url, "") as endpoint,
+        pytest.raises(NotReady, match="503"),
+    ):
+        wait_until_followed(endpoint, "joke", digest, former=None, timeout_seconds=0, progress=lambda _: None)
+
+
 @pytest.mark.parametrize("page", ["<h1>Hi</h1>", '{"detail": "Hi"}', '{"data": {}}', "[]", "null"])
 def test_what_another_program_answers_is_no_roster(page: str) -> None:
     with answering(200, page=page) as (url, _), Endpoint(url, "") as endpoint:

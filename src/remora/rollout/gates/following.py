@@ -28,8 +28,8 @@ def wait_until_followed(
     """
     deadline = time.monotonic() + timeout_seconds
     while True:
-        cards, changes = endpoint.roster()
-        if _served(cards, name) == digest:
+        cards, changes = _roster(endpoint, deadline)
+        if cards and _served(cards, name) == digest:
             return
         if digest is not None and (reason := _failure(changes, name, digest)):
             # A new name has no former adapter to go back to.
@@ -45,6 +45,16 @@ def wait_until_followed(
             )
         progress("replicas read the share twice a second")
         time.sleep(_POLL_SECONDS)
+
+
+def _roster(endpoint: Endpoint, deadline: float) -> tuple[list[Json], Json]:
+    """What the endpoint serves; nothing while no replica answers, as when one misses a probe."""
+    try:
+        return endpoint.roster()
+    except NotReady:
+        if time.monotonic() > deadline:
+            raise
+        return [], {}
 
 
 def _served(cards: list[Json], name: str) -> str | None:
