@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.api.endpoint_builder import ADAPTERS, KEY, KEYS, RunningEndpoint, adapter
 from tests.e2e.axe import serious_findings
+from tests.e2e.scripts import ARABIC, HINDI, starts_right
 
 from remora.adapters.adapter import Digest
 from remora.server.settings import ServerSettings
@@ -122,6 +123,17 @@ def test_a_screen_reader_finds_its_way(
     finally:
         endpoint.examples = ()
         context.close()
+
+
+def test_every_script_runs_in_its_own_direction(chat: Page) -> None:
+    pick(chat, "base")
+    for number, text in enumerate([ARABIC, HINDI], start=1):
+        send(chat, text)
+        expect(chat.locator(".answer-facts")).to_have_count(number)
+    answers = chat.locator("#chat .bot")
+    expect(answers.first).to_contain_text(ARABIC)
+    expect(answers.last).to_contain_text(HINDI)
+    assert starts_right(chat, "#chat .user .prose p")
 
 
 def test_copy_takes_the_text_alone(chat: Page) -> None:

@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.api.endpoint_builder import ADAPTERS, KEY, RunningEndpoint, adapter
 from tests.e2e.axe import serious_findings
+from tests.e2e.scripts import ARABIC, HINDI, starts_right
 
 from remora.adapters.adapter import Digest
 
@@ -253,6 +254,18 @@ def test_token_colours_tell_the_likeliest_of_both_models(columns: Page) -> None:
     button.click()
     expect(tokens).to_have_count(0)
     expect(columns.locator(".answer p").nth(1)).to_be_visible()
+
+
+@both
+def test_every_script_runs_in_its_own_direction(columns: Page) -> None:
+    ask(columns, ARABIC)
+    expect(columns.locator(".answer p").first).to_have_text(ARABIC)
+    assert starts_right(columns, ".answer p")
+    assert starts_right(columns, ".user")
+    ask(columns, HINDI)
+    expect(columns.locator(".answer p").nth(1)).to_have_text(HINDI)
+    assert not starts_right(columns, ".answer:last-of-type p")
+    assert columns.locator("#saved option").nth(1).inner_text() == ARABIC
 
 
 def test_copy_takes_the_text_alone(columns: Page) -> None:
