@@ -6,12 +6,15 @@ The tests share a cloud and a project, whose replicas are a small script that st
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.api.endpoint_builder import DEADLINE_SECONDS
 from tests.cli.command import User
 from tests.cli.in_process import Caller
 from tests.cli.trained_folder import make_adapter, make_base
@@ -70,6 +73,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     project.user.run("cloud", "stop")
 
 
+def costs_of_one_replica(project: Project) -> dict[str, Any]:
+    """What `cost` says once the replica of the first revision, which was put to sleep, has ended."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while len((cost := project.user.run("cost", str(project.root)).document)["running"]) != 1:
+        assert time.monotonic() < deadline, cost
+        time.sleep(0.1)
+    return cost
+
+
 def test_before_the_first_deploy_nothing_is_known_and_afterwards_nothing_is_wrong(project: Project) -> None:
     before = project.user.run("why", str(project.root))
     assert (before.code, before.document["error"]["code"]) == (3, "deployment_not_found")
@@ -82,8 +94,8 @@ def test_before_the_first_deploy_nothing_is_known_and_afterwards_nothing_is_wron
         "westus3",
         None,
     )
-    cost = project.user.run("cost", str(project.root)).document
-    assert (len(cost["running"]), cost["billed"], cost["running"][0]["seconds"] >= 0) == (1, False, True)
+    cost = costs_of_one_replica(project)
+    assert (cost["billed"], cost["running"][0]["seconds"] >= 0) == (False, True)
     page = project.root / "why.html"
     after = project.user.run("why", str(project.root), "--html", str(page)).document
     assert (after["cause"], after["evidence"], after["next"]) == ("nothing", [], None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -81,7 +82,7 @@ def test_a_replica_that_is_away_for_a_moment_ends_no_push(digest: Digest | None)
     roster = json.dumps({"data": [{"id": "base"}, *adapter], "remora": {}})
     with answering(503, 502, 200, page=roster) as (url, asked), Endpoint(url, "") as endpoint:
         wait_until_followed(
-            endpoint, "joke", digest, former=None, timeout_seconds=60, progress=lambda _: None
+            endpoint, "joke", digest, former=None, replicas=1, timeout_seconds=60, progress=lambda _: None
         )
     assert len(asked) == 3
     with (
@@ -89,7 +90,28 @@ def test_a_replica_that_is_away_for_a_moment_ends_no_push(digest: Digest | None)
         Endpoint(url, "") as endpoint,
         pytest.raises(NotReady, match="503"),
     ):
-        wait_until_followed(endpoint, "joke", digest, former=None, timeout_seconds=0, progress=lambda _: None)
+        wait_until_followed(
+            endpoint, "joke", digest, former=None, replicas=1, timeout_seconds=0, progress=lambda _: None
+        )
+
+
+def test_of_several_replicas_every_one_must_have_followed() -> None:
+    """The third answer comes from another replica, which has not looked at the share yet."""
+    digest = Digest("a" * 64)
+    late = iter([False, False, True])
+    asked: list[float] = []
+
+    class TwoReplicas(Endpoint):
+        def roster(self) -> tuple[list[Json], Json]:
+            asked.append(time.monotonic())
+            adapter: list[Json] = [{"id": "joke", "adapter": {"digest": digest}}]
+            return [{"id": "base"}, *([] if next(late, False) else adapter)], {}
+
+    with TwoReplicas("http://127.0.0.1:9", "") as endpoint:
+        wait_until_followed(
+            endpoint, "joke", digest, former=None, replicas=2, timeout_seconds=60, progress=lambda _: None
+        )
+    assert asked[-1] - asked[3] >= 2  # since that one follows, too
 
 
 @pytest.mark.parametrize("page", ["<h1>Hi</h1>", '{"detail": "Hi"}', '{"data": {}}', "[]", "null"])
@@ -119,7 +141,7 @@ def test_a_failed_push_names_the_command_that_takes_it_back(
         pytest.raises(VerificationFailed) as refused,
     ):
         wait_until_followed(
-            endpoint, "joke", digest, former=former, timeout_seconds=60, progress=lambda _: None
+            endpoint, "joke", digest, former=former, replicas=1, timeout_seconds=60, progress=lambda _: None
         )
     assert f"cannot be served, {kept}: it has weights for 3 layers" in refused.value.message
     hint = in_folder(refused.value.hint, Path("site"))

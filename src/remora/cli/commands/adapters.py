@@ -367,7 +367,8 @@ def _prove(
 def _follow(deployment: Deployment, out: Output, changed: Changed) -> bool | None:
     """Whether the endpoint serves the change; None if no replica runs, because a request would start one."""
     revision = look(deployment.app).serving
-    if not revision or not deployment.app.replicas(revision):
+    replicas = deployment.app.replicas(revision) if revision else []
+    if not replicas:
         out.note("no replica runs; the next one starts with this change")
         return None
     with out.step("waiting for the replicas to follow") as say, deployment.endpoint() as endpoint:
@@ -376,6 +377,7 @@ def _follow(deployment: Deployment, out: Output, changed: Changed) -> bool | Non
             changed.name,
             changed.after,
             former=changed.before,
+            replicas=len(replicas),
             timeout_seconds=FOLLOW_SECONDS,
             progress=say.now,
         )

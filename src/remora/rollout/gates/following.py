@@ -10,6 +10,7 @@ from remora.errors import NotReady, VerificationFailed
 from remora.rollout.endpoint import Endpoint, Json
 
 _POLL_SECONDS = 0.2
+_EVERY_SECONDS = 2.0  # within which every replica follows: each reads the share twice a second
 
 
 def wait_until_followed(
@@ -18,18 +19,23 @@ def wait_until_followed(
     digest: Digest | None,
     *,
     former: Digest | None,
+    replicas: int,
     timeout_seconds: float,
     progress: Callable[[str], None],
 ) -> None:
     """Return when the endpoint serves this digest under the name; for None, when it stops serving the name.
 
-    `former` is what the name pointed to before, None for a new name. Raises VerificationFailed if the
-    endpoint reports that it cannot serve it (it keeps the former one), NotReady if it takes too long.
+    `former` is what the name pointed to before, None for a new name. An answer says what one replica serves;
+    with several `replicas` all answers of two seconds must agree. Raises VerificationFailed if the endpoint
+    reports that it cannot serve it (it keeps the former one), NotReady if it takes too long.
     """
     deadline = time.monotonic() + timeout_seconds
+    since = float("inf")
     while True:
         cards, changes = _roster(endpoint, deadline)
-        if cards and _served(cards, name) == digest:
+        follows = bool(cards) and _served(cards, name) == digest
+        since = min(since, time.monotonic()) if follows else float("inf")
+        if follows and (replicas < 2 or time.monotonic() - since >= _EVERY_SECONDS):
             return
         if digest is not None and (reason := _failure(changes, name, digest)):
             # A new name has no former adapter to go back to.
