@@ -116,6 +116,7 @@ def test_a_screen_reader_finds_its_way(
         expect(offered).to_have_count(1)
         assert serious_findings(page) == []
         offered.click()
+        expect(page.locator(BOX)).to_have_value("I got the job!")
         page.press(BOX, "Enter")
         expect(page.locator(".answer-facts")).to_have_count(1)
         expect(page.locator("#question .submit-button")).to_be_visible()
