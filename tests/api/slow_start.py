@@ -1,13 +1,12 @@
 """An endpoint in a process of its own whose model loads until it is told to go on.
 
-`python -m tests.api.slow_start FOLDER`: prints its URL; serves once FOLDER/go exists, fails if it says so.
+`python -m tests.api.slow_start FOLDER`: prints its URL; serves when it reads a line, fails if that is `fail`.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,22 +24,19 @@ from remora.errors import LoadFailed
 from remora.server.serving import bind, serve
 from remora.server.settings import ServerSettings
 
-POLL_SECONDS = 0.01
-
 
 @dataclass(frozen=True, slots=True)
 class SlowStart:
     """A process that loads. `url` answers what it can meanwhile."""
 
     url: str
-    folder: Path
     process: subprocess.Popen[str]
 
     def go(self, how: str = "on") -> None:
         """Let it serve, or `fail`."""
-        partial = self.folder / "going"
-        partial.write_text(how)
-        partial.rename(self.folder / "go")
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{how}\n")
+        self.process.stdin.flush()
 
 
 @contextmanager
@@ -49,11 +45,16 @@ def slow_start(folder: Path) -> Iterator[SlowStart]:
     command = [sys.executable, "-m", "tests.api.slow_start", str(folder)]
     root = Path(__file__).parents[2]
     with subprocess.Popen(
-        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=root,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         assert process.stdout is not None
         try:
-            yield SlowStart(process.stdout.readline().strip(), folder, process)
+            yield SlowStart(process.stdout.readline().strip(), process)
         finally:
             process.kill()
 
@@ -66,9 +67,7 @@ def main(folder: Path) -> None:
         PROGRESS.info("loading weights %d of %d", 12, 28)
         sys.stdout.write(f"http://127.0.0.1:{listener.getsockname()[1]}\n")
         sys.stdout.flush()
-        while not (folder / "go").exists():
-            time.sleep(POLL_SECONDS)
-        if (folder / "go").read_text() == "fail":
+        if sys.stdin.readline() == "fail\n":
             raise LoadFailed("the weights cannot be read", hint="look at them")
         return EchoEngine()
 

@@ -6,7 +6,6 @@ The tests share a cloud and a project, whose replicas are a small script that st
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.api.endpoint_builder import DEADLINE_SECONDS
+from tests.azure.local_cloud import until
 from tests.cli.command import User
 from tests.cli.in_process import Caller
 from tests.cli.trained_folder import make_adapter, make_base
@@ -75,11 +74,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 def costs_of_one_replica(project: Project) -> dict[str, Any]:
     """What `cost` says once the replica of the first revision, which was put to sleep, has ended."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while len((cost := project.user.run("cost", str(project.root)).document)["running"]) != 1:
-        assert time.monotonic() < deadline, cost
-        time.sleep(0.1)
-    return cost
+
+    def cost() -> dict[str, Any]:
+        return project.user.run("cost", str(project.root)).document
+
+    until(lambda: len(cost()["running"]) == 1)
+    return cost()
 
 
 def test_before_the_first_deploy_nothing_is_known_and_afterwards_nothing_is_wrong(project: Project) -> None:

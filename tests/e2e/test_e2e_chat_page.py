@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.api.endpoint_builder import ADAPTERS, KEY, KEYS, RunningEndpoint, adapter
 from tests.e2e.axe import serious_findings
-from tests.e2e.scripts import ARABIC, HINDI, starts_right
+from tests.e2e.writing_systems import ARABIC, HINDI, starts_right
 
 from remora.adapters.adapter import Digest
 from remora.server.settings import ServerSettings

@@ -70,9 +70,10 @@ class AdapterRegistry:
 
     def named_previous(self, model: str) -> str | None:
         """The adapter's name if `model` means its former version (`tone@previous`), else None."""
+        if not model.endswith(f"@{PREVIOUS}") or model in self._adapters:
+            return None
         name = model.removeprefix(f"{self.base_name}:").removesuffix(f"@{PREVIOUS}")
-        is_former = model.endswith(f"@{PREVIOUS}") and model not in self._adapters
-        return name if is_former and name in self._adapters else None
+        return name if name in self._adapters else None
 
     def prompt_template(self, adapter: Adapter | None) -> PromptTemplate | None:
         """The prompt of an adapter's training; None where conversations go into the base's chat template."""

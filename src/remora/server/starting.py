@@ -10,18 +10,22 @@ import json
 import selectors
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from importlib.resources import files
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from remora import __version__
+from remora.errors import NotReady
+from remora.server.access.auth import PROBED_PATHS
 from remora.server.access.page_headers import HEADERS
+from remora.server.ui.side_by_side import PAGE_PATH
+from remora.server.wire.dialects import OPENAI, problem_of
+from remora.server.wire.page_file import page_file
 
-ALIVE_PATHS = frozenset({"/healthz", "/health", "/ping"})
 READY_PATH = "/readyz"
-PAGE_PATHS = frozenset({"/", "/side-by-side", "/login"})
+ALIVE_PATHS = PROBED_PATHS - {READY_PATH}
+PAGE_PATHS = frozenset({"/", "/login", PAGE_PATH})
 MOST_KEPT = 256  # connections; those that come then wait with the kernel
 RETRY_SECONDS = 1
 _HEAD_BYTES = 16 * 1024
@@ -38,7 +42,7 @@ class Starting:
 
     def __init__(self, listener: socket.socket, *, page: bool) -> None:
         self._listener = listener
-        self._page = files("remora.server.ui").joinpath("starting.html").read_text("utf-8") if page else ""
+        self._page = page_file("starting.html", css=("card.css",)) if page else ""
         self._told = "starting"
         self._kept: list[socket.socket] = []
         self._wake, self._waker = socket.socketpair()
@@ -120,17 +124,14 @@ class Starting:
         if path in ALIVE_PATHS:
             return _response("200 OK", "application/json", {"status": "alive", "version": __version__})
         if path == READY_PATH:
-            return _response("503 Service Unavailable", "application/json", self._problem())
+            problem = problem_of(NotReady(self._told))
+            return _response("503 Service Unavailable", "application/json", OPENAI.body(problem))
         if self._page and path in PAGE_PATHS and "text/html" in headers:
             return _response("503 Service Unavailable", "text/html; charset=utf-8", self._page)
         return None
 
-    def _problem(self) -> dict[str, object]:
-        error = {"message": self._told, "type": "server_error", "code": "not_ready", "param": None}
-        return {"error": error}
 
-
-def _response(status: str, kind: str, content: str | dict[str, object]) -> bytes:
+def _response(status: str, kind: str, content: str | Mapping[str, Any]) -> bytes:
     body = (content if isinstance(content, str) else json.dumps(content)).encode()
     head = _ANSWER.format(status=status, kind=kind, length=len(body), retry=RETRY_SECONDS, security=_SECURITY)
     return head.encode() + body

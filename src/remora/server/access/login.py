@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from html import escape
-from importlib.resources import files
 from string import Template
 from urllib.parse import parse_qs
 
@@ -12,9 +11,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from remora.server.access.key_ring import KeyRing
 from remora.server.access.sessions import COOKIE, Sessions
+from remora.server.wire.page_file import page_file
 
-# Read as a resource: in a container this package is a zip.
-PAGE = Template(files("remora.server.ui").joinpath("login.html").read_text("utf-8"))
+PAGE = Template(page_file("login.html", css=("card.css",)))
 
 
 def login_routes(keys: KeyRing, sessions: Sessions) -> APIRouter:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from functools import partial
-from importlib.resources import files
 from typing import Any
 
 import gradio as gr
@@ -23,8 +22,8 @@ from remora.server.generation.question import Question
 from remora.server.ui import conversation
 from remora.server.ui.conversation import Message
 from remora.server.ui.turn import PageTurns
+from remora.server.wire.page_file import HERE
 
-HERE = files("remora.server.ui")  # resources, since in a container this package is a zip
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "monospace")
 
@@ -38,9 +37,7 @@ MOST_OFFERED = 6  # examples: on a phone each is a row
 REFRESH_SECONDS = 2.0  # until a page shows what was pushed
 
 
-def mount_chat_page(
-    app: FastAPI, answerer: Answerer, admission: Admission, examples: Examples = tuple
-) -> None:
+def mount_chat_page(app: FastAPI, answerer: Answerer, admission: Admission, examples: Examples) -> None:
     """Put the page at `/`; mount it after all other routes, since it takes every path."""
     gr.mount_gradio_app(
         app,
@@ -59,7 +56,7 @@ def mount_chat_page(
     )
 
 
-def build_page(answerer: Answerer, admission: Admission, examples: Examples = tuple) -> gr.Blocks:
+def build_page(answerer: Answerer, admission: Admission, examples: Examples) -> gr.Blocks:
     """The page as Gradio sees it."""
     turns = PageTurns()
 

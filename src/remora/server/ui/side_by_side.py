@@ -7,7 +7,6 @@ A plain page of HTML and JavaScript: Gradio redraws a page for one answer at a t
 from __future__ import annotations
 
 import asyncio
-from importlib.resources import files
 
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse, JSONResponse
@@ -17,15 +16,15 @@ from remora.adapters.examples import Examples
 from remora.adapters.registry import PREVIOUS
 from remora.server.access.admitted import PAGE_CHAT_PATH, PAGE_COLOURS_PATH
 from remora.server.generation.answering import Answerer
+from remora.server.wire.page_file import page_file
 
-HERE = files("remora.server.ui")  # resources, since in a container this package is a zip
 PAGE_PATH = "/side-by-side"
 MODELS_PATH = f"{PAGE_PATH}/models"
 EXAMPLES_PATH = f"{PAGE_PATH}/examples"
-PARTS = {"css": ("side_by_side.css",), "js": ("side_by_side.js", "side_by_side_code.js", "token_colours.js")}
+SCRIPTS = ("side_by_side.js", "side_by_side_code.js", "token_colours.js")
 
 
-def side_by_side_routes(answerer: Answerer, examples: Examples = tuple) -> APIRouter:
+def side_by_side_routes(answerer: Answerer, examples: Examples) -> APIRouter:
     """The page, and the models that it offers; its answers come from `chat_routes` at PAGE_CHAT_PATH."""
     router = APIRouter()
     page, models = _page(), answerer.models
@@ -55,11 +54,7 @@ def side_by_side_routes(answerer: Answerer, examples: Examples = tuple) -> APIRo
 
 
 def _page() -> str:
-    """One file, so that a page and its script are always of the same release."""
-    text = HERE.joinpath("side_by_side.html").read_text("utf-8")
-    for kind, names in PARTS.items():
-        part = "".join(HERE.joinpath(name).read_text("utf-8") for name in names)
-        text = text.replace(f"/* {kind} */", part)
+    text = page_file("side_by_side.html", css=("side_by_side.css",), js=SCRIPTS)
     paths = {
         "CHAT_PATH": PAGE_CHAT_PATH,
         "MODELS_PATH": MODELS_PATH,
