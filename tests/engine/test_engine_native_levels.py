@@ -111,7 +111,9 @@ def test_the_highest_level_compiles_wherever_it_may_run(tmp_path: Path) -> None:
     if os.uname().machine != "x86_64":
         pytest.skip("levels beyond plain C++ are for x86-64")
     assert COMPILER is not None
-    loaded(compile_library(COMPILER, tmp_path, Level.AMX))
+    library = compile_library(COMPILER, tmp_path, Level.AMX)
+    if level_here() >= Level.AVX512:  # nothing but products of tiles needs AMX itself
+        loaded(library)
 
 
 @needs_compiler
