@@ -14,7 +14,7 @@ from remora.azure.bicep.translation.decorators import LIMITS, decorations, descr
 from remora.azure.bicep.translation.dependencies import first_circle
 from remora.azure.bicep.translation.files import Files
 from remora.azure.bicep.translation.functions import NAMESPACE
-from remora.azure.bicep.translation.naming import is_runtime
+from remora.azure.bicep.translation.naming import SCHEMAS, is_runtime
 from remora.azure.bicep.translation.resources import document
 from remora.azure.bicep.translation.symbols import Module, Program, Resource
 from remora.azure.bicep.translation.terms import Copy, Json, call, calls, copy_document, to_json
@@ -22,7 +22,6 @@ from remora.azure.bicep.translation.translator import Translator
 from remora.azure.bicep.translation.types import declared, definition, is_plain
 from remora.errors import InvalidFile
 
-SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
 LEFT_OUT = ("parameters", "variables", "outputs")  # where they are empty
 VALUE_DECORATORS = ("description", "metadata", "secure", *LIMITS)
 
@@ -49,7 +48,7 @@ def _compile(source: Source, files: Files) -> dict[str, Json]:
     for node in parse(source):
         declare(program, node, _compile)
     program.symbolic = _needs_symbols(program)
-    template: dict[str, Json] = {"$schema": SCHEMA}
+    template: dict[str, Json] = {"$schema": SCHEMAS[program.target]}
     if program.symbolic:
         template["languageVersion"] = "2.0"
     template["contentVersion"] = "1.0.0.0"

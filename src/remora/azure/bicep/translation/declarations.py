@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from remora.azure.bicep.syntax import nodes
 from remora.azure.bicep.syntax.source import Source
 from remora.azure.bicep.translation.decorators import decorations
 from remora.azure.bicep.translation.files import Files, Unreadable
-from remora.azure.bicep.translation.symbols import Module, Program, Resource
+from remora.azure.bicep.translation.naming import SCHEMAS
+from remora.azure.bicep.translation.symbols import Module, Program, Resource, Target
 from remora.azure.bicep.translation.terms import Json
 
 RESOURCE_TYPE = re.compile(
@@ -25,7 +26,7 @@ CompileModule = Callable[[Source, Files], dict[str, Json]]
 def declare(program: Program, node: nodes.Declaration, compile_module: CompileModule) -> None:
     """Add one declaration to the program. Raises InvalidFile if its name is taken."""
     if isinstance(node, nodes.TargetScope):
-        _check_target(program, node)
+        program.target = _target(program, node)
         return
     if isinstance(node, nodes.Resource):
         _add(program, program.deployed, node, _resource(program, node, None))
@@ -67,11 +68,12 @@ def _add(
     home[node.name] = found
 
 
-def _check_target(program: Program, node: nodes.TargetScope) -> None:
-    if not isinstance(node.value, nodes.String) or node.value.literal != "resourceGroup":
-        raise program.source.refuse(
-            node.at, "this targetScope is not supported: Remora provisions a resource group"
-        )
+def _target(program: Program, node: nodes.TargetScope) -> Target:
+    text = node.value.literal if isinstance(node.value, nodes.String) else None
+    found = next((target for target in SCHEMAS if target == text), None)
+    if found is None:
+        raise program.source.refuse(node.at, f"the targetScope must be one of {', '.join(SCHEMAS)}")
+    return found
 
 
 def _resource(program: Program, node: nodes.Resource, outer: Resource | None) -> Resource:
@@ -126,6 +128,7 @@ def _unwrapped(
 
 def _module(program: Program, node: nodes.Module, compile_module: CompileModule) -> Module:
     body, condition, loop = _unwrapped(program, node.body)
+    template = _module_template(program, node.path, compile_module)
     return Module(
         symbol=node.name,
         at=node.at,
@@ -133,8 +136,16 @@ def _module(program: Program, node: nodes.Module, compile_module: CompileModule)
         condition=condition,
         loop=loop,
         decorators=node.decorators,
-        template=_module_template(program, node.path, compile_module),
+        template=template,
+        target=_target_of(template),
     )
+
+
+def _target_of(template: Mapping[str, Json]) -> Target:
+    """What a template is deployed to, by its schema."""
+    schema = str(template.get("$schema", "")).rpartition("/")[2].rstrip("#").lower()
+    known = {url.rpartition("/")[2].rstrip("#").lower(): target for target, url in SCHEMAS.items()}
+    return known.get(schema, "resourceGroup")
 
 
 def _module_template(program: Program, name: nodes.String, compile_module: CompileModule) -> dict[str, Json]:

@@ -32,7 +32,7 @@ def mention_declared(translator: Translator, target: Resource | Module) -> None:
 
 
 def depends_on(translator: Translator, target: Resource | Module) -> list[Json]:
-    """The `dependsOn` of a target, in the order of symbols, from all recorded references."""
+    """The `dependsOn` of a target, in the alphabetical order of symbols, from all recorded references."""
     waits: dict[str, list[Reference]] = {}
     for mention in translator.mentions:
         for reference in _deployed_by(translator, mention, ()):
@@ -41,7 +41,8 @@ def depends_on(translator: Translator, target: Resource | Module) -> list[Json]:
             waits.setdefault(reference.target.symbol, []).append(reference)
     translator.program.waits[target.symbol] = set(waits)
     found: list[Json] = []
-    for _, references in sorted(waits.items()):
+    for symbol in sorted(waits, key=lambda symbol: (symbol.lower(), symbol)):
+        references = waits[symbol]
         every = [reference for reference in references if _is_all(reference)]
         texts = (_entry(translator, reference) for reference in every or references)
         found += dict.fromkeys(texts)

@@ -5,9 +5,14 @@ from __future__ import annotations
 from remora.azure.bicep.syntax import nodes
 from remora.azure.bicep.translation.decorators import decorations, described
 from remora.azure.bicep.translation.dependencies import depends_on, mention_declared
-from remora.azure.bicep.translation.naming import DEPLOYMENTS, DEPLOYMENTS_VERSION, is_runtime
+from remora.azure.bicep.translation.naming import (
+    DEPLOYMENTS,
+    DEPLOYMENTS_VERSION,
+    MANAGEMENT_GROUPS,
+    is_runtime,
+)
 from remora.azure.bicep.translation.symbols import Module, Program, Reference, Resource
-from remora.azure.bicep.translation.terms import Json, call, copy_document, to_json, to_object
+from remora.azure.bicep.translation.terms import Json, access, call, copy_document, to_json, to_object
 from remora.azure.bicep.translation.translator import Translator
 
 OUTSIDE_THE_BODY = ("name", "parent", "scope", "dependsOn")
@@ -94,28 +99,60 @@ def _resource(translator: Translator, target: Resource) -> dict[str, Json]:
 
 
 def _scope(translator: Translator, target: Resource | Module) -> dict[str, Json]:
-    scope = translator.scope(target)
+    """The properties that say where an entry is deployed, if that is not where its file is."""
+    scope, here = translator.scope(target), translator.program.target
     if scope is None:
         return {}
     values = [to_json(value) for value in scope.values]
+    is_new = isinstance(target, Resource) and not target.existing
     if scope.kind == "resource" and isinstance(target, Resource):
         return {"scope": values[0]}
-    if scope.kind == "group" and (isinstance(target, Module) or target.existing):
-        subscription = {} if values[0] == HERE else {"subscriptionId": values[0]}
-        return {**subscription, "resourceGroup": values[1]}
-    if scope.kind == "subscription" and isinstance(target, Resource) and target.existing:
-        return {"subscriptionId": values[0] if values else HERE}
-    if scope.kind == "tenant" and isinstance(target, Resource) and target.existing:
+    if scope.kind == "tenant":
         return {"scope": "/"}
-    raise translator.program.source.refuse(
-        target.at, "only a deployment to a resource group is supported, because Remora provisions one"
-    )
+    if is_new or scope.kind == "resource":
+        raise translator.program.source.refuse(
+            target.at, f"this file is deployed to its {here}: put the resource into a module with this scope"
+        )
+    if scope.kind == "managementGroup":
+        # A deployment to a tenant or management group expects the id without its leading provider.
+        full = here in ("resourceGroup", "subscription")
+        name = scope.values[0]
+        within = (
+            call("tenantResourceId", MANAGEMENT_GROUPS, name)
+            if full
+            else call("format", MANAGEMENT_GROUPS + "/{0}", name)
+        )
+        return {"scope": to_json(within)}
+    if scope.kind == "subscription":
+        return {"subscriptionId": values[0]} if values else {"subscriptionId": HERE}
+    subscription = {} if values[0] == HERE else {"subscriptionId": values[0]}
+    return {**subscription, "resourceGroup": values[1]}
+
+
+def _location(translator: Translator, target: Module) -> dict[str, Json]:
+    """Where Azure keeps the record of a deployment that is in no resource group."""
+    here = translator.program.target
+    scope = translator.scope(target)
+    if (scope.kind if scope is not None else here) == "resourceGroup":
+        return {}
+    reader = "resourceGroup" if here == "resourceGroup" else "deployment"
+    return {"location": to_json(access(call(reader), "location"))}
+
+
+def _require_target(translator: Translator, target: Module) -> None:
+    scope = translator.scope(target)
+    kind = scope.kind if scope is not None else translator.program.target
+    if kind != target.target:
+        raise translator.program.source.refuse(
+            target.at, f"the module is for a {target.target}, and its scope is a {kind}"
+        )
 
 
 def _module(translator: Translator, target: Module) -> dict[str, Json]:
     for name, node in target.body.properties.items():
         if name not in PARTS_OF_A_MODULE:
             raise translator.program.source.refuse(node.at, f"a module has no {name!r}")
+    _require_target(translator, target)
     properties: dict[str, Json] = {"expressionEvaluationOptions": {"scope": "inner"}, "mode": "Incremental"}
     parameters = _arguments(translator, target)
     if parameters is not None:
@@ -126,6 +163,7 @@ def _module(translator: Translator, target: Module) -> dict[str, Json]:
         "apiVersion": DEPLOYMENTS_VERSION,
         "name": to_json(translator.own_name(target)),
         **_scope(translator, target),
+        **_location(translator, target),
         "properties": properties,
     }
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal as OneOf
 
 from remora.azure.bicep.syntax import nodes
 from remora.azure.bicep.syntax.source import Source
 from remora.azure.bicep.translation.files import Files
 from remora.azure.bicep.translation.terms import Copy, Json, Term
+
+Target = OneOf["resourceGroup", "subscription", "managementGroup", "tenant"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -34,9 +37,10 @@ class Resource(Deployed):
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Module(Deployed):
-    """`template` is the template of the module's file."""
+    """`template` is the template of the module's file, `target` what the file is deployed to."""
 
     template: Mapping[str, Json]
+    target: Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +71,13 @@ class Resolved:
 class Program:
     """The declarations of one file, and what the compiler computes from them.
 
-    `symbolic`: the template keeps the symbols of resources, as languageVersion 2.0 does.
+    `target` is what the file is deployed to. `symbolic`: the template keeps the symbols of resources, as
+    languageVersion 2.0 does.
     """
 
     source: Source
     files: Files
+    target: Target = "resourceGroup"
     parameters: dict[str, nodes.Parameter] = field(default_factory=dict)
     variables: dict[str, nodes.Variable] = field(default_factory=dict)
     deployed: dict[str, Resource | Module] = field(default_factory=dict)
