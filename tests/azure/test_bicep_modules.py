@@ -167,7 +167,7 @@ def test_modules_may_lie_elsewhere_in_the_project(folder: Path) -> None:
         (M + "  params: { name: 'a' }\n}\noutput o string = m.outputs.di", "5:29: 'm' has no output 'di'"),
         (M + "  params: { name: 'a' }\n}\noutput o string = m.id", "a module has no 'id'"),
         (M + "  scope: subscription()\n  params: { name: 'a' }\n}",
-         "main.bicep:1:8: only a deployment to a resource group is supported"),
+         "main.bicep:1:8: the module is for a resourceGroup, and its scope is a subscription"),
         ("module m 'main.bicep' = {\n  name: 'm'\n}", "includes itself as a module"),
         ("var t = loadTextContent('../secret.txt')", "main.bicep:1:24: '../secret.txt' is outside"),
         ("var t = loadTextContent('a\\u{0}b')", "is not a valid path"),

@@ -6,5 +6,6 @@ Start with `compiler.py`, then `syntax/` and `translation/`.
 
 from remora.azure.bicep.command import OUR_COMPILER, Built, build
 from remora.azure.bicep.compiler import compile_bicep, template_text
+from remora.azure.bicep.translation.naming import target_of
 
-__all__ = ["OUR_COMPILER", "Built", "build", "compile_bicep", "template_text"]
+__all__ = ["OUR_COMPILER", "Built", "build", "compile_bicep", "target_of", "template_text"]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from remora.azure.bicep.syntax import nodes
 from remora.azure.bicep.syntax.source import Source
 from remora.azure.bicep.translation.decorators import decorations
 from remora.azure.bicep.translation.files import Files, Unreadable
-from remora.azure.bicep.translation.naming import SCHEMAS
+from remora.azure.bicep.translation.naming import SCHEMAS, target_of
+from remora.azure.bicep.translation.spelling import spelled
 from remora.azure.bicep.translation.symbols import Module, Program, Resource, Target
 from remora.azure.bicep.translation.terms import Json
 
@@ -109,8 +110,9 @@ def _resource_type(program: Program, node: nodes.Resource, outer: Resource | Non
     if match is None:
         raise program.source.refuse(node.type.at, f"{text!r} is not a resource type with an API version")
     if outer is None:
-        return match["type"], match["version"]
-    return f"{outer.type}/{match['type']}", match["version"] or outer.api_version
+        return spelled(match["type"], match["version"]), match["version"]
+    version = match["version"] or outer.api_version
+    return spelled(f"{outer.type}/{match['type']}", version), version
 
 
 def _unwrapped(
@@ -137,15 +139,8 @@ def _module(program: Program, node: nodes.Module, compile_module: CompileModule)
         loop=loop,
         decorators=node.decorators,
         template=template,
-        target=_target_of(template),
+        target=target_of(template),
     )
-
-
-def _target_of(template: Mapping[str, Json]) -> Target:
-    """What a template is deployed to, by its schema."""
-    schema = str(template.get("$schema", "")).rpartition("/")[2].rstrip("#").lower()
-    known = {url.rpartition("/")[2].rstrip("#").lower(): target for target, url in SCHEMAS.items()}
-    return known.get(schema, "resourceGroup")
 
 
 def _module_template(program: Program, name: nodes.String, compile_module: CompileModule) -> dict[str, Json]:

@@ -11,20 +11,18 @@ from typing import Literal as OneOf
 from remora.azure.bicep.syntax import nodes
 from remora.azure.bicep.translation.functions import is_list
 from remora.azure.bicep.translation.symbols import Module, Program, Reference, Resource, Target
-from remora.azure.bicep.translation.terms import Copy, Literal, Term, access, call, calls
+from remora.azure.bicep.translation.terms import Copy, Json, Literal, Term, access, call, calls
 
 DEPLOYMENTS = "Microsoft.Resources/deployments"
 DEPLOYMENTS_VERSION = "2025-04-01"
 RESOURCE_GROUPS = "microsoft.resources/resourcegroups"
 MANAGEMENT_GROUPS = "Microsoft.Management/managementGroups"
+_SCHEMA = "https://schema.management.azure.com/schemas"
 SCHEMAS: Final[Mapping[Target, str]] = {
-    target: f"https://schema.management.azure.com/schemas/{name}.json#"
-    for target, name in {
-        "resourceGroup": "2019-04-01/deploymentTemplate",
-        "subscription": "2018-05-01/subscriptionDeploymentTemplate",
-        "managementGroup": "2019-08-01/managementGroupDeploymentTemplate",
-        "tenant": "2019-08-01/tenantDeploymentTemplate",
-    }.items()
+    "resourceGroup": f"{_SCHEMA}/2019-04-01/deploymentTemplate.json#",
+    "subscription": f"{_SCHEMA}/2018-05-01/subscriptionDeploymentTemplate.json#",
+    "managementGroup": f"{_SCHEMA}/2019-08-01/managementGroupDeploymentTemplate.json#",
+    "tenant": f"{_SCHEMA}/2019-08-01/tenantDeploymentTemplate.json#",
 }
 SCOPE_ARGUMENTS: Final = {"resourceGroup": 2, "subscription": 1, "managementGroup": 1, "tenant": 0}
 LONGEST_NAME = 64  # of a deployment
@@ -41,6 +39,18 @@ class Scope:
 
     kind: Target | OneOf["resource"]
     values: tuple[Term, ...] = ()
+
+
+def target_of(template: Mapping[str, Json]) -> Target:
+    """What a template is deployed to, by its schema."""
+    schema = _schema_name(str(template.get("$schema", "")))
+    known = {_schema_name(url): target for target, url in SCHEMAS.items()}
+    return known.get(schema, "resourceGroup")
+
+
+def _schema_name(url: str) -> str:
+    """The last part of the URL: Azure takes every date before it."""
+    return url.rpartition("/")[2].rstrip("#").lower()
 
 
 def is_runtime(value: Term | Copy) -> bool:
