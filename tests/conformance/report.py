@@ -42,7 +42,7 @@ with fewer equal answers than here.
 CLOSING: Final = """\
 ## Counted by hand
 
-On 29 November 2026, against what lies outside of this repository:
+On 30 November 2026, against what lies outside of this repository:
 
 | judge | count |
 |---|---|
@@ -50,8 +50,11 @@ On 29 November 2026, against what lies outside of this repository:
 `@azure/storage-file-share` 12.31.0: a life of groups, deployments, environments, apps, revisions, jobs, \
 shares and files | 98 of 101 calls. `exportTemplate` of a group and `comp=filepermission` are refused by \
 name; `rename` of a file loses the account of a path-style URL in the SDK |
-| Azure/bicep of 21 August 2026, `user_submitted` | 100 of 145 equal, 29 equal but for the letter case of \
-types, 16 refused with line and name (15 target scopes, an extension), none wrong |
+| azd, nine conversations more of its repository (August 2026): environments, state, previews, scopes, a \
+deployment stack | 152 of 154 exchanges with Resource Manager equal; one lists groups of others, one has the \
+physical zones of that subscription |
+| Azure/bicep of 21 August 2026, `user_submitted` | 143 of 145 equal, 2 refused with line and name (extensions), \
+none wrong |
 | Azure/bicep, `baselines` | 16 of 40 equal, 1 but for letter case, 21 refused with line and name, 2 write a \
 dependency once that Bicep writes twice, none wrong |
 

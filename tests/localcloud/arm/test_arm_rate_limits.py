@@ -20,18 +20,18 @@ def left(limits: RateLimits, method: str, path: str = GROUP) -> dict[str, int]:
 def test_a_bucket_empties_by_request_and_fills_by_time() -> None:
     now = 100.0
     limits = RateLimits(lambda: now)
-    assert left(limits, "GET") == {"subscription-reads": 249, "subscription-global-reads": 3749}
-    assert left(limits, "HEAD")["subscription-reads"] == 248
-    assert left(limits, "PUT") == {"subscription-writes": 199, "subscription-global-writes": 2999}
-    assert left(limits, "DELETE")["subscription-deletes"] == 199
-    assert left(limits, "GET", "/providers/Microsoft.App") == {"tenant-reads": 249}
-    for _ in range(300):
+    assert left(limits, "GET") == {"subscription-reads": 1099, "subscription-global-reads": 16499}
+    assert left(limits, "HEAD")["subscription-reads"] == 1098
+    assert left(limits, "PUT") == {"subscription-writes": 799, "subscription-global-writes": 11999}
+    assert left(limits, "DELETE")["subscription-deletes"] == 799
+    assert left(limits, "GET", "/providers/Microsoft.App") == {"tenant-reads": 1099}
+    for _ in range(1200):
         last = left(limits, "GET")["subscription-reads"]
     assert last == 0
     now += 2.0
     assert left(limits, "GET")["subscription-reads"] == 49
     now += 3600.0
-    assert left(limits, "GET")["subscription-reads"] == 249
+    assert left(limits, "GET")["subscription-reads"] == 1099
 
 
 def test_every_response_says_what_is_left(cloud: RunningCloud) -> None:
@@ -46,5 +46,5 @@ def test_every_response_says_what_is_left(cloud: RunningCloud) -> None:
         assert f"{PREFIX}subscription-writes" in refused.headers
         assert "subscriptionId" in http.get("/subscriptions", params=version).text
         assert not any("ratelimit" in name for name in stranger.get(group, params=version).headers)
-    assert all(0 <= number <= 249 for number in reads)
-    assert min(reads) < 249
+    assert all(0 <= number <= 1099 for number in reads)
+    assert min(reads) < 1099

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,7 +110,7 @@ def last_parts(items: Any) -> list[str]:
 
 def test_a_stack_manages_what_it_made(cloud: RunningCloud, stacks: Any) -> None:
     given = {"number": {"value": 7}, "key": {"value": "s3cret"}}
-    body = stack(template("first", "second"), parameters=given, description="two accounts")
+    body = stack(template("first", "second"), parameters=given, description="two")
     made = stacks.begin_create_or_update_at_resource_group(
         GROUP, "Pair", {**body, "tags": {"a": "b"}}
     ).result()
@@ -119,8 +120,19 @@ def test_a_stack_manages_what_it_made(cloud: RunningCloud, stacks: Any) -> None:
     assert last_parts(properties.resources) == ["first", "second"]
     assert {(item.status, item.deny_status) for item in properties.resources} == {("managed", "none")}
     assert properties.outputs == {"number": {"type": "Int", "value": 7}}
-    assert properties.parameters["number"].value == 7
+    parameters = made.as_dict()["properties"]["parameters"]
+    assert parameters == {
+        "number": {"value": 7, "type": "int"},
+        "key": {"value": "", "type": "securestring"},
+    }
     assert "s3cret" not in str(made.as_dict())
+    assert properties.action_on_unmanage.as_dict() == {
+        "resources": "delete",
+        "resourceGroups": "delete",
+        "managementGroups": "detach",
+        "resourcesWithoutDeleteSupport": "fail",
+    }
+    assert made.system_data.created_by == "local"
     assert (properties.detached_resources, properties.deleted_resources) == ([], [])
     assert properties.description == "two"
     assert names_in(cloud) == ["first", "second"]
@@ -205,6 +217,8 @@ def test_stacks_go_with_their_group(cloud: RunningCloud, stacks: Any) -> None:
 def test_validation_changes_nothing(cloud: RunningCloud, stacks: Any) -> None:
     found = stacks.begin_validate_stack_at_resource_group(GROUP, "s", stack(template("first"))).result()
     assert last_parts(found.properties.validated_resources) == ["first"]
+    assert found.properties.action_on_unmanage.resources == "Delete"
+    assert found.properties.parameters["number"].value == 1
     assert list(stacks.list_at_resource_group(GROUP)) == []
     assert names_in(cloud) == []
 
@@ -251,7 +265,7 @@ def test_an_interrupted_stack_goes_on_after_a_restart(tmp_path: Path, cloud_at: 
             status = accepted.headers["azure-asyncoperation"].partition("/subscriptions/")[2]
     with cloud_at(tmp_path / "cloud") as running, running.http() as http:
         while (shown := http.get(f"/subscriptions/{status}").json())["status"] == "running":
-            pass
+            time.sleep(0.02)
         assert shown["status"] == "succeeded"
         assert http.get(one, params=version).json()["properties"]["provisioningState"] == "succeeded"
         assert names_in(running) == ["first", "second"]

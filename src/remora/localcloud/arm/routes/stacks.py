@@ -8,7 +8,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from remora.localcloud.arm.http import AnyCaseRoute, operation_result_url, own_url, read_json
+from remora.localcloud.arm.http import AnyCaseRoute, own_url, read_json
 from remora.localcloud.arm.operations import IN_PROGRESS, Operation, Operations
 from remora.localcloud.arm.resources.place import Place
 from remora.localcloud.arm.resources.resource import ArmError
@@ -22,10 +22,12 @@ from remora.localcloud.arm.templates.template_hash import exported
 _SUBSCRIPTION = "/subscriptions/{subscription}"
 _GROUP = _SUBSCRIPTION + "/resourceGroups/{group}"
 _STACKS = "/providers/Microsoft.Resources/deploymentStacks"
-_STATUS = (
-    _SUBSCRIPTION
-    + "/providers/Microsoft.Resources/locations/{location}/deploymentStackOperationStatus/{operation}"
-)
+_LOCATED = _SUBSCRIPTION + "/providers/Microsoft.Resources/locations/{location}/"
+_STATUS = _LOCATED + "deploymentStackOperationStatus/{operation}"
+_RESULT = _LOCATED + "deploymentStackOperationResults/{operation}"
+_FOLLOWED = ("stack", "delete-stack", "validate-stack")
+
+_RETRY_SECONDS = "1"  # Azure says 0, which its clients for Python take for 30
 
 
 class StackRoutes:
@@ -37,6 +39,7 @@ class StackRoutes:
         self._operations = operations
         self.routes: tuple[BaseRoute, ...] = (
             AnyCaseRoute(_STATUS, self.status, methods=["GET"]),
+            AnyCaseRoute(_RESULT, self.result, methods=["GET"]),
             *self._routes_at(_GROUP),
             *self._routes_at(_SUBSCRIPTION),
         )
@@ -54,12 +57,16 @@ class StackRoutes:
         record, operation, is_new = self._stacks.put(
             self._place(http), http.path_params["name"], await read_json(http), await finder(http)
         )
-        headers = {"Azure-AsyncOperation": self._status_url(http, record, operation)}
+        url = self._url(http, _STATUS, operation, record.location)
+        headers = {"Azure-AsyncOperation": url, "Retry-After": _RETRY_SECONDS}
         return JSONResponse(record.show(), status_code=201 if is_new else 200, headers=headers)
 
     async def validate(self, http: HttpRequest) -> Response:
         name, body = http.path_params["name"], await read_json(http)
-        return JSONResponse(self._stacks.validate(self._place(http), name, body, await finder(http)))
+        operation = self._stacks.validate(self._place(http), name, body, await finder(http))
+        location = body.get("location")
+        headers = {"Location": self._url(http, _RESULT, operation, location), "Retry-After": _RETRY_SECONDS}
+        return Response(status_code=202, headers=headers)
 
     async def get(self, http: HttpRequest) -> Response:
         return JSONResponse(self._record(http).show())
@@ -72,26 +79,35 @@ class StackRoutes:
         return JSONResponse({"template": exported(self._record(http).given["template"])})
 
     async def delete(self, http: HttpRequest) -> Response:
-        unmanage = Unmanage.of_query(http.query_params)
-        operation = self._stacks.delete(self._place(http), http.path_params["name"], unmanage)
+        place, name = self._place(http), http.path_params["name"]
+        operation = self._stacks.delete(place, name, Unmanage.of_query(http.query_params))
         if operation is None:
             return Response(status_code=204)
-        headers = {"Location": operation_result_url(http, operation.id), "Retry-After": "1"}
-        return Response(status_code=202, headers=headers)
+        url = self._url(http, _STATUS, operation, self._stacks.require(place, name).location)
+        return Response(status_code=202, headers={"Azure-AsyncOperation": url, "Retry-After": _RETRY_SECONDS})
 
     async def status(self, http: HttpRequest) -> Response:
-        self._subscription.require(http.path_params["subscription"])
-        operation = self._operations.get(http.path_params["operation"])
-        if operation is None or operation.kind != "stack":
-            raise ArmError(404, "OperationNotFound", "The operation could not be found.")
+        operation = self._operation(http)
         status = "running" if operation.status == IN_PROGRESS else operation.status.lower()
         shown = {"id": http.url.path, "name": operation.id, "status": status}
         return JSONResponse(shown | ({"error": operation.error} if operation.error else {}))
 
-    def _status_url(self, http: HttpRequest, record: StackRecord, operation: Operation) -> str:
-        location = record.location or "global"
-        path = _STATUS.format(subscription=record.subscription, location=location, operation=operation.id)
-        return own_url(http, path)
+    async def result(self, http: HttpRequest) -> Response:
+        return JSONResponse(self._operation(http).result)
+
+    def _operation(self, http: HttpRequest) -> Operation:
+        self._subscription.require(http.path_params["subscription"])
+        operation = self._operations.get(http.path_params["operation"])
+        if operation is None or operation.kind not in _FOLLOWED:
+            raise ArmError(404, "OperationNotFound", "The operation could not be found.")
+        return operation
+
+    def _url(self, http: HttpRequest, form: str, operation: Operation, location: str | None) -> str:
+        place = self._place(http)
+        where = self._stacks.location_of(place, location)
+        path = form.format(subscription=place.subscription, location=where, operation=operation.id)
+        asked = {name: value for name, value in http.query_params.items() if name.lower() != "api-version"}
+        return own_url(http, path, **asked)
 
     def _record(self, http: HttpRequest) -> StackRecord:
         return self._stacks.require(self._place(http), http.path_params["name"])

@@ -11,7 +11,7 @@ from remora.localcloud.state import Json, State
 
 STACK: Final = "Microsoft.Resources/deploymentStacks"
 _KIND: Final = "deployment-stacks"
-_SHOWN: Final = ("value", "reference")
+_SECURE: Final = {"securestring": "", "secureobject": {}}  # what is shown of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ class StackRecord:
     failed: tuple[Json, ...] = ()
     deployment_id: str = ""
     outputs: Json | None = None
-    parameters: Json = field(default_factory=dict)
-    duration: str = "PT0S"
+    duration: str = ""
     error: Json | None = None
+    system_data: Json = field(default_factory=dict)
 
     @property
     def place(self) -> Place:
@@ -61,14 +61,15 @@ class StackRecord:
             "type": STACK,
             **{key: value for key, value in optional.items() if value is not None},
             "properties": self._properties(),
+            "systemData": self.system_data,
         }
 
     def _properties(self) -> Json:
         optional = {
             "description": self.given.get("description"),
             "deploymentScope": self.given.get("deploymentScope"),
-            "bypassStackOutOfSyncError": self.given.get("bypassStackOutOfSyncError"),
             "deploymentId": self.deployment_id or None,
+            "duration": self.duration or None,
             "outputs": self.outputs,
             "error": self.error,
         }
@@ -77,19 +78,27 @@ class StackRecord:
             "denySettings": self.given["denySettings"],
             "provisioningState": self.state,
             "correlationId": self.correlation_id,
-            "parameters": {
-                name: {key: item[key] for key in _SHOWN if key in item}
-                for name, item in self.parameters.items()
-            },
+            "parameters": self._parameters(),
             "resources": [
                 {"id": identity, "status": "managed", "denyStatus": "none"} for identity in self.resources
             ],
             "detachedResources": [{"id": identity} for identity in self.detached],
             "deletedResources": [{"id": identity} for identity in self.deleted],
             "failedResources": list(self.failed),
-            "duration": self.duration,
             **{key: value for key, value in optional.items() if value is not None},
         }
+
+    def _parameters(self) -> Json:
+        """The given ones, with the types that the template declares."""
+        template = self.given["template"].get("parameters") or {}
+        declared = {name.lower(): item for name, item in template.items()}
+        shown: Json = {}
+        for name, item in (self.given.get("parameters") or {}).items():
+            kind = str(declared.get(name.lower(), {}).get("type", "object")).lower()
+            value = _SECURE.get(kind, item.get("value"))
+            known = {"reference": item["reference"]} if item.get("reference") else {"value": value}
+            shown[name] = {**known, "type": kind}
+        return shown
 
 
 class StackStore:

@@ -19,6 +19,13 @@ _UNMANAGED: Final = {
     "managementGroups": _ACTIONS,
     "resourcesWithoutDeleteSupport": ("fail", "detach"),
 }
+_UNSAID: Final = {
+    "resources": "detach",
+    "resourceGroups": "detach",
+    "managementGroups": "detach",
+    "resourcesWithoutDeleteSupport": "fail",
+}
+_DENIES_NOTHING: Final = {"applyToChildScopes": False, "excludedPrincipals": [], "excludedActions": []}
 _UNSUPPORTED: Final = ("templateLink", "parametersLink", "extensionConfigs", "externalInputs")
 
 
@@ -85,7 +92,7 @@ def _action(given: Any) -> Json:
         if name not in _UNMANAGED:
             raise _invalid(f"properties.actionOnUnmanage.{name}", "is unknown")
         _one_of(f"properties.actionOnUnmanage.{name}", value, _UNMANAGED[name])
-    return {name: str(value).lower() for name, value in given.items()}
+    return {**_UNSAID, **{name: str(value).lower() for name, value in given.items()}}
 
 
 def _deny(given: Any) -> Json:
@@ -97,7 +104,11 @@ def _deny(given: Any) -> Json:
         raise _invalid(
             "properties.denySettings.mode", f"'{given['mode']}' is not supported by the local cloud"
         )
-    return {**given, "mode": "none"}
+    return {
+        "mode": "none",
+        **_DENIES_NOTHING,
+        **{name: given[name] for name in _DENIES_NOTHING if name in given},
+    }
 
 
 def _one_of(name: str, value: Any, allowed: Collection[str]) -> None:

@@ -20,6 +20,7 @@ from remora.localcloud.arm.resources.tags import checked_tags
 from remora.localcloud.arm.stacks.record import STACK, StackRecord, StackStore
 from remora.localcloud.arm.stacks.removal import Removal
 from remora.localcloud.arm.stacks.settings import Unmanage, checked, deployed_to
+from remora.localcloud.arm.timestamps import system_data
 from remora.localcloud.state import Json
 
 _OF_THE_DEPLOYMENT: Final = ("template", "parameters")
@@ -56,31 +57,38 @@ class Stacks:
             name=name if existing is None else existing.name,
             given=given,
             deployed_to=deployed_to(place, given),
-            state="creating" if existing is None else "deploying",
-            correlation_id=str(uuid.uuid4()),
+            state="initializing",
+            correlation_id=uuid.uuid4().hex,
             location=body.get("location") if isinstance(body.get("location"), str) else None,
             tags=checked_tags(body),
             resources=() if existing is None else existing.resources,
+            system_data=system_data(None if existing is None else {"systemData": existing.system_data}),
         )
         self._deployments.validate(self._request(record), locate)
         self._store.put(record)
         return record, self._operations.begin("stack", record.id), existing is None
 
-    def validate(self, place: Place, name: str, body: Json, locate: Locate) -> Json:
-        """The stack as it would be created. Raises ArmError."""
+    def validate(self, place: Place, name: str, body: Json, locate: Locate) -> Operation:
+        """Check without a change; the operation has the answer. Raises ArmError."""
         place = self._spelled(place)
         given = checked(body)
         record = StackRecord(place.subscription, place.group, name, given, deployed_to(place, given), "", "")
-        record = record.changed(location=body.get("location"), correlation_id=str(uuid.uuid4()))
+        record = record.changed(location=body.get("location"), correlation_id=uuid.uuid4().hex)
         shown = self._deployments.validate(self._request(record), locate)["properties"]
         properties = {
-            "actionOnUnmanage": given["actionOnUnmanage"],
-            "denySettings": given["denySettings"],
+            "actionOnUnmanage": _capitalised(given["actionOnUnmanage"]),
+            "denySettings": {**given["denySettings"], "mode": given["denySettings"]["mode"].capitalize()},
             "correlationId": record.correlation_id,
-            "parameters": given.get("parameters") or {},
+            "parameters": shown.get("parameters", {}),
             "validatedResources": shown["validatedResources"],
+            "deploymentExtensions": [],
         }
-        return {"id": record.id, "name": name, "type": STACK, "properties": properties}
+        result = {"id": record.id, "name": name, "type": STACK, "properties": properties}
+        return self._operations.note("validate-stack", record.id, result)
+
+    def location_of(self, place: Place, location: str | None) -> str:
+        """The region in the URLs of a stack's operations: its own, or its group's."""
+        return location or str(self._groups.require(place.group)["location"])
 
     def require(self, place: Place, name: str) -> StackRecord:
         """Raises ArmError 404: ResourceGroupNotFound or DeploymentStackNotFound."""
@@ -104,7 +112,8 @@ class Stacks:
             "resources": "delete" if unmanage.resources else "detach",
             "resourceGroups": "delete" if unmanage.groups else "detach",
         }
-        record = record.changed(state="deleting", given={**record.given, "actionOnUnmanage": action})
+        asked = {**record.given["actionOnUnmanage"], **action}
+        record = record.changed(state="deleting", given={**record.given, "actionOnUnmanage": asked})
         self._store.put(record)
         return self._operations.begin("delete-stack", record.id)
 
@@ -116,7 +125,6 @@ class Stacks:
         deployment = await self._deployments.run(self._request(record))
         record = record.changed(
             deployment_id=deployment.id,
-            parameters=deployment.properties.get("parameters", {}),
             outputs=deployment.properties.get("outputs"),
         )
         made = _made(deployment)
@@ -191,6 +199,11 @@ class Stacks:
         if not place.group:
             return place
         return Place(place.subscription, self._groups.require(place.group)["name"])
+
+
+def _capitalised(words: Json) -> Json:
+    """The answer to a validation spells them so, the stack itself does not."""
+    return {name: word.capitalize() for name, word in words.items()}
 
 
 def _made(deployment: DeploymentRecord) -> tuple[str, ...]:
