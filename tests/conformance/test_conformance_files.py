@@ -44,11 +44,21 @@ REASONS: Final = (
         "the document's list of codes is open, and has none of leases and copies",
     ),
     (
+        "Service_ListSharesSegment 403",
+        "Error.AuthenticationErrorDetail: unknown",
+        "Azure says why a signature is wrong; the document describes an error's message only",
+    ),
+    (
         "(File|Share)_BreakLease",
         "x-ms-lease-id: missing",
         "who breaks a lease is not told its id: acquire, renew and change answer one",
     ),
     ("File_Download 200", "content-range: missing", "it is of an answer to a range"),
+    (
+        "S",
+        "(?i)enable-?snapshot-?virtual-?directory-?access: unknown",
+        "the document is of a version before the one that the client asks for",
+    ),
     ("File_UploadRange", "content-md5: missing", "a range that is cleared has no bytes"),
     ("(Directory|File)_ForceCloseHandles", "x-ms-marker: missing", "it is there where handles are left"),
 )

@@ -102,6 +102,8 @@ def create_cloud(
             is_full=lambda: faults.take(Fault.SHARE_FULL) is not None,
             fault=faults.files_error,
             audience=identity.audience,
+            is_premium=storage.is_premium,
+            tenant_id=LOCAL_SUBSCRIPTION.tenant_id,
         ),
         services=services,
         operations=api.operations,

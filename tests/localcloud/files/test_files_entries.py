@@ -125,6 +125,23 @@ def test_directories_come_and_go(share: Any, share_path: Path) -> None:
     assert directory.exists() is False
 
 
+def test_a_directory_has_the_times_and_attributes_that_are_set(share: Any) -> None:
+    moment = datetime(2022, 3, 10, 10, 14, 30, 500_000, tzinfo=UTC)
+    wanted = {f"file_{name}_time": moment for name in ("creation", "last_write", "change")}
+    attributes = NTFSAttributes(read_only=True, directory=True)
+
+    def check(directory: Any) -> None:
+        shown = directory.get_directory_properties()
+        assert [shown.creation_time, shown.last_write_time, shown.change_time] == [moment] * 3
+        assert shown.file_attributes == "ReadOnly | Directory"
+
+    directory = share.create_directory("d", file_attributes=attributes, **wanted)
+    check(directory)
+    plain = share.create_directory("e")
+    assert plain.get_directory_properties().file_attributes == "Directory"
+    check(plain.rename_directory("f", file_attributes=attributes, **wanted))
+
+
 def test_a_file_is_no_directory_and_the_other_way_round(share: Any) -> None:
     share.create_directory("d")
     share.get_file_client("f").create_file(0)

@@ -304,7 +304,16 @@ def _is_zombie(pid: int) -> bool:
 
 
 def _document(home: Path, connection: dict[str, Any]) -> dict[str, Any]:
-    public = ("pid", "arm_url", "files_url", "arm_tls_url", "files_tls_url", "ca_file", "subscription_id", "version")
+    public = (
+        "pid",
+        "arm_url",
+        "files_url",
+        "arm_tls_url",
+        "files_tls_url",
+        "ca_file",
+        "subscription_id",
+        "version",
+    )
     isolated = bool(connection.get("isolated"))
     return {
         "running": True,

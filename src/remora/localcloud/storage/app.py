@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from remora.errors import CannotWrite, DamagedState
 from remora.localcloud.state import State
 from remora.localcloud.storage import xml
-from remora.localcloud.storage.access.bearer import check_bearer
+from remora.localcloud.storage.access.bearer import challenge, check_bearer
 from remora.localcloud.storage.access.sas import Grant, verify_sas
 from remora.localcloud.storage.access.shared_key import verify
 from remora.localcloud.storage.body import Body
@@ -91,7 +91,17 @@ PROTOCOL: Final = "remora.localcloud.storage.http_protocol:BulkProtocol"
 """The uvicorn protocol class that this app needs."""
 
 _UNSUPPORTED_QUERY: Final = ("prevsharesnapshot",)
-_UNSUPPORTED_HEADERS: Final = ("x-ms-structured-body", "x-ms-file-file-type", "x-ms-mode")
+_UNSUPPORTED_HEADERS: Final = (
+    "x-ms-structured-body",
+    "x-ms-file-file-type",
+    "x-ms-mode",
+    "x-ms-owner",
+    "x-ms-group",
+    "x-ms-file-mode-copy-mode",
+    "x-ms-file-owner-copy-mode",
+    "x-ms-share-provisioned-iops",
+    "x-ms-share-provisioned-bandwidth-mibps",
+)
 _CONDITIONS: Final = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
 _DISK_ERRORS: Final[Mapping[int | None, str]] = {
     errno.ENAMETOOLONG: "InvalidFileOrDirectoryPathName",
@@ -119,12 +129,17 @@ def create_files_app(
     is_full: Callable[[], bool] = lambda: False,
     fault: Callable[[], tuple[str, str] | None] = lambda: None,
     audience: Callable[[str], str] = lambda _: "",
+    tenant_id: str = "",
+    is_premium: Callable[[str], bool] = lambda _: False,
 ) -> ASGIApp:
     """`account_keys` returns an account's valid base64 keys, none for an unknown account. `is_full` is called
     before content is written; if it returns True, the write is refused. `fault` is called for every request
     and returns the code and the detail of an error to answer, if there is one. `audience` tells what a bearer
-    token is for; "" for one that is not valid."""
-    return _Service(Shares(shares_root, state, now), account_keys, now, is_full, fault, audience)
+    token is for; "" for one that is not valid. `tenant_id` is where clients get their tokens.
+    `is_premium` tells whether an account is one for premium files."""
+    return _Service(
+        Shares(shares_root, state, now), account_keys, now, is_full, fault, audience, tenant_id, is_premium
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +150,8 @@ class _Service:
     is_full: Callable[[], bool]
     fault: Callable[[], tuple[str, str] | None]
     audience: Callable[[str], str]
+    tenant_id: str
+    is_premium: Callable[[str], bool]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -186,6 +203,7 @@ class _Service:
             shares=self.shares,
             now=self.now,
             verify_token=partial(self._verify_token, request.client.host if request.client else ""),
+            premium=self.is_premium,
         )
         return await to_thread.run_sync(_run, operation, call)
 
@@ -197,7 +215,8 @@ class _Service:
             return self._verify_token(client_ip, target, query, request.url.scheme)
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            check_bearer(self.audience(token), headers, known=bool(self.account_keys(target.account)))
+            account = target.account
+            check_bearer(self.audience(token), headers, account, known=bool(self.account_keys(account)))
             return None
         verify(
             method=request.method,
@@ -223,9 +242,11 @@ class _Service:
 
     def _refusal(self, error: FilesError, request: Request, request_id: str) -> Response:
         headers = {"x-ms-error-code": error.code}
+        if error.status == 401:
+            headers["www-authenticate"] = challenge(self.tenant_id)
         if request.method == "HEAD":
             return Response(status_code=error.status, headers=headers)
-        body = xml.error(error.code, error.message, request_id, int(self.now() * 1_000_000_000))
+        body = xml.error(error, request_id, int(self.now() * 1_000_000_000))
         return Response(body, error.status, headers, media_type="application/xml")
 
 
@@ -279,9 +300,10 @@ def _refuse_unsupported(request: Request, comp: str) -> None:
 
 
 def _refuse_change_of_snapshot(subject: str, method: str, comp: str) -> None:
-    """A snapshot can be read, and deleted as a whole."""
+    """A snapshot can be read, leased and deleted as a whole."""
     reads = method in {"GET", "HEAD"} and comp != "listhandles"
-    if not reads and (subject, method, comp) != ("share", "DELETE", ""):
+    whole = subject == "share" and (method, comp) in {("DELETE", ""), ("PUT", "lease")}
+    if not reads and not whole:
         raise FilesError("ShareSnapshotOperationNotSupported")
 
 

@@ -34,6 +34,8 @@ class Call:
     now: Callable[[], float]
     verify_token: Callable[[Target, Mapping[str, str], str], Grant]
     """What a token in a URL of this scheme allows on a target. Raises FilesError."""
+    premium: Callable[[str], bool]
+    """Whether an account is one for premium files, whose shares have provisioned throughput."""
 
     @property
     def share(self) -> Share:
@@ -41,6 +43,10 @@ class Call:
         if self.snapshot is not None:
             return self.shares.open_snapshot(self.target.account, self.target.share, self.snapshot)
         return self.shares.open(self.target.account, self.target.share)
+
+    @property
+    def is_premium(self) -> bool:
+        return self.premium(self.target.account)
 
     @property
     def snapshot(self) -> str | None:

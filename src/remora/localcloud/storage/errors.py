@@ -19,6 +19,7 @@ _TABLE: Final[dict[str, tuple[int, str]]] = {
     "CannotVerifyCopySource": (400, "The source of the copy cannot be read."),
     "CannotDeleteFileOrDirectory": (409, "This directory cannot be deleted or renamed."),
     "ConditionHeadersNotSupported": (400, "Azure Files supports no condition headers."),
+    "ContainerQuotaDowngradeNotAllowed": (409, "It is too early to lower the quota of this share."),
     "DamagedState": (500, "The state of the local cloud is damaged; see: remora cloud status."),
     "DirectoryNotEmpty": (409, "The specified directory is not empty."),
     "DiskFull": (507, "The disk behind the local cloud is full."),
@@ -78,6 +79,10 @@ _TABLE: Final[dict[str, tuple[int, str]]] = {
 }
 
 
+AUTHENTICATION: Final = frozenset({"AuthenticationFailed", "InvalidAuthenticationInfo"})
+"""The codes whose detail the service shows in an element of its own."""
+
+
 class FilesError(Exception):
     """Becomes the service's error response; `detail` names the invalid value."""
 
@@ -87,3 +92,5 @@ class FilesError(Exception):
         self.code = code
         self.status = status
         self.message = f"{words} {detail}" if detail else words
+        self.shown = words if code in AUTHENTICATION else self.message
+        self.detail = detail

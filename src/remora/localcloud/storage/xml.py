@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from remora.localcloud.storage.headers import attributes_of, created_ns, file_id, permission_key
+from remora.localcloud.storage.errors import AUTHENTICATION, FilesError
+from remora.localcloud.storage.headers import (
+    attributes_of,
+    boolean,
+    created_ns,
+    file_id,
+    permission_key,
+)
 from remora.localcloud.storage.names import Target
 from remora.localcloud.storage.store import stamps
 from remora.localcloud.storage.store.kept import Deleted
 from remora.localcloud.storage.store.leases import INFINITE, Lease
 from remora.localcloud.storage.store.model import Entry, Page
+from remora.localcloud.storage.store.provisioning import downgrade_allowed_ns, provisioned
 from remora.localcloud.storage.store.shares import ShareProperties
 
 _PROLOG: Final = '\ufeff<?xml version="1.0" encoding="utf-8"?>'
@@ -45,23 +53,29 @@ class ListedShare:
         return f"{self.name}\0{'0' if kept else '1' if self.snapshot else '2'}{self.snapshot or kept}"
 
 
-def error(code: str, message: str, request_id: str, now_ns: int) -> bytes:
+def error(problem: FilesError, request_id: str, now_ns: int) -> bytes:
     root = ET.Element("Error")
-    _add(root, "Code", code)
-    _add(root, "Message", f"{message}\nRequestId:{request_id}\nTime:{stamps.iso(now_ns)}")
+    _add(root, "Code", problem.code)
+    _add(root, "Message", f"{problem.shown}\nRequestId:{request_id}\nTime:{stamps.iso(now_ns)}")
+    if problem.code in AUTHENTICATION:
+        _add(root, "AuthenticationErrorDetail", problem.detail)
     return _body(root)
 
 
-def share_list(query: Query, shares: Iterable[ListedShare], next_marker: str, now: float) -> bytes:
+def share_list(
+    query: Query, shares: Iterable[ListedShare], next_marker: str, now: float, *, premium: bool
+) -> bytes:
     root = _results(query, {})
     listed = ET.SubElement(root, "Shares")
     for share in shares:
-        _add_share(listed, share, query.include, now)
+        _add_share(listed, share, query.include, now, premium=premium)
     _add(root, "NextMarker", next_marker)
     return _body(root)
 
 
-def _add_share(parent: ET.Element, listed: ListedShare, include: frozenset[str], now: float) -> None:
+def _add_share(
+    parent: ET.Element, listed: ListedShare, include: frozenset[str], now: float, *, premium: bool
+) -> None:
     item, share = ET.SubElement(parent, "Share"), listed.properties
     _add(item, "Name", listed.name)
     if listed.snapshot:
@@ -77,6 +91,8 @@ def _add_share(parent: ET.Element, listed: ListedShare, include: frozenset[str],
         _add(properties, "RemainingRetentionDays", str(listed.deleted.remaining_days(int(now * 10**9))))
     _add_lease(properties, share.lease, now)
     _add(properties, "Quota", str(share.quota_gib))
+    for _, name, value in provisioning(share) if premium else ():
+        _add(properties, name, value)
     _add(properties, "DefaultEncryptionScope", "$account-encryption-key")
     _add(properties, "DenyEncryptionScopeOverride", "false")
     if share.tier:
@@ -85,8 +101,31 @@ def _add_share(parent: ET.Element, listed: ListedShare, include: frozenset[str],
     if share.protocols != "SMB":
         _add(properties, "EnabledProtocols", share.protocols)
         _add(properties, "RootSquash", share.root_squash or "NoRootSquash")
+        _add(properties, "EnableSnapshotVirtualDirectoryAccess", boolean(share.shows_snapshots))
     if "metadata" in include and share.metadata:
         _add_all(ET.SubElement(item, "Metadata"), share.metadata)
+
+
+def provisioning(share: ShareProperties) -> Iterator[tuple[str, str, str]]:
+    """What only shares of premium accounts show: name of the header, name of the element, value."""
+    has = provisioned(share.quota_gib)
+    until = stamps.http_date(downgrade_allowed_ns(share.raised_ns))
+    for header, element, value in (
+        ("provisioned-iops", "ProvisionedIops", has.iops),
+        ("provisioned-ingress-mbps", "ProvisionedIngressMBps", has.ingress_mibps),
+        ("provisioned-egress-mbps", "ProvisionedEgressMBps", has.egress_mibps),
+        ("provisioned-bandwidth-mibps", "ProvisionedBandwidthMiBps", has.bandwidth_mibps),
+        ("next-allowed-quota-downgrade-time", "NextAllowedQuotaDowngradeTime", until),
+        ("paid-bursting-enabled", "PaidBurstingEnabled", _bursting(share)),
+        ("paid-bursting-max-iops", "PaidBurstingMaxIops", share.bursting_iops),
+        ("paid-bursting-max-bandwidth-mibps", "PaidBurstingMaxBandwidthMibps", share.bursting_mibps),
+    ):
+        if value is not None:
+            yield f"x-ms-share-{header}", element, str(value)
+
+
+def _bursting(share: ShareProperties) -> str | None:
+    return None if share.bursting is None else boolean(share.bursting)
 
 
 def _add_lease(properties: ET.Element, lease: Lease | None, now: float) -> None:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
-from inspect import Parameter, signature
+from inspect import Parameter, iscoroutinefunction, signature
 from typing import Any
 
 import pytest
@@ -60,10 +60,16 @@ class EnvironmentVariableLoader:
 
         @wraps(test)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            values = {name: self._value(name) for name in self._names} if takes_all else {}
-            return test(*args, **kwargs, **values)
+            return test(*args, **kwargs, **(self._values() if takes_all else {}))
 
-        return wrapper
+        @wraps(test)
+        async def awaiting(*args: Any, **kwargs: Any) -> Any:
+            return await test(*args, **kwargs, **(self._values() if takes_all else {}))
+
+        return awaiting if iscoroutinefunction(test) else wrapper
+
+    def _values(self) -> dict[str, str]:
+        return {name: self._value(name) for name in self._names}
 
     def _value(self, name: str) -> str:
         value = os.environ[name.upper()]

@@ -5,6 +5,7 @@ A file of another account is read with the token in its URL, as on Azure.
 
 from __future__ import annotations
 
+import os
 import re
 import uuid
 from collections.abc import Mapping
@@ -27,15 +28,18 @@ def start(call: Call) -> Response:
     url = call.headers["x-ms-copy-source"]
     source, content = _source(call, url)
     copied = Copied(str(uuid.uuid4()), url)
-    entry = call.share.copy_file(
-        content,
-        source.path,
-        call.target.path,
-        metadata=wire.metadata(call.headers) or None,
-        copied=copied,
-        lease=call.lease_id,
-        ignore_read_only=wire.flag(call.headers, "x-ms-file-copy-ignore-readonly"),
-    )
+    descriptor, original = content.open(source.path)
+    try:
+        entry = call.share.copy_file(
+            descriptor,
+            call.target.path,
+            wire.copy_changes(call.headers, original),
+            copied=copied,
+            lease=call.lease_id,
+            ignore_read_only=wire.flag(call.headers, "x-ms-file-copy-ignore-readonly"),
+        )
+    finally:
+        os.close(descriptor)
     headers = {**wire.version_headers(entry), "x-ms-copy-id": copied.id, "x-ms-copy-status": "success"}
     return Response(status_code=202, headers=headers)
 

@@ -28,14 +28,12 @@ def open_existing(path: Path, *, write: bool) -> int:
         raise FilesError("ResourceNotFound") from None
 
 
-def create(path: Path, size_bytes: int, body: Data, written_ns: int | None) -> None:
+def create(path: Path, size_bytes: int, body: Data) -> None:
     """Create a file of this size that starts with `body`; the rest is zeros."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         _write_all(descriptor, 0, body)
         os.truncate(descriptor, size_bytes)
-        if written_ns is not None:
-            os.utime(descriptor, ns=(written_ns, written_ns))
     finally:
         os.close(descriptor)
 

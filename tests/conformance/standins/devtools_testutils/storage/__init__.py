@@ -8,7 +8,7 @@ from io import StringIO
 from types import TracebackType
 from typing import Any, Self
 
-from devtools_testutils.storage.testcase import StorageRecordedTestCase
+from .testcase import StorageRecordedTestCase
 
 __all__ = ("GenericTestProxyParametrize1", "LogCaptured", "StorageRecordedTestCase")
 

@@ -1,6 +1,6 @@
 """The same for tests that are coroutines."""
 
-from devtools_testutils.storage import GenericTestProxyParametrize1, StorageRecordedTestCase
+from . import GenericTestProxyParametrize1, StorageRecordedTestCase
 
 __all__ = ("AsyncStorageRecordedTestCase", "GenericTestProxyParametrize1")
 
