@@ -15,6 +15,7 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
 )
 from azure.storage.fileshare import ContentSettings, NTFSAttributes
+from tests.localcloud.files.test_files_auth import send
 
 INCLUDE = ["timestamps", "Etag", "Attributes", "PermissionKey"]
 
@@ -245,6 +246,21 @@ def test_a_rename_names_what_is_missing(share: Any) -> None:
         share.get_file_client("a").rename_file("d/b")
     assert code(no_source) == (404, "ResourceNotFound")
     assert code(no_parent) == (404, "ParentNotFound")
+
+
+def test_names_that_xml_cannot_hold_are_listed(server: Any, share: Any) -> None:
+    directory = share.create_directory("d\ufffe")
+    directory.upload_file("a\uffff%20b", b"x")
+    directory.create_subdirectory("a%20b")
+    assert names(directory.list_directories_and_files()) == ["a%20b", "a\uffff%20b"]
+    assert names(directory.list_directories_and_files(name_starts_with="a\uffff")) == ["a\uffff%20b"]
+    path = f"/{server.account}/models/d%EF%BF%BE?restype=directory&comp=list&prefix=a%EF%BF%BF"
+    answer = send(server, "GET", path, {}).text
+    assert 'Encoded="true" DirectoryPath="d%EF%BF%BE"' in answer
+    assert '<Prefix Encoded="true">a%EF%BF%BF</Prefix>' in answer
+    assert '<Name Encoded="true">a%EF%BF%BF%2520b</Name>' in answer
+    refused = send(server, "GET", f"/{server.account}/models/a%01b", {}).text
+    assert "'a%01b' is not a file or directory name" in refused
 
 
 def test_names_differ_in_more_than_letter_case_and_keep_their_spelling(share: Any, share_path: Path) -> None:

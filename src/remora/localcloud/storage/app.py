@@ -22,8 +22,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from remora.errors import CannotWrite, DamagedState
 from remora.localcloud.state import State
-from remora.localcloud.storage import xml
-from remora.localcloud.storage.access.bearer import challenge, check_bearer
+from remora.localcloud.storage import structured, xml
+from remora.localcloud.storage.access.bearer import challenge, check_bearer, check_intent
 from remora.localcloud.storage.access.sas import Grant, verify_sas
 from remora.localcloud.storage.access.shared_key import verify
 from remora.localcloud.storage.body import Body
@@ -33,7 +33,7 @@ from remora.localcloud.storage.headers import flag, spelled_metadata, with_capit
 from remora.localcloud.storage.http_protocol import SPELLED
 from remora.localcloud.storage.names import Target, parse_target
 from remora.localcloud.storage.operations import copying as copies
-from remora.localcloud.storage.operations import directories, files, handles, shares
+from remora.localcloud.storage.operations import directories, files, handles, permissions, ranges, shares
 from remora.localcloud.storage.operations import leases as lease
 from remora.localcloud.storage.operations import services as service
 from remora.localcloud.storage.store.shares import Shares
@@ -58,6 +58,8 @@ OPERATIONS: Final[Mapping[tuple[str, str, str], Operation]] = {
     ("share", "PUT", "acl"): shares.set_policies,
     ("share", "PUT", "lease"): lease.lease_share,
     ("share", "PUT", "snapshot"): shares.snapshot,
+    ("share", "PUT", "filepermission"): permissions.create,
+    ("share", "GET", "filepermission"): permissions.get,
     ("share", "PUT", "undelete"): shares.restore,
     ("directory", "PUT", ""): directories.create,
     ("directory", "GET", ""): directories.get,
@@ -73,8 +75,8 @@ OPERATIONS: Final[Mapping[tuple[str, str, str], Operation]] = {
     ("file", "GET", ""): files.read,
     ("file", "HEAD", ""): files.head,
     ("file", "DELETE", ""): files.delete,
-    ("file", "PUT", "range"): files.write_range,
-    ("file", "GET", "rangelist"): files.list_ranges,
+    ("file", "PUT", "range"): ranges.write,
+    ("file", "GET", "rangelist"): ranges.list_ranges,
     ("file", "GET", "metadata"): files.get_metadata,
     ("file", "HEAD", "metadata"): files.get_metadata,
     ("file", "PUT", "metadata"): files.set_metadata,
@@ -90,9 +92,7 @@ OPERATIONS: Final[Mapping[tuple[str, str, str], Operation]] = {
 PROTOCOL: Final = "remora.localcloud.storage.http_protocol:BulkProtocol"
 """The uvicorn protocol class that this app needs."""
 
-_UNSUPPORTED_QUERY: Final = ("prevsharesnapshot",)
 _UNSUPPORTED_HEADERS: Final = (
-    "x-ms-structured-body",
     "x-ms-file-file-type",
     "x-ms-mode",
     "x-ms-owner",
@@ -102,7 +102,12 @@ _UNSUPPORTED_HEADERS: Final = (
     "x-ms-share-provisioned-iops",
     "x-ms-share-provisioned-bandwidth-mibps",
 )
-_CONDITIONS: Final = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
+_CONDITIONS: Final = tuple(
+    f"{of}if-{what}"
+    for of in ("", "x-ms-source-")
+    for what in ("match", "none-match", "modified-since", "unmodified-since")
+)
+_WITH_CONTENT: Final = {("file", "PUT", ""), ("file", "PUT", "range"), ("file", "GET", "")}
 _DISK_ERRORS: Final[Mapping[int | None, str]] = {
     errno.ENAMETOOLONG: "InvalidFileOrDirectoryPathName",
     errno.ENOENT: "ResourceNotFound",
@@ -188,7 +193,7 @@ class _Service:
         subject = _subject(request, target, comp)
         if grant is not None:
             grant.require(subject, request.method, comp)
-        _refuse_unsupported(request, comp)
+        _refuse_unsupported(request, subject, comp)
         if "sharesnapshot" in request.query_params:
             _refuse_change_of_snapshot(subject, request.method, comp)
         if request.method == "PUT" and subject == "file" and comp in ("", "range") and self.is_full():
@@ -203,6 +208,7 @@ class _Service:
             shares=self.shares,
             now=self.now,
             verify_token=partial(self._verify_token, request.client.host if request.client else ""),
+            verify_bearer=self._verify_bearer,
             premium=self.is_premium,
         )
         return await to_thread.run_sync(_run, operation, call)
@@ -215,8 +221,8 @@ class _Service:
             return self._verify_token(client_ip, target, query, request.url.scheme)
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            account = target.account
-            check_bearer(self.audience(token), headers, account, known=bool(self.account_keys(account)))
+            self._verify_bearer(target.account, token)
+            check_intent(headers)
             return None
         verify(
             method=request.method,
@@ -228,6 +234,9 @@ class _Service:
             now=self.now(),
         )
         return None
+
+    def _verify_bearer(self, account: str, token: str) -> None:
+        check_bearer(self.audience(token), account, known=bool(self.account_keys(account)))
 
     def _verify_token(self, client_ip: str, target: Target, query: Mapping[str, str], scheme: str) -> Grant:
         return verify_sas(
@@ -242,7 +251,10 @@ class _Service:
 
     def _refusal(self, error: FilesError, request: Request, request_id: str) -> Response:
         headers = {"x-ms-error-code": error.code}
-        if error.status == 401:
+        if error.source is not None:
+            headers["x-ms-copy-source-error-code"] = error.source.code
+            headers["x-ms-copy-source-status-code"] = str(error.source.status)
+        elif error.status == 401:
             headers["www-authenticate"] = challenge(self.tenant_id)
         if request.method == "HEAD":
             return Response(status_code=error.status, headers=headers)
@@ -284,15 +296,17 @@ def _subject(request: Request, target: Target, comp: str) -> str:
     return "file"
 
 
-def _refuse_unsupported(request: Request, comp: str) -> None:
+def _refuse_unsupported(request: Request, subject: str, comp: str) -> None:
     """Refuse by name what would change the meaning of a request; never ignore it."""
-    for name in _UNSUPPORTED_QUERY:
-        if name in request.query_params:
-            raise FilesError("UnsupportedQueryParameter", name)
+    call = (subject, request.method, comp)
+    if "prevsharesnapshot" in request.query_params and call != ("file", "GET", "rangelist"):
+        raise FilesError("UnsupportedQueryParameter", "prevsharesnapshot")
+    if structured.NAME in request.headers and call not in _WITH_CONTENT:
+        raise FilesError("UnsupportedHeader", f"{structured.NAME} with comp={comp} on a {subject}")
     for name in _UNSUPPORTED_HEADERS:
         if name in request.headers:
             raise FilesError("UnsupportedHeader", name)
-    if comp and "x-ms-copy-source" in request.headers:
+    if comp not in ("", "range") and "x-ms-copy-source" in request.headers:
         raise FilesError("UnsupportedHeader", f"x-ms-copy-source with comp={comp}")
     for name in _CONDITIONS:
         if name in request.headers:

@@ -1,7 +1,4 @@
-"""Translates between HTTP headers and the model: what a request sets and what a response shows of an entry.
-
-Accepts permissions but does not store them: a local directory has no Windows ACL, so entries share one key.
-"""
+"""Translates between HTTP headers and the model: what a request sets, what a response shows of an entry."""
 
 from __future__ import annotations
 
@@ -15,6 +12,7 @@ from remora.localcloud.storage.errors import FilesError
 from remora.localcloud.storage.store import stamps
 from remora.localcloud.storage.store.leases import INFINITE, Lease
 from remora.localcloud.storage.store.model import Entry
+from remora.localcloud.storage.store.permissions import DEFAULT_KEYS
 from remora.localcloud.storage.store.properties import MD5, Changes, Copied
 
 Headers = dict[str, str]
@@ -294,7 +292,7 @@ def attributes_of(entry: Entry) -> str:
 
 
 def permission_key(entry: Entry) -> str:
-    return "1*1" if entry.kind == "file" else "2*1"
+    return entry.properties.permission or DEFAULT_KEYS[entry.kind]
 
 
 def _content(headers: Mapping[str, str]) -> Headers:

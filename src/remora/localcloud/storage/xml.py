@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from remora.localcloud.storage.errors import AUTHENTICATION, FilesError
@@ -17,12 +19,14 @@ from remora.localcloud.storage.headers import (
 )
 from remora.localcloud.storage.names import Target
 from remora.localcloud.storage.store import stamps
+from remora.localcloud.storage.store.differences import Span
 from remora.localcloud.storage.store.kept import Deleted
 from remora.localcloud.storage.store.leases import INFINITE, Lease
 from remora.localcloud.storage.store.model import Entry, Page
 from remora.localcloud.storage.store.provisioning import downgrade_allowed_ns, provisioned
 from remora.localcloud.storage.store.shares import ShareProperties
 
+_NOT_IN_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _PROLOG: Final = '\ufeff<?xml version="1.0" encoding="utf-8"?>'
 
 
@@ -56,9 +60,14 @@ class ListedShare:
 def error(problem: FilesError, request_id: str, now_ns: int) -> bytes:
     root = ET.Element("Error")
     _add(root, "Code", problem.code)
-    _add(root, "Message", f"{problem.shown}\nRequestId:{request_id}\nTime:{stamps.iso(now_ns)}")
+    shown = _NOT_IN_XML.sub(lambda match: quote(match[0], errors="backslashreplace"), problem.shown)
+    _add(root, "Message", f"{shown}\nRequestId:{request_id}\nTime:{stamps.iso(now_ns)}")
     if problem.code in AUTHENTICATION:
         _add(root, "AuthenticationErrorDetail", problem.detail)
+    if problem.source is not None:
+        _add(root, "CopySourceStatusCode", str(problem.source.status))
+        _add(root, "CopySourceErrorCode", problem.source.code)
+        _add(root, "CopySourceErrorMessage", problem.source.message)
     return _body(root)
 
 
@@ -137,7 +146,10 @@ def _add_lease(properties: ET.Element, lease: Lease | None, now: float) -> None:
 
 
 def directory_list(query: Query, target: Target, directory: Entry, page: Page, next_marker: str) -> bytes:
-    root = _results(query, {"ShareName": target.share, "DirectoryPath": "/".join(target.path)})
+    path = "/".join(target.path)
+    encoded = {"Encoded": "true"} if _NOT_IN_XML.search(path) else {}
+    path = quote(path) if encoded else path
+    root = _results(query, {"ShareName": target.share, **encoded, "DirectoryPath": path})
     if query.include:
         _add(root, "DirectoryId", file_id(directory))
     entries = ET.SubElement(root, "Entries")
@@ -147,12 +159,15 @@ def directory_list(query: Query, target: Target, directory: Entry, page: Page, n
     return _body(root)
 
 
-def range_list(ranges: Iterable[tuple[int, int]]) -> bytes:
+def range_list(spans: Iterable[Span], next_marker: str | None) -> bytes:
+    """`next_marker` is None where the client did not ask for a page."""
     root = ET.Element("Ranges")
-    for first, last in ranges:
-        item = ET.SubElement(root, "Range")
-        _add(item, "Start", str(first))
-        _add(item, "End", str(last))
+    for span in spans:
+        item = ET.SubElement(root, "ClearRange" if span.is_cleared else "Range")
+        _add(item, "Start", str(span.first))
+        _add(item, "End", str(span.last))
+    if next_marker is not None:
+        _add(root, "NextMarker", next_marker)
     return _body(root)
 
 
@@ -186,7 +201,7 @@ def share_stats(used_bytes: int) -> bytes:
 
 def _add_entry(parent: ET.Element, entry: Entry, include: frozenset[str]) -> None:
     item = ET.SubElement(parent, "File" if entry.kind == "file" else "Directory")
-    _add(item, "Name", entry.path.name)
+    _add_name(item, "Name", entry.path.name)
     if include:
         _add(item, "FileId", file_id(entry))
     properties = ET.SubElement(item, "Properties")
@@ -209,7 +224,7 @@ def _add_entry(parent: ET.Element, entry: Entry, include: frozenset[str]) -> Non
 def _results(query: Query, attributes: Mapping[str, str]) -> ET.Element:
     root = ET.Element("EnumerationResults", {"ServiceEndpoint": query.service_endpoint, **attributes})
     if query.prefix:
-        _add(root, "Prefix", query.prefix)
+        _add_name(root, "Prefix", query.prefix)
     if query.marker:
         _add(root, "Marker", query.marker)
     if query.max_results is not None:
@@ -220,6 +235,15 @@ def _results(query: Query, attributes: Mapping[str, str]) -> ET.Element:
 def _add_all(parent: ET.Element, values: Mapping[str, str]) -> None:
     for name, value in values.items():
         _add(parent, name, value)
+
+
+def _add_name(parent: ET.Element, tag: str, name: str) -> None:
+    """A name that XML cannot hold is percent-encoded, and marked as that."""
+    element = ET.SubElement(parent, tag)
+    element.text = name
+    if _NOT_IN_XML.search(name):
+        element.set("Encoded", "true")
+        element.text = quote(name)
 
 
 def _add(parent: ET.Element, name: str, text: str) -> None:

@@ -89,6 +89,11 @@ class Share:
             entry = self._require(names, "file")
             return content.open_existing(entry.path, write=False), entry
 
+    def path_of(self, origin: int) -> Names | None:
+        """In a snapshot: the path of the copy of the file with this inode."""
+        found = self._rows.path_of(origin, self._key)
+        return tuple(found.split("/")) if found else None
+
     def list(self, names: Names, *, prefix: str, first_key: str, limit: int) -> Page:
         """Children in name order, from `first_key` on, whose names start with `prefix` in any case."""
         directory = self.get(names, "directory")
@@ -209,6 +214,9 @@ class Share:
         finally:
             with self._lock:
                 stat = self._end_write(names, entry, descriptor, vouched, keep_write_time)
+                if isinstance(data, int):
+                    known = self._rows.load(self._row(names), stat)
+                    self._rows.save(self._row(names), known.with_cleared(start, start + length - 1))
         return replace(entry, stat=stat)
 
     def rename(self, rename: Rename) -> Entry:

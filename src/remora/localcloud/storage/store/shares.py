@@ -22,6 +22,7 @@ from remora.localcloud.storage.store import leases
 from remora.localcloud.storage.store.kept import Deleted, KeptShares, snapshot_key
 from remora.localcloud.storage.store.leases import Lease
 from remora.localcloud.storage.store.model import Share
+from remora.localcloud.storage.store.permissions import Permissions
 from remora.localcloud.storage.store.properties import PropertyStore
 
 _KIND: Final = "files"
@@ -118,6 +119,7 @@ class Shares:
         self._now = now
         self._open: dict[str, Share] = {}
         self._lock = threading.Lock()
+        self._permissions = Permissions(state)
         self._kept = KeptShares(root, state, self._now_ns)
         self._clear_leftovers()
 
@@ -148,6 +150,16 @@ class Shares:
     def get(self, account: str, share: str) -> ShareProperties:
         with self._lock:
             return self._load(account, share)
+
+    def permission(self, account: str, share: str, key: str) -> str:
+        """The text of a permission of the share. Raises FilesError for an unknown key."""
+        return self._permissions.find(f"{account}/{share}", key)
+
+    def save_permission(self, account: str, share: str, text: str) -> str:
+        """Its key."""
+        with self._lock:
+            self._load(account, share)
+            return self._permissions.save(f"{account}/{share}", text)
 
     def snapshots(self, account: str, share: str) -> dict[str, ShareProperties]:
         """By time, the oldest first."""
