@@ -176,7 +176,7 @@ sdk-file-share: $(READY)  ## the Azure SDK's own tests of file shares, live agai
 	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --no-binary azure-storage-file-share \
 	  --dest .sdk azure-storage-file-share==$$version
 	@tar -xzf .sdk/*.tar.gz -C $(FILE_SHARE) --strip-components 1
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .sdk/site azure-storage-blob
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .sdk/site azure-storage-blob azure-storage-extensions
 	$(BIN)/python -m tests.conformance.sdk_file_share $(FILE_SHARE)/tests
 
 # torch comes first and by itself: a range for it would pull in builds that need a GPU.

@@ -101,7 +101,7 @@ def create_cloud(
             state=state,
             is_full=lambda: faults.take(Fault.SHARE_FULL) is not None,
             fault=faults.files_error,
-            audience=identity.audience,
+            claims=identity.claims,
             is_premium=storage.is_premium,
             tenant_id=LOCAL_SUBSCRIPTION.tenant_id,
         ),

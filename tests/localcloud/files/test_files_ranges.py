@@ -19,7 +19,7 @@ from tests.localcloud.files.conftest import OTHER_ACCOUNT
 from tests.localcloud.files.test_files_auth import send
 
 from remora.localcloud.storage import structured
-from remora.localcloud.storage.crc64 import as_header, crc64
+from remora.localcloud.storage.crc64 import as_header, crc64, joined
 from remora.localcloud.storage.errors import FilesError
 
 MIB = 1024 * 1024
@@ -210,8 +210,11 @@ def test_a_renamed_file_is_compared_where_that_is_said(share: Any, share_path: P
 
 
 def test_the_checksum_is_the_one_of_the_standard() -> None:
-    assert crc64(CHECK) == crc64(CHECK[4:], crc64(CHECK[:4])) == 0xAE8B14860A799888
+    assert crc64(CHECK) == 0xAE8B14860A799888
     assert crc64(b"") == 0
+    for place in range(10):
+        first, second = CHECK[:place], CHECK[place:]
+        assert joined(crc64(first), crc64(second), len(second)) == crc64(CHECK)
 
 
 @given(st.binary(max_size=2000), st.integers(1, 900))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from anyio import to_thread
 from starlette.requests import ClientDisconnect, Request
@@ -24,7 +24,7 @@ from remora.errors import CannotWrite, DamagedState
 from remora.localcloud.state import State
 from remora.localcloud.storage import structured, xml
 from remora.localcloud.storage.access.bearer import challenge, check_bearer, check_intent
-from remora.localcloud.storage.access.sas import Grant, verify_sas
+from remora.localcloud.storage.access.sas import Grant, require_user, verify_sas
 from remora.localcloud.storage.access.shared_key import verify
 from remora.localcloud.storage.body import Body
 from remora.localcloud.storage.call import Call
@@ -44,6 +44,7 @@ OPERATIONS: Final[Mapping[tuple[str, str, str], Operation]] = {
     ("account", "GET", "list"): shares.list_shares,
     ("account", "GET", "properties"): service.get_properties,
     ("account", "PUT", "properties"): service.set_properties,
+    ("account", "POST", "userdelegationkey"): service.delegation_key,
     ("share", "PUT", ""): shares.create,
     ("share", "GET", ""): shares.get,
     ("share", "HEAD", ""): shares.get,
@@ -93,12 +94,16 @@ PROTOCOL: Final = "remora.localcloud.storage.http_protocol:BulkProtocol"
 """The uvicorn protocol class that this app needs."""
 
 _UNSUPPORTED_HEADERS: Final = (
+    "x-ms-blob-type",
     "x-ms-file-file-type",
     "x-ms-mode",
     "x-ms-owner",
     "x-ms-group",
     "x-ms-file-mode-copy-mode",
     "x-ms-file-owner-copy-mode",
+    "x-ms-link-text",
+    "x-ms-file-target-file",
+    "x-ms-enable-smb-directory-lease",
     "x-ms-share-provisioned-iops",
     "x-ms-share-provisioned-bandwidth-mibps",
 )
@@ -133,17 +138,17 @@ def create_files_app(
     now: Callable[[], float] = time.time,
     is_full: Callable[[], bool] = lambda: False,
     fault: Callable[[], tuple[str, str] | None] = lambda: None,
-    audience: Callable[[str], str] = lambda _: "",
+    claims: Callable[[str], Mapping[str, Any]] = lambda _: {},
     tenant_id: str = "",
     is_premium: Callable[[str], bool] = lambda _: False,
 ) -> ASGIApp:
     """`account_keys` returns an account's valid base64 keys, none for an unknown account. `is_full` is called
     before content is written; if it returns True, the write is refused. `fault` is called for every request
-    and returns the code and the detail of an error to answer, if there is one. `audience` tells what a bearer
-    token is for; "" for one that is not valid. `tenant_id` is where clients get their tokens.
+    and returns the code and the detail of an error to answer, if there is one. `claims` reads a bearer
+    token, and returns nothing for one that is not valid. `tenant_id` is where clients get their tokens.
     `is_premium` tells whether an account is one for premium files."""
     return _Service(
-        Shares(shares_root, state, now), account_keys, now, is_full, fault, audience, tenant_id, is_premium
+        Shares(shares_root, state, now), account_keys, now, is_full, fault, claims, tenant_id, is_premium
     )
 
 
@@ -154,7 +159,7 @@ class _Service:
     now: Callable[[], float]
     is_full: Callable[[], bool]
     fault: Callable[[], tuple[str, str] | None]
-    audience: Callable[[str], str]
+    claims: Callable[[str], Mapping[str, Any]]
     tenant_id: str
     is_premium: Callable[[str], bool]
 
@@ -188,8 +193,9 @@ class _Service:
         target = parse_target(_raw_path(request), keep_trailing_dots=flag(headers, "x-ms-allow-trailing-dot"))
         if (wrong := self.fault()) is not None:
             raise FilesError(*wrong)
-        grant = self._authenticate(request, target, headers)
         comp = request.query_params.get("comp", "").lower()
+        identity = self._identity(headers)
+        grant = self._authenticate(request, target, headers, identity)
         subject = _subject(request, target, comp)
         if grant is not None:
             grant.require(subject, request.method, comp)
@@ -209,20 +215,31 @@ class _Service:
             now=self.now,
             verify_token=partial(self._verify_token, request.client.host if request.client else ""),
             verify_bearer=self._verify_bearer,
+            identity=identity,
             premium=self.is_premium,
         )
         return await to_thread.run_sync(_run, operation, call)
 
-    def _authenticate(self, request: Request, target: Target, headers: Mapping[str, str]) -> Grant | None:
+    def _identity(self, headers: Mapping[str, str]) -> Mapping[str, Any]:
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        return self.claims(token) if scheme.lower() == "bearer" else {}
+
+    def _authenticate(
+        self, request: Request, target: Target, headers: Mapping[str, str], identity: Mapping[str, Any]
+    ) -> Grant | None:
         """What a signature in the URL allows; None for a key or a bearer token, which allow everything."""
         query = request.query_params
-        if "sig" in query and "authorization" not in headers:
-            client_ip = request.client.host if request.client else ""
-            return self._verify_token(client_ip, target, query, request.url.scheme)
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             self._verify_bearer(target.account, token)
-            check_intent(headers)
+            if query.get("comp") != "userdelegationkey":
+                check_intent(headers)
+        if "sig" in query and ("authorization" not in headers or "sduoid" in query):
+            client_ip = request.client.host if request.client else ""
+            grant = self._verify_token(client_ip, target, query, request.url.scheme)
+            require_user(query, identity)
+            return grant
+        if scheme.lower() == "bearer":
             return None
         verify(
             method=request.method,
@@ -236,7 +253,7 @@ class _Service:
         return None
 
     def _verify_bearer(self, account: str, token: str) -> None:
-        check_bearer(self.audience(token), account, known=bool(self.account_keys(account)))
+        check_bearer(str(self.claims(token).get("aud", "")), account, known=bool(self.account_keys(account)))
 
     def _verify_token(self, client_ip: str, target: Target, query: Mapping[str, str], scheme: str) -> Grant:
         return verify_sas(
@@ -247,6 +264,7 @@ class _Service:
             client_ip=client_ip,
             scheme=scheme,
             now=self.now(),
+            secret=self.shares.secret,
         )
 
     def _refusal(self, error: FilesError, request: Request, request_id: str) -> Response:
@@ -291,6 +309,8 @@ def _subject(request: Request, target: Target, comp: str) -> str:
         return "share"
     if restype == "directory":
         return "directory"
+    if restype in {"hardlink", "symboliclink"}:
+        raise FilesError("UnsupportedQueryParameter", f"restype={restype}")
     if restype or not target.path:
         raise FilesError("InvalidUri", f"restype={restype} is not valid for this path.")
     return "file"
@@ -306,6 +326,12 @@ def _refuse_unsupported(request: Request, subject: str, comp: str) -> None:
     for name in _UNSUPPORTED_HEADERS:
         if name in request.headers:
             raise FilesError("UnsupportedHeader", name)
+    semantics = request.headers.get("x-ms-file-property-semantics", "New")
+    if semantics.lower() not in {
+        "new",
+        "restore",
+    }:  # both: permissions and attributes are kept as they are given
+        raise FilesError("InvalidHeaderValue", f"x-ms-file-property-semantics: {semantics}")
     if comp not in ("", "range") and "x-ms-copy-source" in request.headers:
         raise FilesError("UnsupportedHeader", f"x-ms-copy-source with comp={comp}")
     for name in _CONDITIONS:

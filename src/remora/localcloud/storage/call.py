@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from remora.localcloud.storage import headers as wire
 from remora.localcloud.storage import structured
@@ -37,6 +37,8 @@ class Call:
     """What a token in a URL of this scheme allows on a target. Raises FilesError."""
     verify_bearer: Callable[[str, str], None]
     """Raises FilesError unless a bearer token may read in an account."""
+    identity: Mapping[str, Any]
+    """The claims of the request's bearer token; empty without one."""
     premium: Callable[[str], bool]
     """Whether an account is one for premium files, whose shares have provisioned throughput."""
 

@@ -47,6 +47,14 @@ def _stored(field: str, text: str) -> str:
         raise FilesError("InvalidXmlNodeValue", f"{field}: {text}") from None
 
 
+def read_key_info(body: bytes | memoryview) -> dict[str, str]:
+    """What a user delegation key is to be: Start, Expiry, DelegatedUserTid."""
+    found = {item.tag: (item.text or "").strip() for item in _parse(body, "KeyInfo")}
+    if unknown := found.keys() - {"Start", "Expiry", "DelegatedUserTid"}:
+        raise FilesError("InvalidXmlDocument", f"unknown element {sorted(unknown)[0]}")
+    return found
+
+
 def read_service_properties(body: bytes | memoryview) -> dict[str, str]:
     """Maps each section that was sent to its XML; the other sections keep their settings."""
     root = _parse(body, "StorageServiceProperties")

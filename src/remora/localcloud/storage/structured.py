@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from remora.localcloud.storage.crc64 import as_header, crc64
+from remora.localcloud.storage.crc64 import as_header, crc64, joined
 from remora.localcloud.storage.errors import FilesError
 from remora.localcloud.storage.store.content import MAX_WRITE_BYTES, Data
 
@@ -66,7 +66,7 @@ def message(read: Callable[[int, int], bytes], start: int, end: int) -> Iterator
     for number in range(1, _segments(length) + 1):
         data = read(start, min(_SEGMENT_BYTES, end - start))
         checksum = crc64(data)
-        whole = checksum if number == 1 else crc64(data, whole)
+        whole = joined(whole, checksum, len(data))
         yield _SEGMENT.pack(number, len(data))
         if data:
             yield data
@@ -97,7 +97,7 @@ def _checked(body: memoryview) -> Iterator[memoryview]:
         place += _SEGMENT.size + len(data)
         if told != number or _CRC.unpack_from(body, place) != ((checksum := crc64(data)),):
             raise FilesError("Crc64Mismatch", f"Segment {told} of {segments}.")
-        whole = checksum if number == 1 else crc64(data, whole)
+        whole = joined(whole, checksum, len(data))
         place += _CRC.size
         yield data
     if _CRC.unpack(body[place:]) != (whole,):

@@ -193,6 +193,22 @@ def service_properties(sections: Iterable[str]) -> bytes:
     return f"{_PROLOG}<StorageServiceProperties>{content}</StorageServiceProperties>".encode()
 
 
+def delegation_key(said: Mapping[str, str], value: str) -> bytes:
+    root = ET.Element("UserDelegationKey")
+    for name, text in zip(_DELEGATION, said.values(), strict=True):
+        if text:
+            _add(root, name, text)
+    _add(root, "Value", value)
+    return _body(root)
+
+
+_DELEGATION: Final = (
+    *("SignedOid", "SignedTid", "SignedStart", "SignedExpiry", "SignedService", "SignedVersion"),
+    "SignedDelegatedUserTid",
+)
+"""In the order of the fields of a token."""
+
+
 def share_stats(used_bytes: int) -> bytes:
     root = ET.Element("ShareStats")
     _add(root, "ShareUsageBytes", str(used_bytes))

@@ -7,6 +7,7 @@ the shares that were deleted.
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import threading
 import uuid
@@ -27,6 +28,7 @@ from remora.localcloud.storage.store.properties import PropertyStore
 
 _KIND: Final = "files"
 _SERVICE_KIND: Final = "files-service"
+_DELEGATION_KIND: Final = "files-delegation"
 _RETENTION_KIND: Final = "files-retention"
 _DEFAULT_RETENTION_DAYS: Final = 7
 _STAGING: Final = ".uploads"
@@ -120,6 +122,8 @@ class Shares:
         self._open: dict[str, Share] = {}
         self._lock = threading.Lock()
         self._permissions = Permissions(state)
+        self.secret = _secret(state)
+        """Of this cloud: user delegation keys are made of it."""
         self._kept = KeptShares(root, state, self._now_ns)
         self._clear_leftovers()
 
@@ -351,6 +355,14 @@ class Shares:
         for directory in self._root.glob("*"):
             self._kept.purge(directory.name)
             self._kept.drop_strays(directory.name)
+
+
+def _secret(state: State) -> str:
+    known = state.get(_DELEGATION_KIND, "secret")
+    if known is None:
+        known = {"value": secrets.token_urlsafe(32)}
+        state.put(_DELEGATION_KIND, "secret", known)
+    return str(known["value"])
 
 
 def _is_share(path: Path) -> bool:
