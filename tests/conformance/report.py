@@ -58,7 +58,17 @@ none wrong |
 | Azure/bicep, `baselines` | 16 of 40 equal, 1 but for letter case, 21 refused with line and name, 2 write a \
 dependency once that Bicep writes twice, none wrong |
 
-The Azure SDK's own tests of file shares were last counted before shares had snapshots: 255 passed, 89 failed.
+On 30 November 2026, with `make sdk-file-share`: the Azure SDK's own tests of file shares
+(azure-storage-file-share 12.27.1), but for those that need a recording.
+
+| tests | passed | skipped by themselves | failed |
+|---|---:|---:|---:|
+| synchronous | 390 | 3 | 20 |
+| asynchronous | 381 | 2 | 20 |
+
+Of the 20: nine compare URLs with `core.windows.net`, and one signs a token for the account that it reads
+from such a host name; seven are of NFS (owners, modes, links) and one copies from a blob, which are refused
+by name; two abort a copy, and here every copy is complete at once.
 """
 
 
