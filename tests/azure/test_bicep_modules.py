@@ -174,6 +174,11 @@ def test_modules_may_lie_elsewhere_in_the_project(folder: Path) -> None:
         ("var t = loadTextContent('modules')", "does not exist"),
         ("var t = loadTextContent('link.txt')", "is outside"),
         ("param p string\nvar t = loadTextContent(p)", "main.bicep:2:24: this function needs a path"),
+        ("var t = loadTextContent(format())", "this function needs a path"),
+        ("var t = loadTextContent(format('{1}', 'a'))", "this function needs a path"),
+        ("var t = loadTextContent(format('{0:x}', 'a'))", "this function needs a path"),
+        ("var t = loadTextContent(format('{a}{0}{', 'a'))", "this function needs a path"),
+        ("var t = loadTextContent('{${'a'}}')", "'{a}' does not exist"),
         ("var t = loadJsonContent('text.txt')", "'text.txt' is not JSON"),
         ("var t = loadTextContent('binary.bin')", "'binary.bin' is not utf-8"),
         ("var t = loadTextContent('text.txt', 'klingon')", "unknown encoding 'klingon'"),
@@ -210,6 +215,8 @@ def test_loaded_files_become_variables(folder: Path) -> None:
         var old = loadTextContent('old.txt', 'iso-8859-1')
         var a = loadJsonContent('settings.json').a
         var bytes = loadFileAsBase64('old.txt')
+        var name = 'old'
+        var same = loadTextContent('${name}.${'txt'}', 'iso-8859-1')
         var late = '${sys.loadTextContent('old.txt', 'iso-8859-1')}${1}'
         """,
     )
@@ -221,6 +228,8 @@ def test_loaded_files_become_variables(folder: Path) -> None:
         "old": "hé",
         "a": "[variables('$fxv#1').a]",
         "bytes": "aOk=",
+        "name": "old",
+        "same": "hé",
         "late": "[format('{0}{1}', variables('$fxv#2'), 1)]",
     }
 

@@ -24,9 +24,10 @@ SAME = {
     dataUriToString dateTimeAdd dateTimeFromEpoch dateTimeToEpoch deployer deployment distinct empty endsWith
     environment extensionResourceId fail first flatten format guid indexOf int intersection items join json
     last lastIndexOf length like managementGroupResourceId max min newGuid objectKeys padLeft parseCidr
-    parseUri pickZones providers range reference replace resourceId shallowMerge skip split startsWith string
-    subscriptionResourceId substring take tenantResourceId toLogicalZone toLogicalZones toLower toPhysicalZone
-    toPhysicalZones toUpper trim union uniqueString uri uriComponent uriComponentToString utcNow
+    parseUri pickZones providers range reference replace resourceId roleDefinitions shallowMerge skip split
+    startsWith string subscriptionResourceId substring take tenantResourceId toLogicalZone toLogicalZones
+    toLower toPhysicalZone toPhysicalZones toUpper trim union uniqueString uri uriComponent
+    uriComponentToString utcNow
     """.split(),  # noqa: SIM905 - one name per line would fill a page
 }
 

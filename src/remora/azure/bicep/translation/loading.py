@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 
 from remora.azure.bicep.syntax import nodes
 from remora.azure.bicep.translation.files import Unreadable
 from remora.azure.bicep.translation.symbols import Program
-from remora.azure.bicep.translation.terms import Json, Literal, Term, call, from_json, to_json
+from remora.azure.bicep.translation.terms import Call, Copy, Json, Literal, Term, call, from_json, to_json
+
+INTERPOLATED = re.compile(r"(?:[^{}]|\{\{|\}\}|\{[0-9]{1,4}\})*")
 
 Loader = Callable[[Program, nodes.Invoke, Sequence[Term]], Json]
 
@@ -73,11 +76,31 @@ def _json(program: Program, node: nodes.Invoke, arguments: Sequence[Term]) -> Js
 
 
 def _literals(program: Program, node: nodes.Invoke, arguments: Sequence[Term], *, most: int) -> list[str]:
-    texts = [argument.value for argument in arguments if isinstance(argument, Literal)]
-    strings = [text for text in texts if isinstance(text, str)]
+    texts = [_constant(program, argument) for argument in arguments]
+    strings = [text for text in texts if text is not None]
     if len(strings) != len(arguments) or not 1 <= len(strings) <= most:
-        raise program.source.refuse(node.at, "this function needs a path without interpolation")
+        raise program.source.refuse(node.at, "this function needs a path that is known when it is compiled")
     return strings
+
+
+def _constant(program: Program, value: Term | Copy) -> str | None:
+    """A text of literals and variables with a literal value; None if it is another one."""
+    if isinstance(value, Literal):
+        return value.value if isinstance(value.value, str) else None
+    if not isinstance(value, Call) or value.name not in ("variables", "format") or not value.arguments:
+        return None
+    first, *rest = value.arguments
+    name = str(first.value) if isinstance(first, Literal) else ""
+    if value.name == "variables":
+        return _constant(program, program.resolved[name].value) if name in program.resolved else None
+    texts = [_constant(program, argument) for argument in rest]
+    known = [text for text in texts if text is not None]
+    if len(known) < len(texts) or INTERPOLATED.fullmatch(name) is None:
+        return None
+    try:
+        return name.format(*known)
+    except IndexError:  # of a call of format(), not of an interpolation
+        return None
 
 
 LOADERS: Mapping[str, Loader] = {
