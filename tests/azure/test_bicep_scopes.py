@@ -180,3 +180,46 @@ def test_types_have_the_letter_case_of_the_bicep_cli(written: str, spelled: str)
     template = compiled(f"resource r '{written}' = {{\n  name: 'r'\n}}\noutput id string = r.id\n")
     assert template["resources"][0]["type"] == spelled
     assert template["outputs"]["id"]["value"] == f"[resourceId('{spelled}', 'r')]"
+
+
+def test_a_scope_can_be_in_a_variable(tmp_path: Path) -> None:
+    (tmp_path / "part.bicep").write_text(PART)
+    template = compiled(
+        """
+        var there = az.resourceGroup(subscription().subscriptionId, 'there')
+        module m 'part.bicep' = {
+          name: 'm'
+          scope: there
+        }
+        """,
+        tmp_path / "main.bicep",
+    )
+    assert template["variables"] == {"there": {}}, "as the Bicep CLI writes it"
+    (module,) = template["resources"]
+    assert (module["subscriptionId"], module["resourceGroup"]) == (
+        "[subscription().subscriptionId]",
+        "there",
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "place", "named"),
+    [
+        ("var s = { a: resourceGroup('x') }\nvar v = s.a.id", "2:12", "has no properties"),
+        ("var v = any(subscription('x')).id", "1:31", "a scope with arguments has no properties"),
+        ("var v = managementGroup()", "1:24", "managementGroup() is not known in a file for a resourceGroup"),
+        ("targetScope = 'tenant'\nvar v = subscription().id", "2:21", "subscription() is not known"),
+        ("targetScope = 'subscription'\nvar v = resourceGroup()", "2:22", "resourceGroup() is not known"),
+        ("var v = tenant('x')", "1:15", "too many arguments"),
+    ],
+)  # fmt: skip
+def test_a_scope_that_has_no_value_is_refused(source: str, place: str, named: str) -> None:
+    with pytest.raises(InvalidFile) as caught:
+        compiled(source)
+    assert caught.value.message.startswith(f"x.bicep:{place}: ")
+    assert named in caught.value.message
+
+
+def test_a_management_group_can_read_itself() -> None:
+    template = compiled("targetScope = 'managementGroup'\nvar v = managementGroup().name")
+    assert template["variables"]["v"] == "[managementGroup().name]"

@@ -53,10 +53,14 @@ name; `rename` of a file loses the account of a path-style URL in the SDK |
 | azd, nine conversations more of its repository (August 2026): environments, state, previews, scopes, a \
 deployment stack | 152 of 154 exchanges with Resource Manager equal; one lists groups of others, one has the \
 physical zones of that subscription |
-| Azure/bicep of 21 August 2026, `user_submitted` | 143 of 145 equal, 2 refused with line and name (extensions), \
-none wrong |
-| Azure/bicep, `baselines` | 16 of 40 equal, 1 but for letter case, 21 refused with line and name, 2 write a \
-dependency once that Bicep writes twice, none wrong |
+| Azure/bicep of 21 August 2026, `user_submitted` | 143 of 145 equal, 2 refused with line and name \
+(extensions), none wrong |
+| Azure/bicep, `baselines` | 34 of 40 equal, 6 refused with line and name (YAML twice, an extension, a \
+template spec, a test, an invalid lambda), none wrong |
+| Azure/bicep-registry-modules of August 2026, `avm/res`, with the modules they refer to as `bicep \
+restore` stores them | 510 of 523 equal, 10 of these but for versions of what they import; 9 refused \
+with line and name (kinds of properties); 4 have a `main.json` that is older than the \
+source; none wrong |
 
 On 30 November 2026, with `make sdk-file-share`: the Azure SDK's own tests of file shares
 (azure-storage-file-share 12.27.1), but for those that need a recording.

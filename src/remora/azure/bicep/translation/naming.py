@@ -34,11 +34,12 @@ class Scope:
     """The scope of a resource that differs from the one that its file is deployed to.
 
     `values`: subscription and group; a subscription, or none for this one; the name of a management group;
-    nothing of the tenant; the id of a resource.
+    nothing of the tenant; the id of a resource. `in_this_subscription`: the file names no subscription.
     """
 
     kind: Target | OneOf["resource"]
     values: tuple[Term, ...] = ()
+    in_this_subscription: bool = False
 
 
 def target_of(template: Mapping[str, Json]) -> Target:
@@ -158,13 +159,17 @@ class Naming(ABC):
         node = target.body.properties.get("scope")
         if node is None:
             return None
-        if isinstance(node, nodes.Invoke) and isinstance(node.function, nodes.Name):
-            return self._scope_call(node, node.function.text)
+        variable = self.program.variables.get(node.text) if isinstance(node, nodes.Name) else None
+        node = variable.value if variable is not None else node
+        if isinstance(node, nodes.Invoke):
+            name = node.named("az")
+            if name is not None:
+                return self._scope_call(node, name)
         found = self.reference(node)
         if found is None or not isinstance(found.target, Resource):
             raise self.program.source.refuse(node.at, "the scope is not a resource or resource group")
         if found.target.type.lower() == RESOURCE_GROUPS:
-            return Scope("resourceGroup", (self._subscription(found), self.name_of(found)))
+            return self._group(found)
         if found.target.type.lower() == MANAGEMENT_GROUPS.lower():
             return Scope("managementGroup", (self.name_of(found),))
         return Scope("resource", (self.id_of(found),))
@@ -182,13 +187,14 @@ class Naming(ABC):
                 node.at, f"{function}() needs a name in a file for a {self.program.target}"
             )
         if kind == "resourceGroup" and len(values) == 1:
-            return Scope(kind, (access(call("subscription"), "subscriptionId"), *values))
+            return Scope(kind, (access(call("subscription"), "subscriptionId"), *values), True)
         return Scope(kind, values)
 
-    def _subscription(self, group: Reference) -> Term:
+    def _group(self, group: Reference) -> Scope:
         scope = self.inside(group).scope(group.target)
         values = scope.values if scope is not None and scope.kind == "subscription" else ()
-        return values[0] if values else access(call("subscription"), "subscriptionId")
+        subscription = values[0] if values else access(call("subscription"), "subscriptionId")
+        return Scope("resourceGroup", (subscription, self.name_of(group)), not values)
 
 
 def _scoped_id(scope: Scope, kind: str, names: list[Term]) -> Term:
