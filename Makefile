@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY := passive
 
 AXE_CORE := axe-core@4.14.1
 
-.PHONY: demo demo-real test test-fast test-real wheel wheel-any release test-vscode test-vllm test-bnb test-clients test-pages lint load cast bench bench-engine bench-http bench-cloud evidence conformance docs docs-site format chromium axe
+.PHONY: demo demo-real test test-fast test-real wheel wheel-any release test-vscode test-vllm test-bnb test-clients test-pages lint load cast bench bench-engine bench-http bench-cloud evidence conformance sdk-file-share docs docs-site format chromium axe
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## from nothing to an answer from an adapter, on the local cloud
@@ -167,6 +167,17 @@ conformance: $(READY)  ## the Azure CLI, unmodified; fifty kills; every layout o
 	REMORA_KILL_ROUNDS=50 REMORA_FUZZ_EXAMPLES=400 $(BIN)/python -m pytest tests/conformance
 	REMORA_LAYOUTS=all $(BIN)/python -m pytest tests/cli/test_cli_import_layouts.py
 	$(BIN)/python -m tests.conformance.azure_cli
+
+# The source archive of the SDK has its tests. What they import beside the SDK goes into a folder of its own.
+FILE_SHARE := .sdk/azure_storage_file_share
+sdk-file-share: $(READY)  ## the Azure SDK's own tests of file shares, live against the local cloud
+	@rm -rf .sdk && mkdir -p $(FILE_SHARE)
+	@version=$$($(BIN)/python -c "from importlib.metadata import version as v; print(v('azure-storage-file-share'))"); \
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --no-binary azure-storage-file-share \
+	  --dest .sdk azure-storage-file-share==$$version
+	@tar -xzf .sdk/*.tar.gz -C $(FILE_SHARE) --strip-components 1
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .sdk/site azure-storage-blob azure-storage-extensions
+	$(BIN)/python -m tests.conformance.sdk_file_share $(FILE_SHARE)/tests
 
 # torch comes first and by itself: a range for it would pull in builds that need a GPU.
 $(READY): pyproject.toml setup.py constraints.txt

@@ -208,12 +208,16 @@ def _cpu_seconds(pid: int | None) -> float:
 def _serve_ours(listener: socket.socket, pace: int) -> None:
     """Serve with `pace` tokens per second per stream; 0 means full speed."""
     settings = ServerSettings(
-        api_keys=(ApiKey("bench", KEY),), chat_page=False, max_open_requests=4096, log_requests=False
+        api_keys=(ApiKey("bench", KEY),),
+        chat_page=False,
+        max_open_requests=4096,
+        log_requests=False,
+        graceful_shutdown_seconds=0,
     )
     engine = EchoEngine(context_length=100_000, tokens_per_second=pace or None)
     admission = admission_of(settings, key_ring(settings))
     app = create_app(engine, AdapterRegistry("base", ()), settings, admission=admission)
-    server = DrainingServer(app, admission, 0, "ready", lambda _: None)
+    server = DrainingServer(app, admission, settings, "ready", lambda _: None)
     with server.runner() as runner:
         runner.run(server.serve(sockets=[listener]))
 

@@ -36,7 +36,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "engine/torch": ("cache", "scheduling", "lora", "layers", "native", "model"),
     "localcloud": ("arm", "storage", "logs", "apps"),
     "localcloud/apps": ("documents", "capacity", "replicas", "jobs", "ingress", "resources"),
-    "localcloud/arm": ("resources", "templates", "deployments", "routes"),
+    "localcloud/arm": ("resources", "templates", "deployments", "stacks", "routes"),
     "localcloud/storage": ("access", "store", "operations"),
     "project": ("files", "toolkit"),
     "rollout": (

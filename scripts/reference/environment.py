@@ -73,6 +73,7 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "CONTAINER_APP_PORT": "In a container on Azure: the port, if there is no `PORT`.",
         "REMORA_LOCAL_ARM_URL": "Printed by `remora cloud env`: Resource Manager of the local cloud.",
         "REMORA_LOCAL_ARM_TLS_URL": "The same, over HTTPS.",
+        "REMORA_LOCAL_FILES_TLS_URL": "The URL of Azure Files over HTTPS.",
         "REMORA_LOCAL_FILES_URL": "Printed by `remora cloud env`: Azure Files of the local cloud.",
         "REMORA_LOCAL_TOKEN": "Printed by `remora cloud env`: the token of the local cloud.",
         "IDENTITY_ENDPOINT": "Printed by `remora cloud env`: where `az login --identity` gets a token.",

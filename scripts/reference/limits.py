@@ -59,11 +59,6 @@ def _answer() -> list[tuple[str, str, str]]:
         ("Choices (`n`)", f"{sampling.MOST_CHOICES}", "400 `invalid_value`"),
         ("Alternatives with `top_logprobs`", f"{sampling.MOST_TOP_LOGPROBS}", "400 `invalid_value`"),
         ("`adapter_scale`", f"{sampling.MOST_SCALE:g}", "400 `invalid_value`"),
-        (
-            "Time without a read by the client",
-            _seconds(http_protocol.UNREAD_SECONDS),
-            "the generation stops, and the connection is closed",
-        ),
         ("Silence in a stream", _seconds(settings.keep_alive_seconds), "a comment is sent"),
         (
             "Time to finish after SIGTERM",

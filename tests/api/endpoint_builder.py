@@ -182,7 +182,6 @@ class RunningEndpoint:
             admission=self.admission,
             examples=lambda: self.examples,
         )
-        grace_seconds = self._settings.graceful_shutdown_seconds
-        self._server = DrainingServer(app, self.admission, grace_seconds, "ready", self.said.append)
+        self._server = DrainingServer(app, self.admission, self._settings, "ready", self.said.append)
         self._ready.set()
         await self._server.serve(sockets=[self._listener])

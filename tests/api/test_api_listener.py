@@ -190,11 +190,16 @@ def test_connect_is_405(running: RunningEndpoint) -> None:
         assert answer(connection)[0] == 405
 
 
-def test_a_client_that_reads_nothing_gives_its_place_back(
-    running: RunningEndpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def impatient() -> Iterator[RunningEndpoint]:
+    settings = ServerSettings(api_keys=KEYS, chat_page=False, unread_timeout_seconds=0.3)
+    with RunningEndpoint(settings) as endpoint:
+        yield endpoint
+
+
+def test_a_client_that_reads_nothing_gives_its_place_back(impatient: RunningEndpoint) -> None:
     """More than what the kernel holds for a connection: 16 answers of 4,000 events."""
-    monkeypatch.setattr(f"{PROTOCOL}.UNREAD_SECONDS", 0.3)
+    running = impatient
     body = json.dumps({"model": BASE, "prompt": "x" * 2000, "n": 16, "stream": True, "max_tokens": 2000})
     head = request(
         "POST", "/v1/completions", f"content-length: {len(body)}", "content-type: application/json"

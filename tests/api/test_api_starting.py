@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -48,6 +51,29 @@ def test_a_browser_gets_a_page(http: httpx.Client, path: str) -> None:
     assert "default-src 'self'" in page.headers["content-security-policy"]
     assert page.headers["cache-control"] == "no-store"
     assert 'role="status"' in page.text
+
+
+class OutOfDescriptors(socket.socket):
+    """A listener that cannot accept for half a second."""
+
+    tries = 0
+    until = 0.0
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        self.tries += 1
+        if time.monotonic() < self.until:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().accept()
+
+
+def test_without_descriptors_it_waits_and_does_not_spin() -> None:
+    with OutOfDescriptors() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.until = time.monotonic() + 0.5
+        with Starting(listener, page=False), httpx.Client(timeout=DEADLINE_SECONDS) as client:
+            assert client.get(f"http://127.0.0.1:{listener.getsockname()[1]}/healthz").status_code == 200
+        assert 2 <= listener.tries < 20
 
 
 def test_who_comes_early_is_answered_when_it_serves(start: SlowStart, http: httpx.Client) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tests.azure.bicep_builders import DECLARED, compiled, variable
 
@@ -70,10 +72,11 @@ def test_expressions(expression: str, expected: object) -> None:
         ("l[?n]", "[tryGet(parameters('l'), parameters('n'))]"),
         ("l[^1]", "[indexFromEnd(parameters('l'), 1)]"),
         ("l[?^1]", "[tryIndexFromEnd(parameters('l'), 1)]"),
-        # A chain after `?` is null as a whole; parentheses and `!` end it.
+        # A chain after `?` is null as a whole; parentheses end it.
         ("o.?a.b[0]", "[tryGet(parameters('o'), 'a', 'b', 0)]"),
         ("(o.?a).b", "[tryGet(parameters('o'), 'a').b]"),
-        ("o.?a!.b", "[tryGet(parameters('o'), 'a').b]"),
+        ("o.?a!.b", "[tryGet(parameters('o'), 'a', 'b')]"),
+        ("any(o.?a).b", "[tryGet(parameters('o'), 'a', 'b')]"),
         ("o.?a ?? 'x'", "[coalesce(tryGet(parameters('o'), 'a'), 'x')]"),
         ("o!.a!", "[parameters('o').a]"),
     ],
@@ -238,3 +241,28 @@ def test_functions_of_ones_own_go_with_the_template() -> None:
         }
     ]
     assert template["outputs"]["name"]["value"] == "[__bicep.named('a', createArray('b'))]"
+
+
+def test_a_function_uses_variables_and_carries_what_it_loads(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    template = compiled(
+        "var end = '!'\nfunc f(a string) string => '${a}${end}${loadTextContent('a.txt')}'",
+        tmp_path / "x.bicep",
+    )
+    (space,) = template["functions"]
+    assert space["members"]["f"]["output"]["value"] == (
+        "[format('{0}{1}{2}', parameters('a'), variables('end'), 'text')]"
+    )
+    assert template["variables"] == {"end": "!"}
+
+
+def test_a_property_named_copy_is_no_loop() -> None:
+    assert variable("{ copy: [1], x: { Copy: 2 } }") == {
+        "[string('copy')]": [1],
+        "x": {"[string('Copy')]": 2},
+    }
+
+
+def test_a_description_is_without_the_indent_of_its_lines() -> None:
+    template = compiled("@description('''First.\n    Second.\n\n      Third.''')\nparam p string")
+    assert template["parameters"]["p"]["metadata"] == {"description": "First.\nSecond.\n\n  Third."}

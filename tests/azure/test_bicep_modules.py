@@ -161,13 +161,12 @@ def test_modules_may_lie_elsewhere_in_the_project(folder: Path) -> None:
         ("module m 'none.bicep' = {\n  name: 'm'\n}", "1:10: the module 'none.bicep': 'none.bicep' does not"),
         ("module m '../out.bicep' = {\n  name: 'm'\n}", "is outside"),
         ("module m '/etc/passwd' = {\n  name: 'm'\n}", "is not a relative path"),
-        ("module m 'br/public:avm/x:1.0' = {\n  name: 'm'\n}", "only modules in local files"),
         (M + "}", "main.bicep:1:8: the module needs the parameter 'name'"),
         (M + "  params: { name: 'a', nmae: 'b' }\n}", "main.bicep:3:30: the module has no parameter 'nmae'"),
         (M + "  params: { name: 'a' }\n}\noutput o string = m.outputs.di", "5:29: 'm' has no output 'di'"),
         (M + "  params: { name: 'a' }\n}\noutput o string = m.id", "a module has no 'id'"),
         (M + "  scope: subscription()\n  params: { name: 'a' }\n}",
-         "main.bicep:1:8: only a deployment to a resource group is supported"),
+         "main.bicep:1:8: the module is for a resourceGroup, and its scope is a subscription"),
         ("module m 'main.bicep' = {\n  name: 'm'\n}", "includes itself as a module"),
         ("var t = loadTextContent('../secret.txt')", "main.bicep:1:24: '../secret.txt' is outside"),
         ("var t = loadTextContent('a\\u{0}b')", "is not a valid path"),
@@ -175,6 +174,11 @@ def test_modules_may_lie_elsewhere_in_the_project(folder: Path) -> None:
         ("var t = loadTextContent('modules')", "does not exist"),
         ("var t = loadTextContent('link.txt')", "is outside"),
         ("param p string\nvar t = loadTextContent(p)", "main.bicep:2:24: this function needs a path"),
+        ("var t = loadTextContent(format())", "this function needs a path"),
+        ("var t = loadTextContent(format('{1}', 'a'))", "this function needs a path"),
+        ("var t = loadTextContent(format('{0:x}', 'a'))", "this function needs a path"),
+        ("var t = loadTextContent(format('{a}{0}{', 'a'))", "this function needs a path"),
+        ("var t = loadTextContent('{${'a'}}')", "'{a}' does not exist"),
         ("var t = loadJsonContent('text.txt')", "'text.txt' is not JSON"),
         ("var t = loadTextContent('binary.bin')", "'binary.bin' is not utf-8"),
         ("var t = loadTextContent('text.txt', 'klingon')", "unknown encoding 'klingon'"),
@@ -211,17 +215,22 @@ def test_loaded_files_become_variables(folder: Path) -> None:
         var old = loadTextContent('old.txt', 'iso-8859-1')
         var a = loadJsonContent('settings.json').a
         var bytes = loadFileAsBase64('old.txt')
+        var name = 'old'
+        var same = loadTextContent('${name}.${'txt'}', 'iso-8859-1')
+        var late = '${sys.loadTextContent('old.txt', 'iso-8859-1')}${1}'
         """,
     )
     assert template["variables"] == {
         "$fxv#0": "echo 'hé'\n",
-        "$fxv#1": "hé",
-        "$fxv#2": {"a": [1, "[[x]"]},
-        "$fxv#3": "aOk=",
+        "$fxv#1": {"a": [1, "[[x]"]},
+        "$fxv#2": "hé",
         "all": "[format('{0}!', variables('$fxv#0'))]",
-        "old": "[variables('$fxv#1')]",
-        "a": "[variables('$fxv#2').a]",
-        "bytes": "[variables('$fxv#3')]",
+        "old": "hé",
+        "a": "[variables('$fxv#1').a]",
+        "bytes": "aOk=",
+        "name": "old",
+        "same": "hé",
+        "late": "[format('{0}{1}', variables('$fxv#2'), 1)]",
     }
 
 
@@ -245,3 +254,88 @@ def test_a_secret_of_a_key_vault_is_a_reference_that_only_a_parameter_can_be(fol
             "secretVersion": "7",
         }
     }
+
+
+KEYS = """
+@secure()
+output key string = 'k'
+output keys { @secure()
+  first: string } = { first: 'k' }
+output open string = 'o'
+"""
+
+
+def test_secret_outputs_are_read_with_a_function_of_their_own(folder: Path) -> None:
+    (folder / "keys.bicep").write_text(KEYS)
+    template = compiled_in(
+        folder,
+        """
+        param on bool
+        module one 'keys.bicep' = {
+          name: 'one'
+        }
+        module many 'keys.bicep' = [for i in range(0, 2): if (on) {
+          name: 'many-${i}'
+        }]
+        module user 'modules/part.bicep' = {
+          name: one.outputs.open
+          params: { name: '${one.outputs.key}${one.outputs.keys.first}${one.outputs.open}' }
+        }
+        output last string = many[1].outputs.?key ?? many[0].?outputs.key
+        """.replace("name: one.outputs.open", "name: 'user'"),
+    )
+    read = "listOutputsWithSecureValues('one', '2025-04-01')"
+    assert template["languageVersion"] == "2.0"
+    assert template["resources"]["user"]["properties"]["parameters"]["name"]["value"] == (
+        f"[format('{{0}}{{1}}{{2}}', {read}.key, {read}.keys.first, reference('one').outputs.open.value)]"
+    )
+    assert template["resources"]["user"]["dependsOn"] == ["one"]
+    one, zero = (
+        f"listOutputsWithSecureValues(format('many[{{0}}]', {number}), '2025-04-01')" for number in (1, 0)
+    )
+    assert template["outputs"]["last"]["value"] == (
+        f"[coalesce(tryGet({one}, 'key'), tryGet(if(parameters('on'), {zero}, null()), 'key'))]"
+    )
+
+
+def test_a_condition_in_a_parameter_chooses_between_objects(folder: Path) -> None:
+    template = compiled_in(
+        folder,
+        """
+        param on bool
+        resource vault 'Microsoft.KeyVault/vaults@2023-07-01' existing = {
+          name: 'v'
+        }
+        module m 'modules/part.bicep' = {
+          name: 'm'
+          params: { name: on ? vault.getSecret('s') : (on ? 'a' : any('b')), size: any(on ? 1 : 2)! }
+        }
+        """,
+    )
+    parameters = template["resources"][0]["properties"]["parameters"]
+    vault = "createObject('keyVault', createObject('id', resourceId('Microsoft.KeyVault/vaults', 'v'))"
+    assert parameters["name"] == (
+        f"[if(parameters('on'), createObject('reference', {vault}, 'secretName', 's')),"
+        " if(parameters('on'), createObject('value', 'a'), createObject('value', 'b')))]"
+    )
+    assert parameters["size"] == "[if(parameters('on'), createObject('value', 1), createObject('value', 2))]"
+
+
+def test_a_loop_in_a_parameter_is_an_expression(folder: Path) -> None:
+    (folder / "list.bicep").write_text("param items array")
+    source = "module m 'list.bicep' = {\n  name: 'm'\n  params: { items: [for i in [1]: BODY] }\n}"
+    template = compiled_in(folder, source.replace("BODY", "{ a: i }"))
+    assert template["resources"][0]["properties"]["parameters"]["items"]["copy"] == [
+        {
+            "name": "value",
+            "count": "[length(createArray(1))]",
+            "input": "[createObject('a', createArray(1)[copyIndex('value')])]",
+        }
+    ]
+    assert "a loop in a loop" in refusal(folder, source.replace("BODY", "{ a: [for j in [1]: j] }"))
+
+
+def test_a_parameter_whose_type_allows_null_can_be_left_out(folder: Path) -> None:
+    (folder / "n.bicep").write_text("type maybe = string?\ntype more = maybe\nparam a more\nparam b maybe!")
+    assert "needs the parameter 'b'" in refusal(folder, "module m 'n.bicep' = {\n  name: 'm'\n}")
+    compiled_in(folder, "module m 'n.bicep' = {\n  name: 'm'\n  params: { b: '' }\n}")

@@ -327,3 +327,66 @@ def test_where_the_template_keeps_symbols_resources_are_named_by_them() -> None:
     assert user["c"] == "[reference('old').host]"
     assert user["d"] == "[reference('old', '2024-01-01', 'full').location]"
     assert user["dependsOn"] == ["[format('many[{0}]', 1)]", "old", "outer"]
+
+
+def test_options_of_a_resource_are_written_beside_its_type() -> None:
+    template = compiled(
+        """
+        @onlyIfNotExists()
+        @retryOn(['Conflict'], 3)
+        resource r 'My.App/envs@2024-01-01' = {
+          name: 'r'
+        }
+        """
+    )
+    assert template["languageVersion"] == "2.0"
+    assert template["resources"]["r"]["@options"] == {"onlyIfNotExists": [], "retryOn": [["Conflict"], 3]}
+
+
+def test_an_item_waits_once_for_each_place_that_selects_it() -> None:
+    source = (
+        LOOP
+        + """
+        resource user 'My.App/others@2024-01-01' = {
+          name: 'u'
+          a: many[0].properties.host
+          b: many[0].properties.host
+          c: BODY
+          dependsOn: [outer, outer]
+        }
+        """
+    )
+    first = (
+        "[resourceId('My.App/envs', format('{0}-{1}-{2}', parameters('name'), parameters('names')[0], 0))]"
+    )
+    (user,) = [entry for entry in compiled(source.replace("BODY", "1"))["resources"] if entry["name"] == "u"]
+    assert user["dependsOn"] == [first, first, f"[{OUTER_ID}]"]
+    (user,) = [
+        entry
+        for entry in compiled(source.replace("BODY", "map(range(0, 2), i => many[i].id)"))["resources"]
+        if entry["name"] == "u"
+    ]
+    assert user["dependsOn"] == ["many", f"[{OUTER_ID}]"]
+
+
+def test_depends_on_can_be_an_expression() -> None:
+    user = """
+        resource user 'My.App/others@2024-01-01' = {
+          name: nameof(last)
+          dependsOn: empty(names) ? [outer] : [...[many], any(third)]
+        }
+        resource third 'My.App/envs@2024-01-01' = {
+          name: 'third'
+        }
+        resource last 'My.App/envs@2024-01-01' = {
+          name: 'last'
+        }
+        """
+    (found,) = [entry for entry in compiled(LOOP + user)["resources"] if entry["type"] == "My.App/others"]
+    assert found["name"] == "last"
+    assert found["dependsOn"] == [
+        "[resourceId('My.App/envs', 'last')]",
+        "many",
+        f"[{OUTER_ID}]",
+        "[resourceId('My.App/envs', 'third')]",
+    ]

@@ -118,6 +118,16 @@ def test_a_malformed_parameters_file_costs_nothing(project: Project) -> None:
     assert not (project.home / "cloud").exists()
 
 
+def test_a_template_for_a_subscription_is_refused_before_anything_is_asked(project: Project) -> None:
+    template = project.root / "infra" / "provision" / "inference.bicep"
+    template.parent.mkdir(parents=True)
+    template.write_text("targetScope = 'subscription'\n")
+    refusal = project.refused("provision", str(project.root), "--yes")
+    assert (refusal.exit_code, refusal.code) == (2, "invalid_file")
+    assert "its targetScope is 'subscription'" in refusal.message
+    assert not (project.home / "cloud").exists()
+
+
 def test_malformed_settings_name_the_line(project: Project) -> None:
     (project.root / "remora.toml").write_text('cloud = "local"\n[serve]\ndtype = "float99"\n')
     refusal = project.refused("serve", str(project.root))

@@ -20,8 +20,10 @@ from azure.storage.fileshare import (
     ShareSasPermissions,
     ShareSmbSettings,
     SmbMultichannel,
+    generate_file_sas,
 )
 
+PERMISSION: Final = "O:SYG:SYD:(A;;FA;;;SY)(A;;0x1200a9;;;BU)"
 CONTENT: Final = bytes(range(256)) * 256
 SETTINGS: Final = ContentSettings(
     content_type="text/plain",
@@ -41,6 +43,8 @@ def files_lifecycle(service: Any, stranger: Any) -> None:
     _share(service, share)
     _directory(share)
     _file(share)
+    _permissions(share)
+    _ranges(service)
     _leases_of_a_file(share)
     _copies(share)
     _snapshots(service, share)
@@ -153,6 +157,35 @@ def _file(share: Any) -> None:
     file.rename_file("new/renamed.bin").delete_file()
 
 
+def _permissions(share: Any) -> None:
+    key = share.create_permission_for_share(PERMISSION)
+    assert share.get_permission_for_share(key) == PERMISSION
+    file = share.get_file_client("owned.bin")
+    file.create_file(1, permission_key=key)
+    assert file.get_file_properties().permission_key == key
+    file.delete_file()
+
+
+def _ranges(service: Any) -> None:
+    share = service.create_share("ranges")
+    source, target = share.get_file_client("source.bin"), share.get_file_client("target.bin")
+    source.upload_file(CONTENT)
+    target.create_file(len(CONTENT))
+    before = share.create_snapshot()
+    target.upload_range_from_url(f"{source.url}?{_token(source)}", 0, 1024, 1024)
+    target.clear_range(512, 512)
+    found = [(item.start, item.end, item.cleared) for item in target.list_ranges_diff(before)]
+    assert found == [(0, 511, False), (512, 1023, True)]
+    _refused("CannotVerifyCopySource", lambda: target.upload_range_from_url(source.url, 0, 512, 0))
+    share.delete_share(delete_snapshots=True)
+
+
+def _token(file: Any) -> str:
+    later = datetime.now(UTC) + timedelta(hours=1)
+    key = file.credential.account_key
+    return str(generate_file_sas(file.account_name, file.share_name, file.file_path, key, "r", later))
+
+
 def _leases_of_a_file(share: Any) -> None:
     file = share.get_file_client("leased.bin")
     file.upload_file(b"", content_settings=SETTINGS, metadata={"a": "1"})
@@ -205,8 +238,7 @@ def _refusals(service: Any, share: Any, stranger: Any) -> None:
         ("ResourceTypeMismatch", lambda: share.get_file_client("new").create_file(1)),
         ("InvalidRange", lambda: file.upload_range(b"12", offset=1 << 20, length=2)),
         ("CannotVerifyCopySource", lambda: file.start_copy_from_url("https://example.org/stranger/models/b")),
-        ("UnsupportedHeader", lambda: file.upload_range_from_url(file.url, 0, 2, 0)),
-        ("UnsupportedQueryParameter", lambda: share.create_permission_for_share("O:S")),
+        ("FileInvalidPermission", lambda: share.create_permission_for_share("O:S")),
     ):
         _refused(code, call)
 

@@ -6,6 +6,7 @@ What an XML schema means is `xml_schema`; how answers are collected is `files_re
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 from xml.etree import ElementTree as ET
 
 from tests.conformance.recordings import EVIDENCE
-from tests.conformance.schema import Node, document
+from tests.conformance.schema import Node, document, violations
 from tests.conformance.xml_schema import element_violations, name_of, text_violations
 
 DOCUMENT: Final = EVIDENCE / "specs/storage/data-plane/Microsoft.FileStorage/preview/2024-05-04/file.json"
@@ -121,6 +122,9 @@ def _body_violations(declared: Node, answer: FilesAnswer) -> Iterator[str]:
     if schema.get("format") == "file":
         if answer.body is not None:
             yield f"body: {answer.body[:80]!r} is no file"
+        return
+    if answer.headers.get("content-type") == "application/json":
+        yield from violations(declared.at(schema), json.loads(answer.body or b""))
         return
     root = ET.fromstring(answer.body or b"")  # noqa: S314 - our own server's
     name = name_of(declared, schema)

@@ -14,6 +14,9 @@ from tests.conformance.recordings import Exchange
 LEFT_OUT: Final = "...OMITTED"  # what stands for a body that was too long to keep
 
 
+TEXTS: Final = ("application/xml", "application/json")
+
+
 class FilesRecorder:
     """`transport` is for a client of the storage SDK; `answers` are what came over it."""
 
@@ -30,7 +33,7 @@ class FilesRecorder:
 
     def _note(self, response: Any, **_: Any) -> None:
         request, headers = response.request, _lower(response.headers)
-        is_content = request.method == "GET" and headers.get("content-type") != "application/xml"
+        is_content = request.method == "GET" and headers.get("content-type") not in TEXTS
         url = urlsplit(request.url)
         self.answers.append(
             FilesAnswer(

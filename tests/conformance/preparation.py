@@ -50,12 +50,13 @@ def _groups(scenario: Scenario) -> dict[str, dict[str, Any]]:
 
 
 def _deployed_groups(scenario: Scenario) -> set[str]:
-    """The groups that a deployment to the subscription creates."""
+    """The groups that a deployment to the subscription creates, or a stack of it."""
     return {
         item["id"].rpartition("/")[2]
         for exchange in scenario.exchanges
         if isinstance(exchange.answer_body, dict)
-        for item in (exchange.answer_body.get("properties") or {}).get("outputResources") or ()
+        for made in ("outputResources", "resources")
+        for item in (exchange.answer_body.get("properties") or {}).get(made) or ()
         if item["id"].count("/") == 4
     }
 

@@ -182,7 +182,7 @@ def _goes_on(status: int, body: Any) -> bool:
     if status == 202:
         return True
     state = body.get("status") if isinstance(body, dict) else None
-    return state in ("Accepted", "InProgress", "Running")
+    return state in ("Accepted", "InProgress", "Running", "running")
 
 
 def _json(answer: httpx.Response) -> Any:

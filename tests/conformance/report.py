@@ -42,7 +42,7 @@ with fewer equal answers than here.
 CLOSING: Final = """\
 ## Counted by hand
 
-On 29 November 2026, against what lies outside of this repository:
+On 30 November 2026, against what lies outside of this repository:
 
 | judge | count |
 |---|---|
@@ -50,12 +50,29 @@ On 29 November 2026, against what lies outside of this repository:
 `@azure/storage-file-share` 12.31.0: a life of groups, deployments, environments, apps, revisions, jobs, \
 shares and files | 98 of 101 calls. `exportTemplate` of a group and `comp=filepermission` are refused by \
 name; `rename` of a file loses the account of a path-style URL in the SDK |
-| Azure/bicep of 21 August 2026, `user_submitted` | 100 of 145 equal, 29 equal but for the letter case of \
-types, 16 refused with line and name (15 target scopes, an extension), none wrong |
-| Azure/bicep, `baselines` | 16 of 40 equal, 1 but for letter case, 21 refused with line and name, 2 write a \
-dependency once that Bicep writes twice, none wrong |
+| azd, nine conversations more of its repository (August 2026): environments, state, previews, scopes, a \
+deployment stack | 152 of 154 exchanges with Resource Manager equal; one lists groups of others, one has the \
+physical zones of that subscription |
+| Azure/bicep of 21 August 2026, `user_submitted` | 143 of 145 equal, 2 refused with line and name \
+(extensions), none wrong |
+| Azure/bicep, `baselines` | 34 of 40 equal, 6 refused with line and name (YAML twice, an extension, a \
+template spec, a test, an invalid lambda), none wrong |
+| Azure/bicep-registry-modules of August 2026, `avm/res`, with the modules they refer to as `bicep \
+restore` stores them | 510 of 523 equal, 10 of these but for versions of what they import; 9 refused \
+with line and name (kinds of properties); 4 have a `main.json` that is older than the \
+source; none wrong |
 
-The Azure SDK's own tests of file shares were last counted before shares had snapshots: 255 passed, 89 failed.
+On 30 November 2026, with `make sdk-file-share`: the Azure SDK's own tests of file shares
+(azure-storage-file-share 12.27.1), but for those that need a recording.
+
+| tests | passed | skipped by themselves | failed |
+|---|---:|---:|---:|
+| synchronous | 390 | 3 | 20 |
+| asynchronous | 381 | 2 | 20 |
+
+Of the 20: nine compare URLs with `core.windows.net`, and one signs a token for the account that it reads
+from such a host name; seven are of NFS (owners, modes, links) and one copies from a blob, which are refused
+by name; two abort a copy, and here every copy is complete at once.
 """
 
 

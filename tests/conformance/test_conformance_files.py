@@ -26,22 +26,24 @@ WRONG_KEY: Final = "c3RyYW5nZXI="
 DROPPED_BY_THE_RECORDER: Final = re.compile(
     r"header (date|x-ms-(client-)?request-id): missing|StartCopy header x-ms-copy-id: missing"
 )
-# What the local cloud refuses, and says so: Windows permissions, copies of ranges. A copy is complete before
-# anybody could abort it.
-REFUSED: Final = frozenset(
-    (
-        "File_AbortCopy",
-        "File_UploadRangeFromURL",
-        "Share_CreatePermission",
-        "Share_GetPermission",
-    )
-)
+# What the local cloud refuses, and says so: a copy is complete before anybody could abort it.
+REFUSED: Final = frozenset(("File_AbortCopy",))
 # Operation, violation, why it is none.
 REASONS: Final = (
     (
         "",
-        "'(Lease|NoPendingCopyOperation|CannotVerifyCopySource)[A-Za-z]*' is no ErrorCode",
-        "the document's list of codes is open, and has none of leases and copies",
+        "'(Lease|NoPendingCopy|CannotVerifyCopySource|FileInvalidPermission)[A-Za-z]*' is no ErrorCode",
+        "the document's list of codes is open, and has none of leases, copies and permissions",
+    ),
+    (
+        "File_UploadRangeFromURL 401",
+        "(?i)(x-ms-)?copy-?source-?[a-z-]*: unknown",
+        "later versions of the service say what is wrong with the source",
+    ),
+    (
+        "Service_ListSharesSegment 403",
+        "Error.AuthenticationErrorDetail: unknown",
+        "Azure says why a signature is wrong; the document describes an error's message only",
     ),
     (
         "(File|Share)_BreakLease",
@@ -49,6 +51,11 @@ REASONS: Final = (
         "who breaks a lease is not told its id: acquire, renew and change answer one",
     ),
     ("File_Download 200", "content-range: missing", "it is of an answer to a range"),
+    (
+        "S",
+        "(?i)enable-?snapshot-?virtual-?directory-?access: unknown",
+        "the document is of a version before the one that the client asks for",
+    ),
     ("File_UploadRange", "content-md5: missing", "a range that is cleared has no bytes"),
     ("(Directory|File)_ForceCloseHandles", "x-ms-marker: missing", "it is there where handles are left"),
 )

@@ -17,14 +17,18 @@ from remora.server.settings import ServerSettings
 
 def main() -> None:
     settings = ServerSettings(
-        api_keys=(ApiKey("load", KEY),), chat_page=False, max_open_requests=4096, log_requests=False
+        api_keys=(ApiKey("load", KEY),),
+        chat_page=False,
+        max_open_requests=4096,
+        log_requests=False,
+        graceful_shutdown_seconds=0,
     )
     engine = EchoEngine(context_length=10_000_000)
     for adapter in ADAPTERS:
         engine.load_adapter(adapter)
     admission = admission_of(settings, key_ring(settings))
     app = create_app(engine, AdapterRegistry(BASE, ADAPTERS), settings, admission=admission)
-    run(app, bind("127.0.0.1", 0), admission, 0, _report)
+    run(app, bind("127.0.0.1", 0), admission, settings, _report)
 
 
 def _report(line: str) -> None:

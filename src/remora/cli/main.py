@@ -71,6 +71,7 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
     "On this machine": (
         Command("serve", "Serve a folder of adapters on this machine, without a cloud"),
         Command("cloud", "Start, stop and inspect the local cloud"),
+        Command("bicep", "Compile a Bicep file without the Bicep CLI, or compare the two compilers"),
         Command("completion", "Print the script that completes commands in bash, zsh or fish"),
     ),
 }

@@ -14,14 +14,14 @@ from typing import Annotated, Any
 
 import typer
 
-from remora.azure.bicep import OUR_COMPILER, build
+from remora.azure.bicep import OUR_COMPILER, build, target_of
 from remora.azure.profile import Clients
 from remora.azure.provisioning.groups import group_location, list_groups, list_subscriptions
 from remora.azure.provisioning.template import Wanted
 from remora.cli.context import connect
 from remora.cli.models.base_option import read_settings
 from remora.cli.output.console import Output
-from remora.errors import InvalidInput, ProjectIncomplete, SignInRequired, listed
+from remora.errors import InvalidFile, InvalidInput, ProjectIncomplete, SignInRequired, listed
 from remora.project.files.json_file import parse_object
 from remora.project.scaffold import BICEP_FILE, COMPILED_FILE, PARAMETERS_FILE
 from remora.project.settings import SETTINGS_FILE, Settings
@@ -136,6 +136,11 @@ def read_template(folder: Path, out: Output, unwritten: Mapping[Path, str] | Non
         out.note(f"compiled by: {built.compiler}")
     for line in built.diagnostics:
         out.note(line)
+    if (wanted := target_of(built.template)) != "resourceGroup":
+        raise InvalidFile(
+            f"{path}: its targetScope is {wanted!r}, and Remora deploys to a resource group",
+            hint="remove the targetScope, or call this file as a module with a scope of its own",
+        )
     return built.template
 
 

@@ -67,8 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--tls",
         action="store_true",
-        help="also serve resources over HTTPS, with a certificate authority of its own in cloud/ca.pem, and"
-        " sign-in as a managed identity: the Azure CLI needs both",
+        help="also serve resources and files over HTTPS, with a certificate authority of its own in"
+        " cloud/ca.pem, and sign-in as a managed identity: the Azure CLI needs both",
     )
     return parser
 

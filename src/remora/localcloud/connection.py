@@ -15,7 +15,7 @@ _LOOK_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Where the local cloud listens and how to authenticate. The last four are set only with `--tls`.
+    """Where the local cloud listens and how to authenticate. The last five are set only with `--tls`.
 
     `isolated`: containers cannot write outside their own folders.
     """
@@ -29,6 +29,7 @@ class Connection:
     version: str
     isolated: bool = False
     arm_tls_url: str | None = None
+    files_tls_url: str | None = None
     ca_file: str | None = None
     identity_endpoint: str | None = None
     identity_header: str | None = None

@@ -30,7 +30,7 @@ async def run_cloud(
 ) -> None:
     """Serve from `folder` until `stop` is set; `ready` is called once clients can connect.
 
-    `tls` serves ARM over HTTPS as well.
+    `tls` serves ARM and Azure Files over HTTPS as well.
 
     Raises Locked if another process serves the folder, PortInUse if `port` is taken, CannotWrite or DiskFull
     if the disk refuses a write, DamagedState if the state cannot be read.
@@ -90,7 +90,7 @@ async def _serve(
     )
     if tls:
         secure, connection = _secure(folder, state, cloud, connection)
-        listeners.append(secure)
+        listeners += secure
     try:
         await cloud.start()
         for listener in listeners:
@@ -121,17 +121,24 @@ async def _until(
         await asyncio.wait({told, kept, *ends})
 
 
-def _secure(folder: Path, state: State, cloud: Cloud, connection: Connection) -> tuple[Listener, Connection]:
-    """ARM's listener over HTTPS, and the connection that describes it."""
+def _secure(
+    folder: Path, state: State, cloud: Cloud, connection: Connection
+) -> tuple[list[Listener], Connection]:
+    """The listeners over HTTPS, and the connection that describes them."""
     from remora.localcloud.tls import certificates  # cryptography: imported only with --tls
 
-    bound = bind(state, "arm-tls")
+    arm_socket, files_socket = bind(state, "arm-tls"), bind(state, "files-tls")
     found = certificates(folder)
     told = replace(
         connection,
-        arm_tls_url=f"https://{HOST}:{port_of(bound)}",
+        arm_tls_url=f"https://{HOST}:{port_of(arm_socket)}",
+        files_tls_url=f"https://{HOST}:{port_of(files_socket)}",
         ca_file=str(found.authority),
         identity_endpoint=connection.arm_url + TOKEN_PATH,
         identity_header=cloud.identity.header,
     )
-    return Listener(cloud.arm_app, bound, found.server), told
+    listeners = [
+        Listener(cloud.arm_app, arm_socket, found.server),
+        Listener(cloud.files_app, files_socket, found.server, http=FILES_PROTOCOL),
+    ]
+    return listeners, told

@@ -62,6 +62,7 @@ class ServeSettings:
     strict: bool
     ollama: bool
     request_timeout_seconds: int
+    unread_timeout_seconds: int
     allowed_hosts: str
     cors_origins: str
     metrics: str
@@ -135,6 +136,7 @@ OPTIONS = (
     _Option("serve.strict", bool, True),
     _Option("serve.ollama", bool, False),
     _Option("serve.request_timeout_seconds", int, 600, low=1, high=86_400),
+    _Option("serve.unread_timeout_seconds", int, 30, low=1, high=86_400),
     _Option("serve.allowed_hosts", str, ""),
     _Option("serve.cors_origins", str, ""),
     _Option("serve.metrics", str, "key", choices=("key", "open")),

@@ -36,7 +36,7 @@ from remora.server.supervision import Supervisor
 from remora.server.telemetry.log_lines import json_log, log_request
 from remora.server.telemetry.request_log import RecordSink
 from remora.server.telemetry.tracing import tracing
-from remora.server.wire.http_protocol import BoundedHttpProtocol
+from remora.server.wire.http_protocol import BoundedHttpProtocol, http_protocol
 
 BACKLOG = 2048
 IDLE_CONNECTION_SECONDS = 75  # longer than a proxy keeps one, so that it is never us who close it first
@@ -118,7 +118,7 @@ def serve(
                 app,
                 listener,
                 admission,
-                settings.graceful_shutdown_seconds,
+                settings,
                 report,
                 early=starting.hand_over,
             )
@@ -182,7 +182,7 @@ def run(
     app: ASGIApp,
     listener: socket.socket,
     admission: Admission,
-    grace_seconds: float,
+    settings: ServerSettings,
     report: Report,
     *,
     early: EarlyConnections = tuple,
@@ -192,7 +192,7 @@ def run(
     `early` ends what answered there before, and returns the connections that it kept.
     """
     ready = f"ready on {_url(listener)}"
-    server = DrainingServer(app, admission, grace_seconds, ready, report, early=early)
+    server = DrainingServer(app, admission, settings, ready, report, early=early)
     with _signals_are_no_errors(), server.runner() as runner:
         runner.run(server.serve(sockets=[listener]))
 
@@ -201,23 +201,24 @@ class DrainingServer(uvicorn.Server):
     """Says when it is ready. Asked to stop it lets nobody in, finishes what runs, then closes the port.
 
     While it drains it still listens, so that a client hears 503 and where to turn instead of a closed port.
-    After `grace_seconds`, or when asked again, what runs is cut off with an error event.
+    After the settings' grace period, or when asked again, what runs is cut off with an error event.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         admission: Admission,
-        grace_seconds: float,
+        settings: ServerSettings,
         ready: str,
         report: Report,
         *,
         early: EarlyConnections = tuple,
     ) -> None:
-        super().__init__(_config(app))
+        self._protocol = http_protocol(settings.unread_timeout_seconds)
+        super().__init__(_config(app, self._protocol))
         self._early = early
         self._admission = admission
-        self._grace_seconds = grace_seconds
+        self._grace_seconds = settings.graceful_shutdown_seconds
         self._grace_ends: float | None = None
         self._ready = ready
         self._report = report
@@ -263,7 +264,7 @@ class DrainingServer(uvicorn.Server):
         with suppress(OSError):  # the client is gone
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await loop.connect_accepted_socket(
-                lambda: BoundedHttpProtocol(
+                lambda: self._protocol(
                     config=self.config, server_state=self.server_state, app_state=self.lifespan.state
                 ),
                 connection,
@@ -275,10 +276,10 @@ class DrainingServer(uvicorn.Server):
         await super().shutdown(sockets=sockets)
 
 
-def _config(app: ASGIApp) -> uvicorn.Config:
+def _config(app: ASGIApp, protocol: type[BoundedHttpProtocol]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=BoundedHttpProtocol,
+        http=protocol,
         log_level="warning",
         access_log=False,
         server_header=False,

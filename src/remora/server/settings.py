@@ -36,6 +36,7 @@ class ServerSettings:
     strict: bool = True
     ollama: bool = False
     request_timeout_seconds: float = 600.0
+    unread_timeout_seconds: float = 30.0
     max_body_bytes: int = 4 * 1024 * 1024
     body_seconds: float = 30.0
     max_header_bytes: int = 32 * 1024
@@ -81,6 +82,7 @@ _NUMBERS = (
     "max_total_tokens",
     "max_answer_tokens",
     "request_timeout_seconds",
+    "unread_timeout_seconds",
 )
 _SWITCHES = ("strict", "ollama")
 _LISTS = ("allowed_hosts", "cors_origins")

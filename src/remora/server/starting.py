@@ -6,10 +6,12 @@ unread, and the endpoint answers it when it serves. So a client that comes early
 
 from __future__ import annotations
 
+import errno
 import json
 import selectors
 import socket
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import TracebackType
@@ -28,6 +30,8 @@ ALIVE_PATHS = PROBED_PATHS - {READY_PATH}
 PAGE_PATHS = frozenset({"/", "/login", PAGE_PATH})
 MOST_KEPT = 256  # connections; those that come then wait with the kernel
 RETRY_SECONDS = 1
+_OUT_OF_DESCRIPTORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+_PAUSE_SECONDS = 0.1
 _HEAD_BYTES = 16 * 1024
 _END_OF_HEAD = b"\r\n\r\n"
 _ANSWER = (
@@ -90,8 +94,10 @@ class Starting:
     def _accept(self, selector: selectors.BaseSelector) -> None:
         try:
             connection, _ = self._listener.accept()
-        except OSError:  # it is gone already
-            return
+        except OSError as error:
+            if error.errno in _OUT_OF_DESCRIPTORS:  # it still waits, and would be there again at once
+                time.sleep(_PAUSE_SECONDS)
+            return  # else it is gone already
         connection.setblocking(False)
         self._kept.append(connection)
         selector.register(connection, selectors.EVENT_READ, partial(self._look, selector, connection))

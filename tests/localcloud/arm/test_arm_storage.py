@@ -197,6 +197,12 @@ def test_shares_with_snapshots_deletion_and_restoring(cloud: RunningCloud, group
     with pytest.raises(HttpResponseError, match="ShareHasSnapshots") as refused:
         shares.delete(group, "myfiles", "data", include="none")
     assert "x-ms-failure-cause" not in refused.value.response.headers
+    acquire = {"action": "Acquire", "leaseDuration": -1}
+    shares.lease(group, "myfiles", "data", parameters=acquire, x_ms_snapshot=stamp)
+    assert shares.get(group, "myfiles", "data", x_ms_snapshot=stamp).lease_state == "leased"
+    assert shares.get(group, "myfiles", "data").lease_state == "available"
+    with pytest.raises(HttpResponseError, match="LeaseIdMissing"):
+        shares.delete(group, "myfiles", "data", include="snapshots")
     shares.delete(group, "myfiles", "data", x_ms_snapshot=stamp)
     lease = shares.lease(group, "myfiles", "data", parameters={"action": "Acquire", "leaseDuration": -1})
     assert shares.get(group, "myfiles", "data").lease_state == "leased"

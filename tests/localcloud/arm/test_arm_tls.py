@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from azure.storage.fileshare import ShareClient
+from tests.localcloud.arm.conftest import StaticCredential
 
 if TYPE_CHECKING:
     from tests.localcloud.arm.conftest import RunningCloud
@@ -131,6 +133,26 @@ def test_the_sdks_own_credential_signs_in(secure: RunningCloud) -> None:
     command = [sys.executable, "-c", _SDK, str(connection.arm_tls_url), str(connection.ca_file)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
     assert done.stdout.strip() == f"['{connection.subscription_id}']", done.stderr
+
+
+def test_files_over_https_take_the_token_of_an_identity(secure: RunningCloud) -> None:
+    """Microsoft's client sends a bearer token over HTTPS only."""
+    secure.resources().resource_groups.create_or_update("files", {"location": "westeurope"})
+    body = {"location": "westeurope", "sku": {"name": "Standard_LRS"}, "kind": "StorageV2"}
+    secure.storage().storage_accounts.begin_create("files", "bearer", body).result()
+    secure.storage().file_shares.create("files", "bearer", "adapters", {})
+    token = identity_token(
+        secure, secure.connection.identity_header, resource="https://storage.azure.com"
+    ).json()["access_token"]
+    share = ShareClient(
+        f"{secure.connection.files_tls_url}/bearer",
+        "adapters",
+        credential=StaticCredential(token),
+        token_intent="backup",
+        connection_verify=secure.connection.ca_file,
+    )
+    share.create_directory("tone").upload_file("adapter.bin", b"0123456789" * 100_000)
+    assert share.get_file_client("tone/adapter.bin").download_file().readall() == b"0123456789" * 100_000
 
 
 def test_without_tls_nothing_of_it_is_there(tmp_path: Path, cloud_at: Callable[..., Any]) -> None:

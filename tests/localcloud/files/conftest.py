@@ -19,6 +19,10 @@ from remora.localcloud.storage.app import PROTOCOL, create_files_app
 
 ACCOUNT = "aistorageabc123"
 OTHER_ACCOUNT = "otheraccount"
+PREMIUM_ACCOUNT = "premiumaccount"
+USER = "7d1f3a8e-0f0d-4d57-9d0b-5a4c1c3a2b10"
+TENANT = "2c5ee4ad-4c1c-4b8f-8a1d-0f1f0c1d2e3f"
+ACCOUNTS = (ACCOUNT, OTHER_ACCOUNT, PREMIUM_ACCOUNT)
 KEYS = [base64.b64encode(bytes([n] * 64)).decode() for n in (1, 2)]
 
 
@@ -70,9 +74,12 @@ def start_server(tmp_path: Path) -> Iterator[Callable[[], FilesServer]]:
         state = State(tmp_path / "state.sqlite3")
         app = create_files_app(
             shares_root=tmp_path / "shares",
-            account_keys=lambda account: KEYS if account in (ACCOUNT, OTHER_ACCOUNT) else [],
+            account_keys=lambda account: KEYS if account in ACCOUNTS else [],
             state=state,
             now=clock,
+            claims=lambda token: {"aud": token, "oid": USER, "tid": TENANT},  # a token is what it is for
+            tenant_id=TENANT,
+            is_premium=lambda account: account == PREMIUM_ACCOUNT,
         )
         server = uvicorn.Server(
             uvicorn.Config(

@@ -15,6 +15,7 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
 )
 from azure.storage.fileshare import ContentSettings, NTFSAttributes
+from tests.localcloud.files.test_files_auth import send
 
 INCLUDE = ["timestamps", "Etag", "Attributes", "PermissionKey"]
 
@@ -125,6 +126,23 @@ def test_directories_come_and_go(share: Any, share_path: Path) -> None:
     assert directory.exists() is False
 
 
+def test_a_directory_has_the_times_and_attributes_that_are_set(share: Any) -> None:
+    moment = datetime(2022, 3, 10, 10, 14, 30, 500_000, tzinfo=UTC)
+    wanted = {f"file_{name}_time": moment for name in ("creation", "last_write", "change")}
+    attributes = NTFSAttributes(read_only=True, directory=True)
+
+    def check(directory: Any) -> None:
+        shown = directory.get_directory_properties()
+        assert [shown.creation_time, shown.last_write_time, shown.change_time] == [moment] * 3
+        assert shown.file_attributes == "ReadOnly | Directory"
+
+    directory = share.create_directory("d", file_attributes=attributes, **wanted)
+    check(directory)
+    plain = share.create_directory("e")
+    assert plain.get_directory_properties().file_attributes == "Directory"
+    check(plain.rename_directory("f", file_attributes=attributes, **wanted))
+
+
 def test_a_file_is_no_directory_and_the_other_way_round(share: Any) -> None:
     share.create_directory("d")
     share.get_file_client("f").create_file(0)
@@ -228,6 +246,21 @@ def test_a_rename_names_what_is_missing(share: Any) -> None:
         share.get_file_client("a").rename_file("d/b")
     assert code(no_source) == (404, "ResourceNotFound")
     assert code(no_parent) == (404, "ParentNotFound")
+
+
+def test_names_that_xml_cannot_hold_are_listed(server: Any, share: Any) -> None:
+    directory = share.create_directory("d\ufffe")
+    directory.upload_file("a\uffff%20b", b"x")
+    directory.create_subdirectory("a%20b")
+    assert names(directory.list_directories_and_files()) == ["a%20b", "a\uffff%20b"]
+    assert names(directory.list_directories_and_files(name_starts_with="a\uffff")) == ["a\uffff%20b"]
+    path = f"/{server.account}/models/d%EF%BF%BE?restype=directory&comp=list&prefix=a%EF%BF%BF"
+    answer = send(server, "GET", path, {}).text
+    assert 'Encoded="true" DirectoryPath="d%EF%BF%BE"' in answer
+    assert '<Prefix Encoded="true">a%EF%BF%BF</Prefix>' in answer
+    assert '<Name Encoded="true">a%EF%BF%BF%2520b</Name>' in answer
+    refused = send(server, "GET", f"/{server.account}/models/a%01b", {}).text
+    assert "'a%01b' is not a file or directory name" in refused
 
 
 def test_names_differ_in_more_than_letter_case_and_keep_their_spelling(share: Any, share_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -139,3 +140,26 @@ def test_files_of_a_leased_share_stay_writable(share: Any) -> None:
     share.acquire_lease()
     share.get_file_client("a.bin").upload_file(b"a")
     assert refusal(lambda: share.set_share_metadata({"a": "b"})) == (412, "LeaseIdMissing")
+
+
+def test_a_snapshot_has_a_lease_of_its_own(server: Any, share: Any) -> None:
+    stamp = share.create_snapshot()["snapshot"]
+    kept = server.share(snapshot=stamp)
+    of_share, of_snapshot = share.acquire_lease(), kept.acquire_lease()
+    assert kept.get_share_properties().lease.status == "locked"
+    for reader, lease in ((share, of_snapshot), (kept, of_share)):
+        for read in (reader.get_share_properties, reader.get_share_stats):
+            assert refusal(partial(read, lease=lease)) == (412, "LeaseIdMismatchWithShareOperation")
+    assert share.get_share_properties(lease=of_share).name == "models"
+    of_share.release()
+    for act in (kept.delete_share, lambda: share.delete_share(delete_snapshots="include")):
+        assert refusal(act) == (412, "LeaseIdMissing")
+    of_snapshot.release()
+    kept.delete_share()
+
+
+def test_leased_snapshots_go_with_their_share_where_that_is_said(server: Any, share: Any) -> None:
+    kept = server.share(snapshot=share.create_snapshot()["snapshot"])
+    kept.acquire_lease()
+    share.delete_share(delete_snapshots="include-leased")
+    assert not list(server.service().list_shares(include_snapshots=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,15 @@ def test_xml_that_is_not_understood_is_refused(server: Any, share: Any, path: st
     assert (answer.status_code, answer.headers["x-ms-error-code"]) == (400, "InvalidXmlDocument")
 
 
+def test_an_account_has_five_cors_rules(server: Any, share: Any) -> None:
+    rules = [CorsRule([f"https://{n}.example"], ["GET"]) for n in range(6)]
+    with server.service() as service:
+        service.set_service_properties(cors=rules[:5])
+        with pytest.raises(HttpResponseError, match="At most 5 CORS rules, not 6"):
+            service.set_service_properties(cors=rules)
+        assert len(service.get_service_properties()["cors"]) == 5
+
+
 def test_nobody_holds_a_handle(share: Any) -> None:
     directory = share.create_directory("d")
     file = share.get_file_client("d/a")
@@ -75,6 +85,33 @@ def test_a_copy_is_complete_when_it_is_answered(server: Any, share: Any, share_p
     with pytest.raises(ResourceExistsError) as refused:
         copied.abort_copy(answer["copy_id"])
     assert refused.value.error_code == "NoPendingCopyOperation"
+
+
+MOMENTS = {
+    f"file_{name}_time": datetime(2022, 3, 10, 10, 14, second, 500_000, tzinfo=UTC)
+    for second, name in enumerate(("creation", "last_write", "change"))
+}
+
+
+def times(file: Any) -> list[datetime]:
+    properties = file.get_file_properties()
+    return [properties.creation_time, properties.last_write_time, properties.change_time]
+
+
+def test_a_copy_has_the_attributes_and_times_that_are_said(share: Any) -> None:
+    original, copy = share.get_file_client("a.bin"), share.get_file_client("b.bin")
+    original.create_file(1, file_attributes="Hidden|System", **MOMENTS)
+    copy.start_copy_from_url(original.url)
+    assert copy.get_file_properties().file_attributes == "Hidden | System"
+    assert all(moment.year > 2022 for moment in times(copy))
+    said = dict.fromkeys((*MOMENTS, "file_attributes"), "source")
+    copy.start_copy_from_url(original.url, set_archive_attribute=True, **said)
+    assert copy.get_file_properties().file_attributes == "Hidden | System | Archive"
+    assert times(copy) == list(MOMENTS.values())
+    later = {name: moment + timedelta(days=1) for name, moment in MOMENTS.items()}
+    copy.start_copy_from_url(original.url, file_attributes="Temporary|NoScrubData", **later)
+    assert copy.get_file_properties().file_attributes == "Temporary | NoScrubData"
+    assert times(copy) == list(later.values())
 
 
 def test_a_copy_from_another_share_of_the_account(server: Any, share: Any) -> None:

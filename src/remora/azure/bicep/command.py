@@ -35,15 +35,21 @@ def build(path: Path, root: Path | None = None, search_path: str | None = None) 
 
     Raises InvalidFile with the error and its position, FileNotFoundError if there is no such file.
     """
-    source = path.read_bytes()
+    path.stat()
     command = find_cli(search_path)
-    if command is not None:
-        return _build_with(command, path)
+    return Built(compile_file(path, root), OUR_COMPILER) if command is None else run_cli(command, path)
+
+
+def compile_file(path: Path, root: Path | None = None) -> dict[str, Any]:
+    """The template that Remora's compiler writes; it reads only within `root`.
+
+    Raises InvalidFile with the error and its position, FileNotFoundError if there is no such file.
+    """
     try:
-        text = source.decode("utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidFile(f"{path} is not UTF-8: {error}", hint="save it as UTF-8") from None
-    return Built(compile_bicep(text, path, root), OUR_COMPILER)
+    return compile_bicep(text, path, root)
 
 
 def find_cli(search_path: str | None = None) -> tuple[str, ...] | None:
@@ -71,7 +77,8 @@ def _has_bicep(az: str) -> bool:
     return done.returncode == 0
 
 
-def _build_with(command: tuple[str, ...], path: Path) -> Built:
+def run_cli(command: tuple[str, ...], path: Path) -> Built:
+    """The template that a Bicep CLI writes. Raises InvalidFile with its messages."""
     spoken = " ".join([Path(command[0]).name, *command[1:], str(path)])
     try:
         done = subprocess.run(

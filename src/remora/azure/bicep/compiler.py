@@ -12,19 +12,27 @@ from remora.azure.bicep.syntax.source import Source
 from remora.azure.bicep.translation.declarations import declare
 from remora.azure.bicep.translation.decorators import LIMITS, decorations, described
 from remora.azure.bicep.translation.dependencies import first_circle
+from remora.azure.bicep.translation.exports import (
+    exported_variables,
+    exports,
+    function,
+    known_variables,
+)
 from remora.azure.bicep.translation.files import Files
-from remora.azure.bicep.translation.functions import NAMESPACE
-from remora.azure.bicep.translation.naming import is_runtime
-from remora.azure.bicep.translation.resources import document
+from remora.azure.bicep.translation.functions import NAMESPACE, function_reference
+from remora.azure.bicep.translation.imports import link, taken
+from remora.azure.bicep.translation.libraries import EXPORTED_VARIABLES, Library
+from remora.azure.bicep.translation.naming import SCHEMAS
+from remora.azure.bicep.translation.resources import OPTIONS
+from remora.azure.bicep.translation.resources import document as resource_document
 from remora.azure.bicep.translation.symbols import Module, Program, Resource
-from remora.azure.bicep.translation.terms import Copy, Json, call, calls, copy_document, to_json
+from remora.azure.bicep.translation.terms import Copy, Json, copy_document, to_json
 from remora.azure.bicep.translation.translator import Translator
-from remora.azure.bicep.translation.types import declared, definition, is_plain
+from remora.azure.bicep.translation.types import Types, declared, needs_symbols
 from remora.errors import InvalidFile
 
-SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
 LEFT_OUT = ("parameters", "variables", "outputs")  # where they are empty
-VALUE_DECORATORS = ("description", "metadata", "secure", *LIMITS)
+VALUE_DECORATORS = ("description", "metadata", "secure", "sealed", "discriminator", *LIMITS)
 
 
 def compile_bicep(source: str, path: Path, root: Path | None = None) -> dict[str, Json]:
@@ -33,8 +41,9 @@ def compile_bicep(source: str, path: Path, root: Path | None = None) -> dict[str
     Modules and loaded files are read from within `root`, by default the file's own folder.
     Raises InvalidFile, with file, line and column, for anything that it cannot compile.
     """
+    files = Files(root or path.parent, path.parent, (path.resolve(),))
     try:
-        return _compile(Source(path, source), Files(root or path.parent, path.parent, (path.resolve(),)))
+        return _Compiler().template(Source(path, source), files)
     except RecursionError:
         raise InvalidFile(f"{path}: nested too deeply", hint="simplify the file") from None
 
@@ -44,29 +53,40 @@ def template_text(template: Mapping[str, Json]) -> str:
     return json.dumps(template, indent=2, ensure_ascii=False) + "\n"
 
 
-def _compile(source: Source, files: Files) -> dict[str, Json]:
-    program = Program(source, files)
-    for node in parse(source):
-        declare(program, node, _compile)
-    program.symbolic = _needs_symbols(program)
-    template: dict[str, Json] = {"$schema": SCHEMA}
-    if program.symbolic:
-        template["languageVersion"] = "2.0"
-    template["contentVersion"] = "1.0.0.0"
-    if program.metadata:
-        template["metadata"] = {
-            name: to_json(Translator(program).term(node.value)) for name, node in program.metadata.items()
+class _Compiler:
+    """Compiles a file, and the files that it refers to."""
+
+    def template(self, source: Source, files: Files) -> dict[str, Json]:
+        program = self._program(source, files)
+        program.symbolic = _needs_symbols(program)
+        template: dict[str, Json] = {"$schema": SCHEMAS[program.target]}
+        if program.symbolic:
+            template["languageVersion"] = "2.0"
+        template["contentVersion"] = "1.0.0.0"
+        if metadata := _metadata(program):
+            template["metadata"] = metadata
+        if definitions := _definitions(program):
+            template["definitions"] = definitions
+        if functions := _functions(program):
+            template["functions"] = functions
+        template["parameters"] = {
+            name: _parameter(program, node) for name, node in program.parameters.items()
         }
-    if program.types:
-        template["definitions"] = {name: definition(program, node) for name, node in program.types.items()}
-    if program.functions:
-        template["functions"] = _functions(program)
-    template["parameters"] = {name: _parameter(program, node) for name, node in program.parameters.items()}
-    template["variables"] = {}  # fixes the order; filled last, from what the other sections use
-    template["resources"] = _resources(program)
-    template["outputs"] = {name: _output(program, node) for name, node in program.outputs.items()}
-    template["variables"] = _variables(program)
-    return {name: section for name, section in template.items() if section or name not in LEFT_OUT}
+        template["variables"] = {}  # fixes the order; filled last, from what the other sections use
+        template["resources"] = _resources(program)
+        template["outputs"] = {name: _output(program, node) for name, node in program.outputs.items()}
+        template["variables"] = _variables(program)
+        return {name: section for name, section in template.items() if section or name not in LEFT_OUT}
+
+    def library(self, source: Source, files: Files, origin: Path) -> Library:
+        return exports(self._program(source, files), origin)
+
+    def _program(self, source: Source, files: Files) -> Program:
+        program = Program(source, files, self)
+        for node in parse(source):
+            declare(program, node)
+        link(program)
+        return program
 
 
 def _needs_symbols(program: Program) -> bool:
@@ -75,23 +95,27 @@ def _needs_symbols(program: Program) -> bool:
     kinds += [output.type for output in program.outputs.values()]
     marks = [mark.name for output in program.outputs.values() for mark in output.decorators]
     return (
-        bool(program.types or program.functions)
-        or not all(is_plain(kind) for kind in kinds)
+        bool(program.types or program.functions or program.imports)
+        or any(needs_symbols(kind) for kind in kinds)
         or any(variable.type is not None for variable in program.variables.values())
         or "secure" in marks
-        or any(_has_no_name(found) for found in program.all_deployed())
+        or any(_uses_symbols(found) for found in program.all_deployed())
     )
 
 
-def _has_no_name(found: Resource | Module) -> bool:
+def _uses_symbols(found: Resource | Module) -> bool:
     if isinstance(found, Module):
-        return "name" not in found.body.properties
-    return found.existing and "dependsOn" in found.body.properties
+        return "name" not in found.body.properties or bool(found.secrets)
+    return (found.existing and "dependsOn" in found.body.properties) or any(
+        mark.name in OPTIONS for mark in found.decorators
+    )
 
 
 def _resources(program: Program) -> Json:
     documents = {
-        found.symbol: document(program, found) for found in program.all_deployed() if _is_kept(program, found)
+        found.symbol: resource_document(program, found)
+        for found in program.all_deployed()
+        if _is_kept(program, found)
     }
     circle = first_circle(program.waits)
     if circle is not None:
@@ -120,25 +144,28 @@ def _is_kept(program: Program, found: Resource | Module) -> bool:
     return Translator(program).is_named(found)
 
 
-def _functions(program: Program) -> Json:
-    members: dict[str, Json] = {name: _function(program, node) for name, node in program.functions.items()}
-    return [{"namespace": NAMESPACE, "members": members}]
+def _metadata(program: Program) -> dict[str, Json]:
+    exported = exported_variables(program)
+    return {
+        **({EXPORTED_VARIABLES: exported} if exported else {}),
+        **{name: to_json(Translator(program).term(node.value)) for name, node in program.metadata.items()},
+    }
 
 
-def _function(program: Program, node: nodes.Function) -> Json:
-    """A function that the file declares. It can use only its parameters and other functions."""
-    decorated = decorations(program, node.decorators, allowed=("description", "metadata"))
-    known = {name: call("parameters", name) for name, _ in node.parameters}
-    translator = Translator(program, known)
-    body = translator.term(node.body)
-    named = (found for found in calls(body) if found.name in ("parameters", "variables"))
-    if translator.mentions or any(found not in known.values() for found in named):
-        raise program.source.refuse(node.body.at, "a function can only use its own parameters")
-    parameters: list[Json] = [
-        {**declared(program, kind, {}, node.at), "name": name} for name, kind in node.parameters
-    ]
-    output = {**declared(program, node.returns, {}, node.at), "value": to_json(body)}
-    return described({"parameters": parameters, "output": output}, decorated)
+def _definitions(program: Program) -> dict[str, Json]:
+    names = [*program.types, *(name for name, symbol in program.linked.items() if symbol.kind == "type")]
+    return {name: Types(program).definition(name) for name in names}
+
+
+def _functions(program: Program) -> list[Json]:
+    """The functions by namespace, those of this file first."""
+    spaces: dict[str, dict[str, Json]] = {}
+    for name, node in program.functions.items():
+        spaces.setdefault(NAMESPACE, {})[name] = function(program, node)
+    for name, _, document in taken(program, "function"):
+        space, _, short = function_reference(name).partition(".")
+        spaces.setdefault(space, {})[short] = document
+    return [{"namespace": space, "members": members} for space, members in spaces.items()]
 
 
 def _parameter(program: Program, node: nodes.Parameter) -> Json:
@@ -171,13 +198,15 @@ def _variables(program: Program) -> dict[str, Json]:
     """The variables that read no resource; the others are inlined where they are used."""
     plain: dict[str, Json] = {}
     copies: list[Json] = []
-    for name, node in program.variables.items():
-        resolved = Translator(program).resolve(name, node.at)
-        if is_runtime(resolved.value):
-            continue
-        if isinstance(resolved.value, Copy):
-            copies.append(copy_document(resolved.value, name))
+    for name, resolved in known_variables(program):
+        if isinstance(resolved, Copy):
+            copies.append(copy_document(resolved, name))
         else:
-            plain[name] = to_json(resolved.value)
+            plain[name] = to_json(resolved)
+    for name, symbol, document in taken(program, "variable"):
+        if symbol.is_loop:
+            copies.append(document)
+        else:
+            plain[name] = document
     loops: dict[str, Json] = {"copy": copies} if copies else {}
     return {**loops, **program.loaded, **plain}

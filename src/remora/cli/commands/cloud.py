@@ -164,6 +164,7 @@ def env(output: OutputOption = Mode.HUMAN) -> None:
     if connection.get("arm_tls_url"):  # the Azure CLI needs these to trust it and to sign in
         variables |= {
             "REMORA_LOCAL_ARM_TLS_URL": connection["arm_tls_url"],
+            "REMORA_LOCAL_FILES_TLS_URL": connection["files_tls_url"],
             "REQUESTS_CA_BUNDLE": connection["ca_file"],
             "IDENTITY_ENDPOINT": connection["identity_endpoint"],
             "IDENTITY_HEADER": connection["identity_header"],
@@ -303,7 +304,16 @@ def _is_zombie(pid: int) -> bool:
 
 
 def _document(home: Path, connection: dict[str, Any]) -> dict[str, Any]:
-    public = ("pid", "arm_url", "files_url", "arm_tls_url", "ca_file", "subscription_id", "version")
+    public = (
+        "pid",
+        "arm_url",
+        "files_url",
+        "arm_tls_url",
+        "files_tls_url",
+        "ca_file",
+        "subscription_id",
+        "version",
+    )
     isolated = bool(connection.get("isolated"))
     return {
         "running": True,

@@ -37,6 +37,7 @@ MEANINGS: Final[dict[str, str]] = {
     "parameter and names it in the header `x-remora-warning`.",
     "serve.ollama": "Whether the endpoint also has Ollama's routes.",
     "serve.request_timeout_seconds": "After how many seconds an answer is stopped with 504.",
+    "serve.unread_timeout_seconds": "After how many seconds a client that reads no answer is cut off.",
     "serve.allowed_hosts": "Host names under which the chat page answers, separated by commas. Empty: all.",
     "serve.cors_origins": "Web sites whose scripts may call the API, separated by commas. Empty: none.",
     "serve.metrics": "Who may read `/metrics`: `key` asks for an API key, `open` does not.",

@@ -26,8 +26,12 @@ from remora.localcloud.arm.resources.store import ResourceStore
 from remora.localcloud.arm.routes.deployments import DeploymentRoutes
 from remora.localcloud.arm.routes.providers import ProviderRoutes
 from remora.localcloud.arm.routes.resources import ResourceRoutes
+from remora.localcloud.arm.routes.stacks import StackRoutes
 from remora.localcloud.arm.routes.subscriptions import SubscriptionRoutes
 from remora.localcloud.arm.routes.tags import TagRoutes
+from remora.localcloud.arm.stacks.record import StackStore
+from remora.localcloud.arm.stacks.removal import Removal
+from remora.localcloud.arm.stacks.stacks import Stacks
 from remora.localcloud.arm.subscription import Subscription
 from remora.localcloud.state import State
 
@@ -65,12 +69,21 @@ def create_arm_api(
     )
     deployed = Deployed(resources, groups, deployment_store)
     what_if = WhatIf(preparation, deployed, resources)
+    stack_store = StackStore(state)
+    group_deletion = GroupDeletion(groups, resources, deployments, operations, stack_store.forget_group)
+    stacks = Stacks(
+        store=stack_store,
+        groups=groups,
+        deployments=deployments,
+        removal=Removal(resources, groups, group_deletion, operations),
+        operations=operations,
+    )
     subscription_routes = SubscriptionRoutes(
         subscription=subscription,
         resources=resources,
         operations=operations,
         groups=groups,
-        group_deletion=GroupDeletion(groups, resources, deployments, operations),
+        group_deletion=group_deletion,
     )
     resource_routes = ResourceRoutes(
         subscription=subscription,
@@ -84,6 +97,7 @@ def create_arm_api(
         *ProviderRoutes(subscription, registry, registrations).routes,
         *TagRoutes(subscription, groups, resources, state).routes,
         *DeploymentRoutes(subscription, deployments, what_if, operations).routes,
+        *StackRoutes(subscription, stacks, operations).routes,
         *service_routes,
         *resource_routes.routes,
     )

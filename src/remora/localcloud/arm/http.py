@@ -17,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from remora.localcloud.arm.lenient_json import read
+from remora.localcloud.arm.rate_limits import RateLimits
 from remora.localcloud.arm.resources.resource import ArmError, as_arm_error
 from remora.localcloud.state import Json
 
@@ -57,6 +58,7 @@ class Guard:
         self._fault = fault
         self._accepts = accepts
         self._tenant_id = tenant_id
+        self._limits = RateLimits()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -64,8 +66,10 @@ class Guard:
             return
         request = Request(scope, receive)
         asked_url.set(str(request.base_url).rstrip("/"))
-        tracked = _with_request_id(send)
-        refusal = self._refusal(request) or self._fault(request.method, request.url.path)
+        refusal = self._refusal(request)
+        limits = self._limits.headers(request.method, request.url.path) if refusal is None else []
+        tracked = _with_headers(send, limits)
+        refusal = refusal or self._fault(request.method, request.url.path)
         if refusal is not None:
             await refusal(scope, receive, tracked)
             return
@@ -163,14 +167,14 @@ def _api_version(request: Request) -> str | None:
     return next((value for key, value in request.query_params.items() if key.lower() == "api-version"), None)
 
 
-def _with_request_id(send: Send) -> Send:
-    """Add the request ids that every response has."""
+def _with_headers(send: Send, limits: list[tuple[bytes, bytes]]) -> Send:
+    """Add the headers that every response has: request ids, and what is left of the client's requests."""
     request_id = str(uuid.uuid4()).encode()
 
     async def tracked(message: Message) -> None:
         if message["type"] == "http.response.start":
             ids = [(b"x-ms-request-id", request_id), (b"x-ms-correlation-request-id", request_id)]
-            message = {**message, "headers": [*message["headers"], *ids]}
+            message = {**message, "headers": [*message["headers"], *ids, *limits]}
         await send(message)
 
     return tracked

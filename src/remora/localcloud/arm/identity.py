@@ -58,10 +58,10 @@ class Identity:
             return _refusal(400, "BadRequest", "The query parameter 'resource' is required.")
         return JSONResponse(self.issue(audience))
 
-    def audience(self, token: str) -> str:
-        """What a signed token is for; "" for one that is not valid, and for the one in connection.json."""
+    def claims(self, token: str) -> Json:
+        """What a signed token says; nothing for one that is not valid, and for the one in connection.json."""
         claims = jwt.read(token, self._key)
-        return str(claims["aud"]) if claims is not None and claims["exp"] > self._now() else ""
+        return claims if claims is not None and claims["exp"] > self._now() else {}
 
     def issue(self, audience: str, principal: str = _PRINCIPAL, client: str = _CLIENT, of: str = "") -> Json:
         """A token as the endpoint returns it, of the identity with the resource id `of`."""

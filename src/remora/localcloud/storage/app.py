@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from anyio import to_thread
 from starlette.requests import ClientDisconnect, Request
@@ -22,9 +22,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from remora.errors import CannotWrite, DamagedState
 from remora.localcloud.state import State
-from remora.localcloud.storage import xml
-from remora.localcloud.storage.access.bearer import check_bearer
-from remora.localcloud.storage.access.sas import Grant, verify_sas
+from remora.localcloud.storage import structured, xml
+from remora.localcloud.storage.access.bearer import challenge, check_bearer, check_intent
+from remora.localcloud.storage.access.sas import Grant, require_user, verify_sas
 from remora.localcloud.storage.access.shared_key import verify
 from remora.localcloud.storage.body import Body
 from remora.localcloud.storage.call import Call
@@ -33,7 +33,7 @@ from remora.localcloud.storage.headers import flag, spelled_metadata, with_capit
 from remora.localcloud.storage.http_protocol import SPELLED
 from remora.localcloud.storage.names import Target, parse_target
 from remora.localcloud.storage.operations import copying as copies
-from remora.localcloud.storage.operations import directories, files, handles, shares
+from remora.localcloud.storage.operations import directories, files, handles, permissions, ranges, shares
 from remora.localcloud.storage.operations import leases as lease
 from remora.localcloud.storage.operations import services as service
 from remora.localcloud.storage.store.shares import Shares
@@ -44,6 +44,7 @@ OPERATIONS: Final[Mapping[tuple[str, str, str], Operation]] = {
     ("account", "GET", "list"): shares.list_shares,
     ("account", "GET", "properties"): service.get_properties,
     ("account", "PUT", "properties"): service.set_properties,
+    ("account", "POST", "userdelegationkey"): service.delegation_key,
     ("share", "PUT", ""): shares.create,
     ("share", "GET", ""): shares.get,
     ("share", "HEAD", ""): shares.get,
@@ -58,6 +59,8 @@ OPERATIONS: Final[Mapping[tuple[str, str, str], Operation]] = {
     ("share", "PUT", "acl"): shares.set_policies,
     ("share", "PUT", "lease"): lease.lease_share,
     ("share", "PUT", "snapshot"): shares.snapshot,
+    ("share", "PUT", "filepermission"): permissions.create,
+    ("share", "GET", "filepermission"): permissions.get,
     ("share", "PUT", "undelete"): shares.restore,
     ("directory", "PUT", ""): directories.create,
     ("directory", "GET", ""): directories.get,
@@ -73,8 +76,8 @@ OPERATIONS: Final[Mapping[tuple[str, str, str], Operation]] = {
     ("file", "GET", ""): files.read,
     ("file", "HEAD", ""): files.head,
     ("file", "DELETE", ""): files.delete,
-    ("file", "PUT", "range"): files.write_range,
-    ("file", "GET", "rangelist"): files.list_ranges,
+    ("file", "PUT", "range"): ranges.write,
+    ("file", "GET", "rangelist"): ranges.list_ranges,
     ("file", "GET", "metadata"): files.get_metadata,
     ("file", "HEAD", "metadata"): files.get_metadata,
     ("file", "PUT", "metadata"): files.set_metadata,
@@ -90,9 +93,26 @@ OPERATIONS: Final[Mapping[tuple[str, str, str], Operation]] = {
 PROTOCOL: Final = "remora.localcloud.storage.http_protocol:BulkProtocol"
 """The uvicorn protocol class that this app needs."""
 
-_UNSUPPORTED_QUERY: Final = ("prevsharesnapshot",)
-_UNSUPPORTED_HEADERS: Final = ("x-ms-structured-body", "x-ms-file-file-type", "x-ms-mode")
-_CONDITIONS: Final = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
+_UNSUPPORTED_HEADERS: Final = (
+    "x-ms-blob-type",
+    "x-ms-file-file-type",
+    "x-ms-mode",
+    "x-ms-owner",
+    "x-ms-group",
+    "x-ms-file-mode-copy-mode",
+    "x-ms-file-owner-copy-mode",
+    "x-ms-link-text",
+    "x-ms-file-target-file",
+    "x-ms-enable-smb-directory-lease",
+    "x-ms-share-provisioned-iops",
+    "x-ms-share-provisioned-bandwidth-mibps",
+)
+_CONDITIONS: Final = tuple(
+    f"{of}if-{what}"
+    for of in ("", "x-ms-source-")
+    for what in ("match", "none-match", "modified-since", "unmodified-since")
+)
+_WITH_CONTENT: Final = {("file", "PUT", ""), ("file", "PUT", "range"), ("file", "GET", "")}
 _DISK_ERRORS: Final[Mapping[int | None, str]] = {
     errno.ENAMETOOLONG: "InvalidFileOrDirectoryPathName",
     errno.ENOENT: "ResourceNotFound",
@@ -118,13 +138,18 @@ def create_files_app(
     now: Callable[[], float] = time.time,
     is_full: Callable[[], bool] = lambda: False,
     fault: Callable[[], tuple[str, str] | None] = lambda: None,
-    audience: Callable[[str], str] = lambda _: "",
+    claims: Callable[[str], Mapping[str, Any]] = lambda _: {},
+    tenant_id: str = "",
+    is_premium: Callable[[str], bool] = lambda _: False,
 ) -> ASGIApp:
     """`account_keys` returns an account's valid base64 keys, none for an unknown account. `is_full` is called
     before content is written; if it returns True, the write is refused. `fault` is called for every request
-    and returns the code and the detail of an error to answer, if there is one. `audience` tells what a bearer
-    token is for; "" for one that is not valid."""
-    return _Service(Shares(shares_root, state, now), account_keys, now, is_full, fault, audience)
+    and returns the code and the detail of an error to answer, if there is one. `claims` reads a bearer
+    token, and returns nothing for one that is not valid. `tenant_id` is where clients get their tokens.
+    `is_premium` tells whether an account is one for premium files."""
+    return _Service(
+        Shares(shares_root, state, now), account_keys, now, is_full, fault, claims, tenant_id, is_premium
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +159,9 @@ class _Service:
     now: Callable[[], float]
     is_full: Callable[[], bool]
     fault: Callable[[], tuple[str, str] | None]
-    audience: Callable[[str], str]
+    claims: Callable[[str], Mapping[str, Any]]
+    tenant_id: str
+    is_premium: Callable[[str], bool]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -166,12 +193,13 @@ class _Service:
         target = parse_target(_raw_path(request), keep_trailing_dots=flag(headers, "x-ms-allow-trailing-dot"))
         if (wrong := self.fault()) is not None:
             raise FilesError(*wrong)
-        grant = self._authenticate(request, target, headers)
         comp = request.query_params.get("comp", "").lower()
+        identity = self._identity(headers)
+        grant = self._authenticate(request, target, headers, identity)
         subject = _subject(request, target, comp)
         if grant is not None:
             grant.require(subject, request.method, comp)
-        _refuse_unsupported(request, comp)
+        _refuse_unsupported(request, subject, comp)
         if "sharesnapshot" in request.query_params:
             _refuse_change_of_snapshot(subject, request.method, comp)
         if request.method == "PUT" and subject == "file" and comp in ("", "range") and self.is_full():
@@ -186,18 +214,32 @@ class _Service:
             shares=self.shares,
             now=self.now,
             verify_token=partial(self._verify_token, request.client.host if request.client else ""),
+            verify_bearer=self._verify_bearer,
+            identity=identity,
+            premium=self.is_premium,
         )
         return await to_thread.run_sync(_run, operation, call)
 
-    def _authenticate(self, request: Request, target: Target, headers: Mapping[str, str]) -> Grant | None:
+    def _identity(self, headers: Mapping[str, str]) -> Mapping[str, Any]:
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        return self.claims(token) if scheme.lower() == "bearer" else {}
+
+    def _authenticate(
+        self, request: Request, target: Target, headers: Mapping[str, str], identity: Mapping[str, Any]
+    ) -> Grant | None:
         """What a signature in the URL allows; None for a key or a bearer token, which allow everything."""
         query = request.query_params
-        if "sig" in query and "authorization" not in headers:
-            client_ip = request.client.host if request.client else ""
-            return self._verify_token(client_ip, target, query, request.url.scheme)
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            check_bearer(self.audience(token), headers, known=bool(self.account_keys(target.account)))
+            self._verify_bearer(target.account, token)
+            if query.get("comp") != "userdelegationkey":
+                check_intent(headers)
+        if "sig" in query and ("authorization" not in headers or "sduoid" in query):
+            client_ip = request.client.host if request.client else ""
+            grant = self._verify_token(client_ip, target, query, request.url.scheme)
+            require_user(query, identity)
+            return grant
+        if scheme.lower() == "bearer":
             return None
         verify(
             method=request.method,
@@ -210,6 +252,9 @@ class _Service:
         )
         return None
 
+    def _verify_bearer(self, account: str, token: str) -> None:
+        check_bearer(str(self.claims(token).get("aud", "")), account, known=bool(self.account_keys(account)))
+
     def _verify_token(self, client_ip: str, target: Target, query: Mapping[str, str], scheme: str) -> Grant:
         return verify_sas(
             target=target,
@@ -219,13 +264,19 @@ class _Service:
             client_ip=client_ip,
             scheme=scheme,
             now=self.now(),
+            secret=self.shares.secret,
         )
 
     def _refusal(self, error: FilesError, request: Request, request_id: str) -> Response:
         headers = {"x-ms-error-code": error.code}
+        if error.source is not None:
+            headers["x-ms-copy-source-error-code"] = error.source.code
+            headers["x-ms-copy-source-status-code"] = str(error.source.status)
+        elif error.status == 401:
+            headers["www-authenticate"] = challenge(self.tenant_id)
         if request.method == "HEAD":
             return Response(status_code=error.status, headers=headers)
-        body = xml.error(error.code, error.message, request_id, int(self.now() * 1_000_000_000))
+        body = xml.error(error, request_id, int(self.now() * 1_000_000_000))
         return Response(body, error.status, headers, media_type="application/xml")
 
 
@@ -258,20 +309,30 @@ def _subject(request: Request, target: Target, comp: str) -> str:
         return "share"
     if restype == "directory":
         return "directory"
+    if restype in {"hardlink", "symboliclink"}:
+        raise FilesError("UnsupportedQueryParameter", f"restype={restype}")
     if restype or not target.path:
         raise FilesError("InvalidUri", f"restype={restype} is not valid for this path.")
     return "file"
 
 
-def _refuse_unsupported(request: Request, comp: str) -> None:
+def _refuse_unsupported(request: Request, subject: str, comp: str) -> None:
     """Refuse by name what would change the meaning of a request; never ignore it."""
-    for name in _UNSUPPORTED_QUERY:
-        if name in request.query_params:
-            raise FilesError("UnsupportedQueryParameter", name)
+    call = (subject, request.method, comp)
+    if "prevsharesnapshot" in request.query_params and call != ("file", "GET", "rangelist"):
+        raise FilesError("UnsupportedQueryParameter", "prevsharesnapshot")
+    if structured.NAME in request.headers and call not in _WITH_CONTENT:
+        raise FilesError("UnsupportedHeader", f"{structured.NAME} with comp={comp} on a {subject}")
     for name in _UNSUPPORTED_HEADERS:
         if name in request.headers:
             raise FilesError("UnsupportedHeader", name)
-    if comp and "x-ms-copy-source" in request.headers:
+    semantics = request.headers.get("x-ms-file-property-semantics", "New")
+    if semantics.lower() not in {
+        "new",
+        "restore",
+    }:  # both: permissions and attributes are kept as they are given
+        raise FilesError("InvalidHeaderValue", f"x-ms-file-property-semantics: {semantics}")
+    if comp not in ("", "range") and "x-ms-copy-source" in request.headers:
         raise FilesError("UnsupportedHeader", f"x-ms-copy-source with comp={comp}")
     for name in _CONDITIONS:
         if name in request.headers:
@@ -279,9 +340,10 @@ def _refuse_unsupported(request: Request, comp: str) -> None:
 
 
 def _refuse_change_of_snapshot(subject: str, method: str, comp: str) -> None:
-    """A snapshot can be read, and deleted as a whole."""
+    """A snapshot can be read, leased and deleted as a whole."""
     reads = method in {"GET", "HEAD"} and comp != "listhandles"
-    if not reads and (subject, method, comp) != ("share", "DELETE", ""):
+    whole = subject == "share" and (method, comp) in {("DELETE", ""), ("PUT", "lease")}
+    if not reads and not whole:
         raise FilesError("ShareSnapshotOperationNotSupported")
 
 

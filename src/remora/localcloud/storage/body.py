@@ -6,6 +6,7 @@ from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
 
+from remora.localcloud.storage import structured
 from remora.localcloud.storage.errors import FilesError
 from remora.localcloud.storage.store.content import MAX_WRITE_BYTES
 
@@ -13,7 +14,10 @@ _MAX_DRAINED_BYTES: Final = 4 * MAX_WRITE_BYTES
 
 
 class Body:
-    """At most MAX_WRITE_BYTES long. Raises ClientDisconnect if the client disconnects during it."""
+    """At most MAX_WRITE_BYTES long, beside the framing of a message.
+
+    Raises ClientDisconnect if the client disconnects during it.
+    """
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -28,8 +32,9 @@ class Body:
             return b""
         if not length.isascii() or not length.isdigit():
             raise FilesError("InvalidHeaderValue", f"Content-Length: {length}")
-        if int(length) > MAX_WRITE_BYTES:
-            raise FilesError("RequestBodyTooLarge", f"At most {MAX_WRITE_BYTES} bytes, not {length}.")
+        most = MAX_WRITE_BYTES + (structured.FRAMING_BYTES if structured.NAME in self._request.headers else 0)
+        if int(length) > most:
+            raise FilesError("RequestBodyTooLarge", f"At most {most} bytes, not {length}.")
         parts = [await self._next()]
         while not self._complete:
             parts.append(await self._next())

@@ -6,10 +6,11 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from remora.localcloud.storage import headers as wire
+from remora.localcloud.storage import structured
 from remora.localcloud.storage.access.sas import Grant
 from remora.localcloud.storage.errors import FilesError
 from remora.localcloud.storage.names import Target
@@ -34,6 +35,12 @@ class Call:
     now: Callable[[], float]
     verify_token: Callable[[Target, Mapping[str, str], str], Grant]
     """What a token in a URL of this scheme allows on a target. Raises FilesError."""
+    verify_bearer: Callable[[str, str], None]
+    """Raises FilesError unless a bearer token may read in an account."""
+    identity: Mapping[str, Any]
+    """The claims of the request's bearer token; empty without one."""
+    premium: Callable[[str], bool]
+    """Whether an account is one for premium files, whose shares have provisioned throughput."""
 
     @property
     def share(self) -> Share:
@@ -41,6 +48,14 @@ class Call:
         if self.snapshot is not None:
             return self.shares.open_snapshot(self.target.account, self.target.share, self.snapshot)
         return self.shares.open(self.target.account, self.target.share)
+
+    def checked(self) -> Call:
+        """The same call with the content of its body, which is as the client sent it."""
+        return replace(self, body=structured.received(self.body, self.headers))
+
+    @property
+    def is_premium(self) -> bool:
+        return self.premium(self.target.account)
 
     @property
     def snapshot(self) -> str | None:
@@ -50,14 +65,14 @@ class Call:
     def lease_id(self) -> str | None:
         return self.headers.get("x-ms-lease-id")
 
-    def range(self) -> tuple[int, int | None] | None:
-        """(first, last) byte of the request's range; x-ms-range takes precedence over Range."""
-        text = self.headers.get("x-ms-range") or self.headers.get("range")
+    def range(self, name: str = "x-ms-range") -> tuple[int, int | None] | None:
+        """(first, last) byte of a range in the request; x-ms-range takes precedence over Range."""
+        text = self.headers.get(name) or (self.headers.get("range") if name == "x-ms-range" else None)
         if text is None:
             return None
         match = _RANGE.match(text)
         if match is None:
-            raise FilesError("InvalidHeaderValue", f"Range: {text}")
+            raise FilesError("InvalidHeaderValue", f"{name}: {text}")
         first, last = int(match[1]), int(match[2]) if match[2] else None
         if last is not None and last < first:
             raise FilesError("InvalidRange", text)

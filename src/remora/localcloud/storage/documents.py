@@ -14,6 +14,7 @@ from remora.localcloud.storage.store import stamps
 
 _MAX_BYTES: Final = 64 * 1024
 _MAX_POLICIES: Final = 5
+_MAX_CORS_RULES: Final = 5
 _MAX_ID_CHARACTERS: Final = 64
 _POLICY_FIELDS: Final = ("Start", "Expiry", "Permission")
 SECTIONS: Final = ("HourMetrics", "MinuteMetrics", "Cors", "ProtocolSettings")
@@ -46,12 +47,23 @@ def _stored(field: str, text: str) -> str:
         raise FilesError("InvalidXmlNodeValue", f"{field}: {text}") from None
 
 
+def read_key_info(body: bytes | memoryview) -> dict[str, str]:
+    """What a user delegation key is to be: Start, Expiry, DelegatedUserTid."""
+    found = {item.tag: (item.text or "").strip() for item in _parse(body, "KeyInfo")}
+    if unknown := found.keys() - {"Start", "Expiry", "DelegatedUserTid"}:
+        raise FilesError("InvalidXmlDocument", f"unknown element {sorted(unknown)[0]}")
+    return found
+
+
 def read_service_properties(body: bytes | memoryview) -> dict[str, str]:
     """Maps each section that was sent to its XML; the other sections keep their settings."""
     root = _parse(body, "StorageServiceProperties")
     sections = {item.tag: ET.tostring(item, encoding="unicode") for item in root}
     if unknown := sections.keys() - set(SECTIONS):
         raise FilesError("InvalidXmlDocument", f"unknown element {sorted(unknown)[0]}")
+    rules = len(root.findall("Cors/CorsRule"))
+    if rules > _MAX_CORS_RULES:
+        raise FilesError("InvalidXmlDocument", f"At most {_MAX_CORS_RULES} CORS rules, not {rules}.")
     return sections
 
 

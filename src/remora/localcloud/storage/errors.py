@@ -19,10 +19,13 @@ _TABLE: Final[dict[str, tuple[int, str]]] = {
     "CannotVerifyCopySource": (400, "The source of the copy cannot be read."),
     "CannotDeleteFileOrDirectory": (409, "This directory cannot be deleted or renamed."),
     "ConditionHeadersNotSupported": (400, "Azure Files supports no condition headers."),
+    "ContainerQuotaDowngradeNotAllowed": (409, "It is too early to lower the quota of this share."),
+    "Crc64Mismatch": (400, "The CRC64 that was sent does not match the CRC64 of the content."),
     "DamagedState": (500, "The state of the local cloud is damaged; see: remora cloud status."),
     "DirectoryNotEmpty": (409, "The specified directory is not empty."),
     "DiskFull": (507, "The disk behind the local cloud is full."),
     "EmptyMetadataKey": (400, "A metadata header has no name."),
+    "FileInvalidPermission": (400, "The permission is not a valid security descriptor."),
     "InternalError": (500, "The server encountered an internal error; see its log."),
     "InvalidAuthenticationInfo": (401, "The bearer token is not valid."),
     "InvalidHeaderValue": (400, "The value of a header is not in the correct format."),
@@ -60,6 +63,8 @@ _TABLE: Final[dict[str, tuple[int, str]]] = {
     "OutOfRangeInput": (400, "One of the request inputs is out of range."),
     "OutOfRangeQueryParameterValue": (400, "A query parameter is outside the permissible range."),
     "ParentNotFound": (404, "The specified parent path does not exist."),
+    "PreviousSnapshotCannotBeNewer": (409, "The previous snapshot is newer than what it is compared with."),
+    "PreviousSnapshotNotFound": (409, "The previous snapshot does not have what it is compared with."),
     "ReadOnlyAttribute": (409, "The resource is read-only and cannot be modified."),
     "RequestBodyTooLarge": (413, "The request body exceeds the permissible limit."),
     "ResourceAlreadyExists": (409, "The specified resource already exists."),
@@ -72,18 +77,27 @@ _TABLE: Final[dict[str, tuple[int, str]]] = {
     "ShareSnapshotNotFound": (404, "The specified share snapshot does not exist."),
     "ShareNotFound": (404, "The specified share does not exist."),
     "ShareSizeLimitReached": (400, "The disk behind the share is full."),
+    "SourceConditionNotMet": (412, "The source of the copy does not meet the condition of the request."),
     "UnsupportedHeader": (400, "A header of this request is not supported by the local cloud."),
     "UnsupportedHttpVerb": (405, "The resource does not support this HTTP verb."),
     "UnsupportedQueryParameter": (400, "A query parameter is not supported by the local cloud."),
 }
 
 
-class FilesError(Exception):
-    """Becomes the service's error response; `detail` names the invalid value."""
+AUTHENTICATION: Final = frozenset({"AuthenticationFailed", "InvalidAuthenticationInfo"})
+"""The codes whose detail the service shows in an element of its own."""
 
-    def __init__(self, code: str, detail: str = "") -> None:
+
+class FilesError(Exception):
+    """Becomes the service's error response; `detail` names the invalid value. `source` is what is wrong with
+    the source of a copy, whose status the response then has."""
+
+    def __init__(self, code: str, detail: str = "", source: FilesError | None = None) -> None:
         status, words = _TABLE[code]
         super().__init__(code)
         self.code = code
-        self.status = status
+        self.status: int = source.status if source else status
+        self.source = source
         self.message = f"{words} {detail}" if detail else words
+        self.shown = words if code in AUTHENTICATION else self.message
+        self.detail = detail

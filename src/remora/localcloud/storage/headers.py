@@ -1,20 +1,18 @@
-"""Translates between HTTP headers and the model: what a request sets and what a response shows of an entry.
-
-Accepts permissions but does not store them: a local directory has no Windows ACL, so entries share one key.
-"""
+"""Translates between HTTP headers and the model: what a request sets, what a response shows of an entry."""
 
 from __future__ import annotations
 
 import base64
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from remora.localcloud.storage.errors import FilesError
 from remora.localcloud.storage.store import stamps
 from remora.localcloud.storage.store.leases import INFINITE, Lease
 from remora.localcloud.storage.store.model import Entry
+from remora.localcloud.storage.store.permissions import DEFAULT_KEYS
 from remora.localcloud.storage.store.properties import MD5, Changes, Copied
 
 Headers = dict[str, str]
@@ -106,6 +104,34 @@ def rename_changes(headers: Mapping[str, str], current: Mapping[str, str] | None
     )
 
 
+def copy_changes(headers: Mapping[str, str], original: Entry) -> Changes:
+    """What a copy has of its original, and what Copy File sets. "source" stands for the original's value."""
+    properties = original.properties
+    own = {name: value for name, value in headers.items() if value.lower() != "source"}
+    times = {
+        "x-ms-file-creation-time": created_ns(original),
+        "x-ms-file-last-write-time": original.stat.st_mtime_ns,
+        "x-ms-file-change-time": properties.shown_change_ns(original.stat),
+    }
+    created_ns_, written_ns, changed_ns = (
+        _time(own, name, now_ns=None) if name in own or name not in headers else source_ns
+        for name, source_ns in times.items()
+    )
+    attributes = _attributes(own) if "x-ms-file-attributes" in own else properties.attributes
+    if flag(headers, "x-ms-file-copy-set-archive"):
+        attributes = _in_order({"Archive", *(attributes or "").split(" | ")})
+    return Changes(
+        metadata=metadata(headers) or properties.metadata,
+        content=properties.content
+        if properties.vouches_for(original.stat)
+        else properties.without_md5().content,
+        attributes=attributes,
+        created_ns=created_ns_,
+        written_ns=written_ns,
+        changed_ns=changed_ns,
+    )
+
+
 def new_file_size(headers: Mapping[str, str]) -> int:
     size_bytes = optional_int(headers, "x-ms-content-length")
     if size_bytes is None:
@@ -125,6 +151,10 @@ def optional_int(headers: Mapping[str, str], name: str) -> int | None:
 
 def flag(headers: Mapping[str, str], name: str) -> bool:
     return headers.get(name, "").lower() == "true"
+
+
+def boolean(value: bool) -> str:
+    return "true" if value else "false"
 
 
 def md5(headers: Mapping[str, str]) -> bytes | None:
@@ -258,11 +288,11 @@ def attributes_of(entry: Entry) -> str:
     known = entry.properties.attributes
     if entry.kind == "file":
         return known or "Archive"
-    return " | ".join(filter(None, ["Directory", (known or "").replace("Directory", "").strip(" |")]))
+    return _in_order({"Directory", *(known or "").split(" | ")})
 
 
 def permission_key(entry: Entry) -> str:
-    return "1*1" if entry.kind == "file" else "2*1"
+    return entry.properties.permission or DEFAULT_KEYS[entry.kind]
 
 
 def _content(headers: Mapping[str, str]) -> Headers:
@@ -275,10 +305,15 @@ def _attributes(headers: Mapping[str, str]) -> str | None:
     if text == "preserve":
         return None
     asked = {part.strip() for part in text.split("|")} - {"none", ""}
-    known = [name for name in _ATTRIBUTES if name.lower() in asked]
+    known = {name for name in _ATTRIBUTES if name.lower() in asked}
     if len(known) != len(asked):
         raise FilesError("InvalidHeaderValue", f"x-ms-file-attributes: {text}")
-    return " | ".join(known)
+    return _in_order(known)
+
+
+def _in_order(attributes: Collection[str]) -> str:
+    """As Windows counts them."""
+    return " | ".join(name for name in _ATTRIBUTES if name in attributes)
 
 
 def _time(headers: Mapping[str, str], name: str, *, now_ns: int | None) -> int | None:

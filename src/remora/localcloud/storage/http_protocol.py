@@ -19,8 +19,9 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from remora.localcloud.storage.store.content import MAX_WRITE_BYTES
+from remora.localcloud.storage.structured import FRAMING_BYTES
 
-MAX_BODY_BYTES: Final = MAX_WRITE_BYTES
+MAX_BODY_BYTES: Final = MAX_WRITE_BYTES + FRAMING_BYTES
 _MAX_HEAD_BYTES: Final = 64 * 1024
 _MAX_IGNORED_BYTES: Final = 64 * 1024 * 1024
 _IDLE_SECONDS: Final = 60  # for a head, and for the next piece of a body

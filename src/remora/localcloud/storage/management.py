@@ -75,6 +75,7 @@ class StorageService:
         shares_root: Path,
         files_url: Callable[[], str],
     ) -> None:
+        self._store = store
         self._accounts = AccountHandler(store, keys, shares, shares_root, files_url)
         self.handlers: Sequence[ResourceHandler] = (
             self._accounts,
@@ -88,6 +89,14 @@ class StorageService:
                 methods=["POST"],
             ),
         )
+
+    def is_premium(self, name: str) -> bool:
+        """Whether the account is for premium files, with the first model of provisioning."""
+        owner = self._accounts.owner(name)
+        record = None if owner is None else self._store.get(owner)
+        if record is None or record.document["kind"] != "FileStorage":
+            return False
+        return str(record.document["sku"]["name"]).startswith("Premium_")
 
     async def start(self) -> None:
         """Nothing to start."""

@@ -14,7 +14,7 @@ from remora.localcloud.storage.errors import FilesError
 
 _ACCOUNT: Final = re.compile(r"[a-z0-9]{3,24}\Z")
 _SHARE: Final = re.compile(r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]\Z")
-_FORBIDDEN: Final = re.compile('[\x00-\x1f\x7f"\\\\/:|<>*?\ufffe\uffff\ud800-\udfff]')
+_FORBIDDEN: Final = re.compile('[\x00-\x1f\x7f"\\\\/:|<>*?\ud800-\udfff]')
 _MAX_NAME_CHARACTERS: Final = 255
 _MAX_PATH_CHARACTERS: Final = 2048
 _MAX_DEPTH: Final = 250

@@ -14,7 +14,7 @@ from remora.localcloud.storage.store.shares import Shares
 _DURATIONS: Final = range(15, 61)
 
 
-def change_lease(shares: Shares, account: str, share: str, body: Json) -> Json:
+def change_lease(shares: Shares, account: str, share: str, body: Json, snapshot: str | None = None) -> Json:
     """`{"action": "Acquire", …}` → the lease's id, and the seconds that a broken one still runs."""
     action = str(body.get("action", "")).lower()
     answered: Json = {}
@@ -41,7 +41,7 @@ def change_lease(shares: Shares, account: str, share: str, body: Json) -> Json:
         answered["leaseId"] = changed.id
         return changed
 
-    shares.change_lease(account, share, change)
+    shares.change_lease(account, share, change, snapshot)
     return answered
 
 

@@ -27,7 +27,7 @@ from remora.localcloud.storage.share_documents import (
 )
 from remora.localcloud.storage.share_leases import change_lease
 from remora.localcloud.storage.store import stamps
-from remora.localcloud.storage.store.shares import TIERS, Shares, ShareSettings
+from remora.localcloud.storage.store.shares import TIERS, ShareProperties, Shares, ShareSettings
 
 ACCOUNT_TYPE: Final = "Microsoft.Storage/storageAccounts"
 FILE_SERVICE_TYPE: Final = f"{ACCOUNT_TYPE}/fileServices"
@@ -196,8 +196,8 @@ class ShareHandler:
         try:
             if ask.kind.lower() == "shares":
                 return self._list(ask, expand)
-            if ask.method == "POST" and ask.kind.lower() == "restore":
-                return self._restore(ask)
+            if ask.method == "POST":
+                return self._post(ask, stamp)
             if ask.method == "GET" and (stamp or expand):
                 return await self._get(ask, expand, stamp)
             if ask.method == "PUT" and "snapshots" in expand:
@@ -267,15 +267,28 @@ class ShareHandler:
         if include not in {"none", "snapshots", "leased-snapshots"}:
             raise FilesError("InvalidQueryParameterValue", f"$include={include}")
         if stamp:
-            await asyncio.to_thread(self._shares.delete_snapshot, account, name, stamp)
+            lease = self._lease_id(account, name, stamp)
+            await asyncio.to_thread(self._shares.delete_snapshot, account, name, stamp, lease)
             return Answer(200, None)
         if name not in self._shares.names(account):
             return Answer(204, None)
         lease = self._lease_id(account, name)
         await asyncio.to_thread(
-            lambda: self._shares.delete(account, name, lease, with_snapshots=include != "none")
+            lambda: self._shares.delete(
+                account,
+                name,
+                lease,
+                with_snapshots=include != "none",
+                with_leased=include == "leased-snapshots",
+            )
         )
         return Answer(200, None)
+
+    def _post(self, ask: Ask, stamp: str | None) -> Answer | None:
+        kind = ask.kind.lower()
+        if kind == "lease" and stamp:
+            return Answer(200, change_lease(self._shares, ask.id.names[0], ask.id.name, ask.body, stamp))
+        return self._restore(ask) if kind == "restore" else None
 
     def _restore(self, ask: Ask) -> Answer:
         name, version = (ask.body.get(key) for key in ("deletedShareName", "deletedShareVersion"))
@@ -284,8 +297,11 @@ class ShareHandler:
         self._shares.restore(ask.id.names[0], name, version)
         return Answer(200, None)
 
-    def _lease_id(self, account: str, name: str) -> str | None:
-        lease = self._shares.get(account, name).lease
+    def _lease_id(self, account: str, name: str, stamp: str | None = None) -> str | None:
+        share: ShareProperties | None = self._shares.get(account, name)
+        if stamp:
+            share = self._shares.snapshots(account, name).get(stamp)
+        lease = share.lease if share else None
         return lease.id if lease and lease.is_active(time.time()) else None
 
 

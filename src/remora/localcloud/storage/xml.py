@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
-from remora.localcloud.storage.headers import attributes_of, created_ns, file_id, permission_key
+from remora.localcloud.storage.errors import AUTHENTICATION, FilesError
+from remora.localcloud.storage.headers import (
+    attributes_of,
+    boolean,
+    created_ns,
+    file_id,
+    permission_key,
+)
 from remora.localcloud.storage.names import Target
 from remora.localcloud.storage.store import stamps
+from remora.localcloud.storage.store.differences import Span
 from remora.localcloud.storage.store.kept import Deleted
 from remora.localcloud.storage.store.leases import INFINITE, Lease
 from remora.localcloud.storage.store.model import Entry, Page
+from remora.localcloud.storage.store.provisioning import downgrade_allowed_ns, provisioned
 from remora.localcloud.storage.store.shares import ShareProperties
 
+_NOT_IN_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _PROLOG: Final = '\ufeff<?xml version="1.0" encoding="utf-8"?>'
 
 
@@ -45,23 +57,34 @@ class ListedShare:
         return f"{self.name}\0{'0' if kept else '1' if self.snapshot else '2'}{self.snapshot or kept}"
 
 
-def error(code: str, message: str, request_id: str, now_ns: int) -> bytes:
+def error(problem: FilesError, request_id: str, now_ns: int) -> bytes:
     root = ET.Element("Error")
-    _add(root, "Code", code)
-    _add(root, "Message", f"{message}\nRequestId:{request_id}\nTime:{stamps.iso(now_ns)}")
+    _add(root, "Code", problem.code)
+    shown = _NOT_IN_XML.sub(lambda match: quote(match[0], errors="backslashreplace"), problem.shown)
+    _add(root, "Message", f"{shown}\nRequestId:{request_id}\nTime:{stamps.iso(now_ns)}")
+    if problem.code in AUTHENTICATION:
+        _add(root, "AuthenticationErrorDetail", problem.detail)
+    if problem.source is not None:
+        _add(root, "CopySourceStatusCode", str(problem.source.status))
+        _add(root, "CopySourceErrorCode", problem.source.code)
+        _add(root, "CopySourceErrorMessage", problem.source.message)
     return _body(root)
 
 
-def share_list(query: Query, shares: Iterable[ListedShare], next_marker: str, now: float) -> bytes:
+def share_list(
+    query: Query, shares: Iterable[ListedShare], next_marker: str, now: float, *, premium: bool
+) -> bytes:
     root = _results(query, {})
     listed = ET.SubElement(root, "Shares")
     for share in shares:
-        _add_share(listed, share, query.include, now)
+        _add_share(listed, share, query.include, now, premium=premium)
     _add(root, "NextMarker", next_marker)
     return _body(root)
 
 
-def _add_share(parent: ET.Element, listed: ListedShare, include: frozenset[str], now: float) -> None:
+def _add_share(
+    parent: ET.Element, listed: ListedShare, include: frozenset[str], now: float, *, premium: bool
+) -> None:
     item, share = ET.SubElement(parent, "Share"), listed.properties
     _add(item, "Name", listed.name)
     if listed.snapshot:
@@ -77,6 +100,8 @@ def _add_share(parent: ET.Element, listed: ListedShare, include: frozenset[str],
         _add(properties, "RemainingRetentionDays", str(listed.deleted.remaining_days(int(now * 10**9))))
     _add_lease(properties, share.lease, now)
     _add(properties, "Quota", str(share.quota_gib))
+    for _, name, value in provisioning(share) if premium else ():
+        _add(properties, name, value)
     _add(properties, "DefaultEncryptionScope", "$account-encryption-key")
     _add(properties, "DenyEncryptionScopeOverride", "false")
     if share.tier:
@@ -85,8 +110,31 @@ def _add_share(parent: ET.Element, listed: ListedShare, include: frozenset[str],
     if share.protocols != "SMB":
         _add(properties, "EnabledProtocols", share.protocols)
         _add(properties, "RootSquash", share.root_squash or "NoRootSquash")
+        _add(properties, "EnableSnapshotVirtualDirectoryAccess", boolean(share.shows_snapshots))
     if "metadata" in include and share.metadata:
         _add_all(ET.SubElement(item, "Metadata"), share.metadata)
+
+
+def provisioning(share: ShareProperties) -> Iterator[tuple[str, str, str]]:
+    """What only shares of premium accounts show: name of the header, name of the element, value."""
+    has = provisioned(share.quota_gib)
+    until = stamps.http_date(downgrade_allowed_ns(share.raised_ns))
+    for header, element, value in (
+        ("provisioned-iops", "ProvisionedIops", has.iops),
+        ("provisioned-ingress-mbps", "ProvisionedIngressMBps", has.ingress_mibps),
+        ("provisioned-egress-mbps", "ProvisionedEgressMBps", has.egress_mibps),
+        ("provisioned-bandwidth-mibps", "ProvisionedBandwidthMiBps", has.bandwidth_mibps),
+        ("next-allowed-quota-downgrade-time", "NextAllowedQuotaDowngradeTime", until),
+        ("paid-bursting-enabled", "PaidBurstingEnabled", _bursting(share)),
+        ("paid-bursting-max-iops", "PaidBurstingMaxIops", share.bursting_iops),
+        ("paid-bursting-max-bandwidth-mibps", "PaidBurstingMaxBandwidthMibps", share.bursting_mibps),
+    ):
+        if value is not None:
+            yield f"x-ms-share-{header}", element, str(value)
+
+
+def _bursting(share: ShareProperties) -> str | None:
+    return None if share.bursting is None else boolean(share.bursting)
 
 
 def _add_lease(properties: ET.Element, lease: Lease | None, now: float) -> None:
@@ -98,7 +146,10 @@ def _add_lease(properties: ET.Element, lease: Lease | None, now: float) -> None:
 
 
 def directory_list(query: Query, target: Target, directory: Entry, page: Page, next_marker: str) -> bytes:
-    root = _results(query, {"ShareName": target.share, "DirectoryPath": "/".join(target.path)})
+    path = "/".join(target.path)
+    encoded = {"Encoded": "true"} if _NOT_IN_XML.search(path) else {}
+    path = quote(path) if encoded else path
+    root = _results(query, {"ShareName": target.share, **encoded, "DirectoryPath": path})
     if query.include:
         _add(root, "DirectoryId", file_id(directory))
     entries = ET.SubElement(root, "Entries")
@@ -108,12 +159,15 @@ def directory_list(query: Query, target: Target, directory: Entry, page: Page, n
     return _body(root)
 
 
-def range_list(ranges: Iterable[tuple[int, int]]) -> bytes:
+def range_list(spans: Iterable[Span], next_marker: str | None) -> bytes:
+    """`next_marker` is None where the client did not ask for a page."""
     root = ET.Element("Ranges")
-    for first, last in ranges:
-        item = ET.SubElement(root, "Range")
-        _add(item, "Start", str(first))
-        _add(item, "End", str(last))
+    for span in spans:
+        item = ET.SubElement(root, "ClearRange" if span.is_cleared else "Range")
+        _add(item, "Start", str(span.first))
+        _add(item, "End", str(span.last))
+    if next_marker is not None:
+        _add(root, "NextMarker", next_marker)
     return _body(root)
 
 
@@ -139,6 +193,22 @@ def service_properties(sections: Iterable[str]) -> bytes:
     return f"{_PROLOG}<StorageServiceProperties>{content}</StorageServiceProperties>".encode()
 
 
+def delegation_key(said: Mapping[str, str], value: str) -> bytes:
+    root = ET.Element("UserDelegationKey")
+    for name, text in zip(_DELEGATION, said.values(), strict=True):
+        if text:
+            _add(root, name, text)
+    _add(root, "Value", value)
+    return _body(root)
+
+
+_DELEGATION: Final = (
+    *("SignedOid", "SignedTid", "SignedStart", "SignedExpiry", "SignedService", "SignedVersion"),
+    "SignedDelegatedUserTid",
+)
+"""In the order of the fields of a token."""
+
+
 def share_stats(used_bytes: int) -> bytes:
     root = ET.Element("ShareStats")
     _add(root, "ShareUsageBytes", str(used_bytes))
@@ -147,7 +217,7 @@ def share_stats(used_bytes: int) -> bytes:
 
 def _add_entry(parent: ET.Element, entry: Entry, include: frozenset[str]) -> None:
     item = ET.SubElement(parent, "File" if entry.kind == "file" else "Directory")
-    _add(item, "Name", entry.path.name)
+    _add_name(item, "Name", entry.path.name)
     if include:
         _add(item, "FileId", file_id(entry))
     properties = ET.SubElement(item, "Properties")
@@ -170,7 +240,7 @@ def _add_entry(parent: ET.Element, entry: Entry, include: frozenset[str]) -> Non
 def _results(query: Query, attributes: Mapping[str, str]) -> ET.Element:
     root = ET.Element("EnumerationResults", {"ServiceEndpoint": query.service_endpoint, **attributes})
     if query.prefix:
-        _add(root, "Prefix", query.prefix)
+        _add_name(root, "Prefix", query.prefix)
     if query.marker:
         _add(root, "Marker", query.marker)
     if query.max_results is not None:
@@ -181,6 +251,15 @@ def _results(query: Query, attributes: Mapping[str, str]) -> ET.Element:
 def _add_all(parent: ET.Element, values: Mapping[str, str]) -> None:
     for name, value in values.items():
         _add(parent, name, value)
+
+
+def _add_name(parent: ET.Element, tag: str, name: str) -> None:
+    """A name that XML cannot hold is percent-encoded, and marked as that."""
+    element = ET.SubElement(parent, tag)
+    element.text = name
+    if _NOT_IN_XML.search(name):
+        element.set("Encoded", "true")
+        element.text = quote(name)
 
 
 def _add(parent: ET.Element, name: str, text: str) -> None:

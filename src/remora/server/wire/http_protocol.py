@@ -21,7 +21,6 @@ MOST_HEADER_BYTES = 64 * 1024  # without a byte of body between them; `limits` a
 MOST_HEADERS = 128  # trailers are counted with the headers
 HEADER_SECONDS = 30.0
 REST_SECONDS = 10.0  # for a body whose request is answered already
-UNREAD_SECONDS = 30.0  # in which a client takes in nothing of what waits for it
 
 _PIECE_BYTES = 16 * 1024  # fed to the parser at once, and so the error of the count
 _CHANGES_PROTOCOL = frozenset({b"upgrade", b"http2-settings"})
@@ -50,7 +49,9 @@ class _Refused(Exception):
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """One connection."""
+    """One connection. It is cut off when the client takes in nothing of what waits for it for too long."""
+
+    unread_seconds = 30.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
@@ -206,7 +207,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._stop_unread()
         waiting_bytes = self.transport.get_write_buffer_size()
         if waiting_bytes:
-            self._unread = self.loop.call_later(UNREAD_SECONDS, self._check_unread, waiting_bytes)
+            self._unread = self.loop.call_later(self.unread_seconds, self._check_unread, waiting_bytes)
 
     def _check_unread(self, before_bytes: int) -> None:
         """A client that is only slow may go on; one that took in nothing holds a place for nothing."""
@@ -240,3 +241,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._in_headers:  # then the cycle is that of an earlier request
             return bool(self.cycle.response_complete)
         return not self.cycle.response_started
+
+
+def http_protocol(unread_seconds: float) -> type[BoundedHttpProtocol]:
+    """The protocol with a bound of its own for clients that read nothing, as uvicorn takes it: a class."""
+    return type("HttpProtocol", (BoundedHttpProtocol,), {"unread_seconds": unread_seconds})

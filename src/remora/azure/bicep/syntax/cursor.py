@@ -59,6 +59,16 @@ class Cursor:
         while self.next.kind == "newline":
             self.index += 1
 
+    def skip_separators(self) -> None:
+        while self.next.kind == "newline" or self.sees(","):
+            self.take()
+
+    def end_of_item(self, closing: str) -> None:
+        """Move past what separates an item from the next one. Raises InvalidFile if nothing does."""
+        if not self.sees(closing, ",") and self.next.kind != "newline":
+            raise self.unexpected(f"a new line or {closing!r}")
+        self.skip_separators()
+
     def unexpected(self, wanted: str) -> InvalidFile:
         found = {"newline": "the end of the line", "end": "the end"}.get(self.next.kind, self.next.text[:40])
         return self.source.refuse(self.next.at, f"expected {wanted}, found {found}")

@@ -217,7 +217,7 @@ class ExpressionParser:
         cursor = self._cursor
         at = cursor.expect("{").at
         entries: list[nodes.Property | nodes.Spread | nodes.Resource] = []
-        self._skip_separators()
+        self._cursor.skip_separators()
         keys: set[str] = set()
         while not cursor.took("}"):
             entry = self._entry()
@@ -226,7 +226,7 @@ class ExpressionParser:
                 raise cursor.source.refuse(entry.at, f"the key {key!r} appears twice")
             keys |= {key} if key is not None else set()
             entries.append(entry)
-            self._end_of_item("}")
+            self._cursor.end_of_item("}")
         return nodes.Object(at, tuple(entries))
 
     def _entry(self) -> nodes.Property | nodes.Spread | nodes.Resource:
@@ -248,7 +248,7 @@ class ExpressionParser:
     def _array(self) -> nodes.Expression:
         cursor = self._cursor
         at = cursor.expect("[").at
-        self._skip_separators()
+        self._cursor.skip_separators()
         if cursor.sees("for"):
             return self._for(at)
         items: list[nodes.Expression | nodes.Spread] = []
@@ -256,7 +256,7 @@ class ExpressionParser:
             spread = cursor.next.at if cursor.took("...") else None
             item = self.expression()
             items.append(item if spread is None else nodes.Spread(spread, item))
-            self._end_of_item("]")
+            self._cursor.end_of_item("]")
         return nodes.Array(at, tuple(items))
 
     def _for(self, at: int) -> nodes.For:
@@ -278,12 +278,3 @@ class ExpressionParser:
         cursor.skip_newlines()
         cursor.expect("]")
         return nodes.For(at, item, index, source, body)
-
-    def _end_of_item(self, closing: str) -> None:
-        if not self._cursor.sees(closing, ",") and self._cursor.next.kind != "newline":
-            raise self._cursor.unexpected(f"a new line or {closing!r}")
-        self._skip_separators()
-
-    def _skip_separators(self) -> None:
-        while self._cursor.next.kind == "newline" or self._cursor.sees(","):
-            self._cursor.take()

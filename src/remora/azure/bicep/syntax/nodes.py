@@ -94,6 +94,16 @@ class Invoke:
     function: Expression
     arguments: tuple[Expression, ...]
 
+    def named(self, space: str = "") -> str | None:
+        """The name of the function, if it stands alone or in this namespace."""
+        function = self.function
+        if isinstance(function, Name):
+            return function.text
+        if not isinstance(function, Get) or not isinstance(function.target, Name) or function.safe:
+            return None
+        key = function.key.literal if isinstance(function.key, String) else None
+        return key if function.target.text == space else None
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -217,7 +227,45 @@ class ObjectType:
     members: tuple[TypeMember, ...]
 
 
-Type = NamedType | LiteralType | ArrayType | TupleType | NullableType | UnionType | ObjectType
+@dataclass(frozen=True, slots=True)
+class NotNullType:
+    """`type!`"""
+
+    at: int
+    type: Type
+
+
+@dataclass(frozen=True, slots=True)
+class PartType:
+    """A part of another type: `type.name`, `type[0]`; with the key `*`, of any other property or item."""
+
+    at: int
+    type: Type
+    key: str | int
+    of_array: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceType:
+    """`resourceInput<'type@version'>` or `resourceOutput<…>`, by the function."""
+
+    at: int
+    function: str
+    type: String
+
+
+Type = (
+    NamedType
+    | LiteralType
+    | ArrayType
+    | TupleType
+    | NullableType
+    | UnionType
+    | ObjectType
+    | NotNullType
+    | PartType
+    | ResourceType
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,4 +358,25 @@ class Module:
     decorators: tuple[Decorator, ...]
 
 
-Declaration = TargetScope | Metadata | Parameter | Variable | Output | Alias | Function | Resource | Module
+@dataclass(frozen=True, slots=True)
+class ImportedName:
+    """`name as alias`"""
+
+    at: int
+    name: str
+    alias: str
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """`import {names} from 'path'`, or `import * as space from 'path'`."""
+
+    at: int
+    names: tuple[ImportedName, ...]
+    space: str | None
+    path: String
+
+
+Declaration = (
+    TargetScope | Metadata | Parameter | Variable | Output | Alias | Function | Resource | Module | Import
+)

@@ -11,7 +11,7 @@ from remora.azure.bicep.syntax.source import Source
 from remora.azure.bicep.syntax.tokens import tokenize
 from remora.azure.bicep.syntax.type_parser import TypeParser
 
-ELSEWHERE = ("import", "extension", "provider", "using", "assert", "test")
+ELSEWHERE = ("extension", "provider", "using", "assert", "test")
 """Bicep declarations that this compiler does not support."""
 
 Decorators = tuple[nodes.Decorator, ...]
@@ -37,6 +37,7 @@ class _Parser:
             "func": self._function,
             "resource": self.resource,
             "module": self._module,
+            "import": self._import,
         }
 
     def declarations(self) -> tuple[nodes.Declaration, ...]:
@@ -133,6 +134,38 @@ class _Parser:
     def _module(self, decorators: Decorators) -> nodes.Module:
         name = self._cursor.name("the name of the module")
         return nodes.Module(name.at, name.text, self._expressions.string(), self._body(), decorators)
+
+    def _import(self, decorators: Decorators) -> nodes.Import:
+        cursor = self._cursor
+        at = cursor.next.at
+        self._refuse_any(tuple(mark for mark in decorators if mark.name != "description"))
+        if cursor.next.kind == "string":
+            raise cursor.source.refuse(at, "extensions ('import' with a name and version) are not supported")
+        space, names = None, list[nodes.ImportedName]()
+        if cursor.took("*"):
+            cursor.expect("as")
+            space = cursor.name("a name for what is imported").text
+        else:
+            names = self._imported_names()
+        cursor.expect("from")
+        return nodes.Import(at, tuple(names), space, self._expressions.string())
+
+    def _imported_names(self) -> list[nodes.ImportedName]:
+        cursor = self._cursor
+        cursor.expect("{")
+        cursor.skip_separators()
+        names: list[nodes.ImportedName] = []
+        while not cursor.took("}"):
+            at, quoted = cursor.next.at, cursor.next.kind == "string"
+            name = self._expressions.string().literal if quoted else cursor.name("a name or '}'").text
+            if name is None:
+                raise cursor.source.refuse(at, "the name of an import cannot be interpolated")
+            if quoted and not cursor.sees("as"):
+                raise cursor.unexpected("'as' and a name")
+            alias = cursor.name("a name").text if cursor.took("as") else name
+            names.append(nodes.ImportedName(at, name, alias))
+            cursor.end_of_item("}")
+        return names
 
     def _refuse_any(self, decorators: Decorators) -> None:
         for decorator in decorators:

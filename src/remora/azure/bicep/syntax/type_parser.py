@@ -8,6 +8,7 @@ from remora.azure.bicep.syntax import nodes
 from remora.azure.bicep.syntax.cursor import Cursor
 
 Decorators = Callable[[], tuple[nodes.Decorator, ...]]
+RESOURCE_TYPES = ("resourceInput", "resourceOutput")
 CONSTANTS = {"true": True, "false": False, "null": None}
 
 
@@ -22,7 +23,9 @@ class TypeParser:
         """The longest type here. Raises InvalidFile."""
         cursor = self._cursor
         at = cursor.next.at
-        if cursor.took("|"):
+        if cursor.sees_after_newlines("|"):
+            cursor.skip_newlines()
+            cursor.expect("|")
             cursor.skip_newlines()
         members = [self._postfix()]
         while cursor.sees_after_newlines("|"):
@@ -33,31 +36,63 @@ class TypeParser:
         return members[0] if len(members) == 1 else nodes.UnionType(at, tuple(members))
 
     def _postfix(self) -> nodes.Type:
+        """A type with the parts selected from it, then with its `?` or `!`."""
         cursor = self._cursor
         found = self._primary()
-        while cursor.sees("[", "?"):
-            at = cursor.next.at
-            if cursor.took("?"):
-                found = nodes.NullableType(at, found)
-                continue
-            cursor.take()
-            if not cursor.took("]"):
-                raise cursor.source.refuse(at, "access to a part of another type is not supported")
-            found = nodes.ArrayType(at, found)
-        if cursor.sees(".", "<", "!"):
-            raise cursor.source.refuse(cursor.next.at, f"{cursor.next.text!r} in a type is not supported")
+        while cursor.sees("[", "."):
+            found = self._brackets(found) if cursor.sees("[") else self._dot(found)
+        while cursor.sees("?", "!"):
+            mark = cursor.take()
+            kind = nodes.NullableType if mark.text == "?" else nodes.NotNullType
+            found = kind(mark.at, found)
         return found
+
+    def _brackets(self, found: nodes.Type) -> nodes.Type:
+        """An array of the type so far, or one of its items."""
+        cursor = self._cursor
+        at = cursor.expect("[").at
+        if cursor.took("]"):
+            return nodes.ArrayType(at, found)
+        key = "*" if cursor.took("*") else int(self._number())
+        cursor.expect("]")
+        return nodes.PartType(at, found, key, of_array=True)
+
+    def _dot(self, found: nodes.Type) -> nodes.Type:
+        cursor = self._cursor
+        at = cursor.expect(".").at
+        name = "*" if cursor.took("*") else cursor.name("the name of a property, or '*'").text
+        if not cursor.sees("<"):
+            return nodes.PartType(at, found, name)
+        if not isinstance(found, nodes.NamedType) or found.name != "sys":
+            raise cursor.source.refuse(at, f"the type {name}<…> is not supported here")
+        return self._of_resource(at, name)
+
+    def _of_resource(self, at: int, function: str) -> nodes.ResourceType:
+        cursor = self._cursor
+        if function not in RESOURCE_TYPES:
+            raise cursor.source.refuse(at, f"the type {function}<…> is not supported")
+        cursor.expect("<")
+        cursor.skip_newlines()
+        if cursor.next.kind != "string" or any(not isinstance(part, str) for part in cursor.next.parts):
+            raise cursor.unexpected("a type of resources with its version, as 'A.B/c@2024-01-01'")
+        token = cursor.take()
+        cursor.skip_newlines()
+        cursor.expect(">")
+        text = "".join(str(part) for part in token.parts)
+        return nodes.ResourceType(at, function, nodes.String(token.at, (text,)))
+
+    def _number(self) -> str:
+        if self._cursor.next.kind != "number":
+            raise self._cursor.unexpected("a number, '*' or ']'")
+        return self._cursor.take().text
 
     def _primary(self) -> nodes.Type:
         cursor = self._cursor
         token = cursor.next
-        if token.kind in ("string", "number") or cursor.sees("-"):
+        if token.kind in ("string", "number") or cursor.sees("-", "!"):
             return self._literal()
         if token.kind == "name":
-            cursor.take()
-            if token.text in CONSTANTS:
-                return nodes.LiteralType(token.at, CONSTANTS[token.text])
-            return nodes.NamedType(token.at, token.text)
+            return self._word()
         if cursor.took("("):
             cursor.skip_newlines()
             inner = self.type()
@@ -70,12 +105,26 @@ class TypeParser:
             raise cursor.unexpected("a type")
         return nodes.TupleType(token.at, self._members("]"))
 
+    def _word(self) -> nodes.Type:
+        token = self._cursor.take()
+        if token.text in CONSTANTS:
+            return nodes.LiteralType(token.at, CONSTANTS[token.text])
+        if self._cursor.sees("<"):
+            return self._of_resource(token.at, token.text)
+        return nodes.NamedType(token.at, token.text)
+
     def _literal(self) -> nodes.LiteralType:
         cursor = self._cursor
-        sign = -1 if cursor.took("-") else 1
+        if cursor.took("!"):
+            token = cursor.name("true or false")
+            if token.text not in ("true", "false"):
+                raise cursor.source.refuse(token.at, "'!' in a type is for true and false")
+            return nodes.LiteralType(token.at, token.text == "false")
+        if cursor.took("-"):
+            return nodes.LiteralType(cursor.next.at, -int(self._number()))
         token = cursor.take()
         if token.kind == "number":
-            return nodes.LiteralType(token.at, sign * int(token.text))
+            return nodes.LiteralType(token.at, int(token.text))
         if any(not isinstance(part, str) for part in token.parts):
             raise cursor.source.refuse(token.at, "a type cannot be interpolated")
         return nodes.LiteralType(token.at, "".join(str(part) for part in token.parts))
@@ -83,7 +132,7 @@ class TypeParser:
     def _members(self, closing: str) -> tuple[nodes.TypeMember, ...]:
         cursor = self._cursor
         members: list[nodes.TypeMember] = []
-        self._skip_separators()
+        cursor.skip_separators()
         while not cursor.took(closing):
             decorators = self._decorators()
             at = cursor.next.at
@@ -93,9 +142,7 @@ class TypeParser:
                 cursor.expect(":")
                 cursor.skip_newlines()
             members.append(nodes.TypeMember(at, name, self.type(), decorators))
-            if not cursor.sees(closing, ",") and cursor.next.kind != "newline":
-                raise cursor.unexpected(f"a new line or {closing!r}")
-            self._skip_separators()
+            cursor.end_of_item(closing)
         return tuple(members)
 
     def _member_name(self) -> str:
@@ -107,7 +154,3 @@ class TypeParser:
             cursor.take()
             return "".join(str(part) for part in token.parts)
         return cursor.name("a property or '}'").text
-
-    def _skip_separators(self) -> None:
-        while self._cursor.next.kind == "newline" or self._cursor.sees(","):
-            self._cursor.take()

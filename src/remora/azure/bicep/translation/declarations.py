@@ -1,40 +1,45 @@
-"""Collects a Bicep file's declarations, so that expressions find them, and compiles its modules."""
+"""Collects a Bicep file's declarations, so that expressions find them, and opens its modules."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable
 from typing import Any
 
 from remora.azure.bicep.syntax import nodes
-from remora.azure.bicep.syntax.source import Source
+from remora.azure.bicep.translation.artifacts import Stored, opened
 from remora.azure.bicep.translation.decorators import decorations
-from remora.azure.bicep.translation.files import Files, Unreadable
-from remora.azure.bicep.translation.symbols import Module, Program, Resource
-from remora.azure.bicep.translation.terms import Json
+from remora.azure.bicep.translation.imports import declare_import
+from remora.azure.bicep.translation.loading import number_loads
+from remora.azure.bicep.translation.naming import SCHEMAS, target_of
+from remora.azure.bicep.translation.secrets import secret_outputs
+from remora.azure.bicep.translation.spelling import RESOURCE_TYPE, spelled
+from remora.azure.bicep.translation.symbols import Module, Program, Resource, Target
 
-RESOURCE_TYPE = re.compile(
-    r"(?P<type>[A-Za-z0-9.]+(?:/[A-Za-z0-9]+)+)@(?P<version>\d{4}-\d\d-\d\d(?:-[a-z]+)?)"
-)
 NESTED_TYPE = re.compile(r"(?P<type>[A-Za-z0-9]+)(?:@(?P<version>\d{4}-\d\d-\d\d(?:-[a-z]+)?))?")
 
-CompileModule = Callable[[Source, Files], dict[str, Json]]
 
-
-def declare(program: Program, node: nodes.Declaration, compile_module: CompileModule) -> None:
+def declare(program: Program, node: nodes.Declaration) -> None:
     """Add one declaration to the program. Raises InvalidFile if its name is taken."""
+    number_loads(program, node)
     if isinstance(node, nodes.TargetScope):
-        _check_target(program, node)
-        return
-    if isinstance(node, nodes.Resource):
+        program.target = _target(program, node)
+    elif isinstance(node, nodes.Import):
+        names = [(name.at, name.alias) for name in node.names]
+        for at, name in [*names, *([(node.at, node.space)] if node.space is not None else [])]:
+            _require_free(program, at, name)
+            if name in program.types or name in program.functions:
+                raise program.source.refuse(at, f"{name!r} is declared twice")
+        declare_import(program, node)
+    elif isinstance(node, nodes.Resource):
         _add(program, program.deployed, node, _resource(program, node, None))
     elif isinstance(node, nodes.Module):
-        _add(program, program.deployed, node, _module(program, node, compile_module))
+        _add(program, program.deployed, node, _module(program, node))
     elif isinstance(node, nodes.Parameter):
         _add(program, program.parameters, node, node)
     elif isinstance(node, nodes.Variable):
-        decorations(program, node.decorators, allowed=("description",))
+        decorations(program, node.decorators, allowed=("description", "export"))
+        if node.name.lower() == "copy":
+            raise program.source.refuse(node.at, "a variable cannot be named 'copy'")
         _add(program, program.variables, node, node)
     else:
         _declare_apart(program, node)
@@ -51,7 +56,8 @@ def _declare_apart(
         nodes.Function: program.functions,
     }
     home = homes[type(node)]
-    if node.name in home:
+    imported = isinstance(node, nodes.Alias | nodes.Function) and node.name in program.imported
+    if node.name in home or imported:
         raise program.source.refuse(node.at, f"{node.name!r} is declared twice")
     home[node.name] = node
 
@@ -62,16 +68,23 @@ def _add(
     node: nodes.Resource | nodes.Module | nodes.Parameter | nodes.Variable,
     found: object,
 ) -> None:
-    if node.name in program.parameters or node.name in program.variables or node.name in program.deployed:
-        raise program.source.refuse(node.at, f"{node.name!r} is declared twice")
+    _require_free(program, node.at, node.name)
     home[node.name] = found
 
 
-def _check_target(program: Program, node: nodes.TargetScope) -> None:
-    if not isinstance(node.value, nodes.String) or node.value.literal != "resourceGroup":
-        raise program.source.refuse(
-            node.at, "this targetScope is not supported: Remora provisions a resource group"
-        )
+def _require_free(program: Program, at: int, name: str) -> None:
+    values = (program.parameters, program.variables, program.deployed)
+    homes = (*values, program.imported, program.spaces)
+    if any(name in home for home in homes):
+        raise program.source.refuse(at, f"{name!r} is declared twice")
+
+
+def _target(program: Program, node: nodes.TargetScope) -> Target:
+    text = node.value.literal if isinstance(node.value, nodes.String) else None
+    found = next((target for target in SCHEMAS if target == text), None)
+    if found is None:
+        raise program.source.refuse(node.at, f"the targetScope must be one of {', '.join(SCHEMAS)}")
+    return found
 
 
 def _resource(program: Program, node: nodes.Resource, outer: Resource | None) -> Resource:
@@ -107,8 +120,9 @@ def _resource_type(program: Program, node: nodes.Resource, outer: Resource | Non
     if match is None:
         raise program.source.refuse(node.type.at, f"{text!r} is not a resource type with an API version")
     if outer is None:
-        return match["type"], match["version"]
-    return f"{outer.type}/{match['type']}", match["version"] or outer.api_version
+        return spelled(match["type"], match["version"]), match["version"]
+    version = match["version"] or outer.api_version
+    return spelled(f"{outer.type}/{match['type']}", version), version
 
 
 def _unwrapped(
@@ -124,8 +138,12 @@ def _unwrapped(
     return inner, condition.condition if condition is not None else None, loop
 
 
-def _module(program: Program, node: nodes.Module, compile_module: CompileModule) -> Module:
+def _module(program: Program, node: nodes.Module) -> Module:
     body, condition, loop = _unwrapped(program, node.body)
+    found = opened(program, node.path)
+    template = (
+        found.template if isinstance(found, Stored) else program.compiler.template(found.source, found.files)
+    )
     return Module(
         symbol=node.name,
         at=node.at,
@@ -133,24 +151,7 @@ def _module(program: Program, node: nodes.Module, compile_module: CompileModule)
         condition=condition,
         loop=loop,
         decorators=node.decorators,
-        template=_module_template(program, node.path, compile_module),
+        template=template,
+        target=target_of(template),
+        secrets=secret_outputs(template),
     )
-
-
-def _module_template(program: Program, name: nodes.String, compile_module: CompileModule) -> dict[str, Json]:
-    """The template of a module: another Bicep file, or an ARM template."""
-    text = name.literal
-    if text is None or text.partition(":")[0] in ("br", "br/public", "ts") or text.startswith(("br/", "ts/")):
-        raise program.source.refuse(name.at, "only modules in local files are supported")
-    try:
-        path = program.files.find(text)
-        content = program.files.content(text).decode("utf-8-sig")
-        files = program.files.beside(path)
-        template = json.loads(content) if path.suffix == ".json" else None
-    except (Unreadable, ValueError) as error:
-        raise program.source.refuse(name.at, f"the module {text!r}: {error}") from None
-    if path.suffix != ".json":
-        return compile_module(Source(program.source.path.parent / text, content), files)
-    if not isinstance(template, dict) or "resources" not in template:
-        raise program.source.refuse(name.at, f"the module {text!r} is not an ARM template")
-    return template

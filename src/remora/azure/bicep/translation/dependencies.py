@@ -22,29 +22,30 @@ def mention_declared(translator: Translator, target: Resource | Module) -> None:
     explicit = target.body.properties.get("dependsOn")
     if explicit is None:
         return
-    if not isinstance(explicit, nodes.Array):
-        raise translator.program.source.refuse(explicit.at, "dependsOn must list resources and modules")
-    for item in explicit.items:
-        found = None if isinstance(item, nodes.Spread) else translator.reference(item)
-        if found is None:
+    for item in explicit.items if isinstance(explicit, nodes.Array) else (explicit,):
+        before = len(translator.mentions)
+        translator.mention_all(item.value if isinstance(item, nodes.Spread) else item)
+        if len(translator.mentions) == before:
             raise translator.program.source.refuse(item.at, "this is not a resource or module of this file")
-        translator.mention(found, weak=False)
 
 
 def depends_on(translator: Translator, target: Resource | Module) -> list[Json]:
-    """The `dependsOn` of a target, in the order of symbols, from all recorded references."""
-    waits: dict[str, list[Reference]] = {}
+    """The `dependsOn` of a target, in the alphabetical order of symbols, from all recorded references."""
+    waits: dict[str, list[Mention]] = {}
     for mention in translator.mentions:
-        for reference in _deployed_by(translator, mention, ()):
-            if reference.target is target:
+        for behind in _deployed_by(translator, mention, ()):
+            if behind.reference.target is target:
                 raise translator.program.source.refuse(target.at, f"{target.symbol!r} refers to itself")
-            waits.setdefault(reference.target.symbol, []).append(reference)
+            waits.setdefault(behind.reference.target.symbol, []).append(behind)
     translator.program.waits[target.symbol] = set(waits)
     found: list[Json] = []
-    for _, references in sorted(waits.items()):
-        every = [reference for reference in references if _is_all(reference)]
-        texts = (_entry(translator, reference) for reference in every or references)
-        found += dict.fromkeys(texts)
+    for symbol in sorted(waits, key=lambda symbol: (symbol.lower(), symbol)):
+        mentions = waits[symbol]
+        whole = next((mention for mention in mentions if mention.reference.index is None), None)
+        # As the CLI does, one for each place where an item is selected, even if two write the same.
+        places = {(mention.reference.at, mention.weak): mention for mention in reversed(mentions)}
+        chosen = [whole] if whole is not None else reversed(places.values())
+        found += [_entry(translator, mention.reference) for mention in chosen]
     return found
 
 
@@ -64,15 +65,15 @@ def first_circle(waits: Mapping[str, Iterable[str]]) -> str | None:
     return next((symbol for symbol in waits if is_in_circle(symbol, ())), None)
 
 
-def _deployed_by(translator: Translator, mention: Mention, path: Sequence[Resource]) -> Iterator[Reference]:
-    """The references to wait for: for an existing resource, the references in its name."""
+def _deployed_by(translator: Translator, mention: Mention, path: Sequence[Resource]) -> Iterator[Mention]:
+    """What to wait for: for an existing resource, the references in its name."""
     reference = mention.reference
     target = reference.target
     if not isinstance(target, Resource) or not target.existing:
-        yield reference
+        yield mention
         return
     if translator.is_named(target) and not mention.weak:
-        yield reference
+        yield mention
         return
     if target in path:
         raise translator.program.source.refuse(target.at, f"{target.symbol!r} refers to itself")

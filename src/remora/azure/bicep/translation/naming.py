@@ -3,30 +3,55 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 from typing import Literal as OneOf
 
 from remora.azure.bicep.syntax import nodes
 from remora.azure.bicep.translation.functions import is_list
-from remora.azure.bicep.translation.symbols import Module, Program, Reference, Resource
-from remora.azure.bicep.translation.terms import Copy, Literal, Term, access, call, calls
+from remora.azure.bicep.translation.symbols import Module, Program, Reference, Resource, Target
+from remora.azure.bicep.translation.terms import Copy, Json, Literal, Term, access, call, calls
 
 DEPLOYMENTS = "Microsoft.Resources/deployments"
 DEPLOYMENTS_VERSION = "2025-04-01"
 RESOURCE_GROUPS = "microsoft.resources/resourcegroups"
+MANAGEMENT_GROUPS = "Microsoft.Management/managementGroups"
+_SCHEMA = "https://schema.management.azure.com/schemas"
+SCHEMAS: Final[Mapping[Target, str]] = {
+    "resourceGroup": f"{_SCHEMA}/2019-04-01/deploymentTemplate.json#",
+    "subscription": f"{_SCHEMA}/2018-05-01/subscriptionDeploymentTemplate.json#",
+    "managementGroup": f"{_SCHEMA}/2019-08-01/managementGroupDeploymentTemplate.json#",
+    "tenant": f"{_SCHEMA}/2019-08-01/tenantDeploymentTemplate.json#",
+}
+SCOPE_ARGUMENTS: Final = {"resourceGroup": 2, "subscription": 1, "managementGroup": 1, "tenant": 0}
 LONGEST_NAME = 64  # of a deployment
 HASH_LENGTH, INDEX_LENGTH = 13, 3  # the length of uniqueString's result, and of a loop's index (at most 800)
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The scope of a resource outside the deployment's resource group.
+    """The scope of a resource that differs from the one that its file is deployed to.
 
-    `values`: subscription and group; a subscription or nothing; the id of a resource.
+    `values`: subscription and group; a subscription, or none for this one; the name of a management group;
+    nothing of the tenant; the id of a resource. `in_this_subscription`: the file names no subscription.
     """
 
-    kind: OneOf["group", "subscription", "tenant", "resource"]
+    kind: Target | OneOf["resource"]
     values: tuple[Term, ...] = ()
+    in_this_subscription: bool = False
+
+
+def target_of(template: Mapping[str, Json]) -> Target:
+    """What a template is deployed to, by its schema."""
+    schema = _schema_name(str(template.get("$schema", "")))
+    known = {_schema_name(url): target for target, url in SCHEMAS.items()}
+    return known.get(schema, "resourceGroup")
+
+
+def _schema_name(url: str) -> str:
+    """The last part of the URL: Azure takes every date before it."""
+    return url.rpartition("/")[2].rstrip("#").lower()
 
 
 def is_runtime(value: Term | Copy) -> bool:
@@ -50,10 +75,11 @@ class Naming(ABC):
         """A translator for expressions inside the referenced declaration."""
 
     def id_of(self, reference: Reference) -> Term:
-        """The `resourceId(…)` of a resource or module."""
+        """The `resourceId(…)` of a resource or module, or its form for the scope that it is in."""
         target, inner = reference.target, self.inside(reference)
         kind = target.type if isinstance(target, Resource) else DEPLOYMENTS
-        return _scoped_id(inner.scope(target), kind, inner.names(target))
+        scope = inner.scope(target) or Scope(self.program.target)
+        return _scoped_id(scope, kind, inner.names(target))
 
     def name_of(self, reference: Reference) -> Term:
         """The name in the declaration."""
@@ -126,47 +152,67 @@ class Naming(ABC):
         return found
 
     def scope(self, target: Resource | Module) -> Scope | None:
-        """Its scope; None for the deployment's resource group."""
+        """Its scope; None for the one that the file is deployed to."""
         parent = self.parent(target)
         if parent is not None:
             return self.inside(parent).scope(parent.target)
         node = target.body.properties.get("scope")
         if node is None:
             return None
-        if isinstance(node, nodes.Invoke) and isinstance(node.function, nodes.Name):
-            return self._scope_call(node, node.function.text)
+        variable = self.program.variables.get(node.text) if isinstance(node, nodes.Name) else None
+        node = variable.value if variable is not None else node
+        if isinstance(node, nodes.Invoke):
+            name = node.named("az")
+            if name is not None:
+                return self._scope_call(node, name)
         found = self.reference(node)
         if found is None or not isinstance(found.target, Resource):
             raise self.program.source.refuse(node.at, "the scope is not a resource or resource group")
         if found.target.type.lower() == RESOURCE_GROUPS:
-            return Scope("group", (self._subscription(found), self.name_of(found)))
+            return self._group(found)
+        if found.target.type.lower() == MANAGEMENT_GROUPS.lower():
+            return Scope("managementGroup", (self.name_of(found),))
         return Scope("resource", (self.id_of(found),))
 
     def _scope_call(self, node: nodes.Invoke, function: str) -> Scope | None:
         values = tuple(self.term(argument) for argument in node.arguments)
-        if function == "resourceGroup" and len(values) <= 2:
-            here = access(call("subscription"), "subscriptionId")
-            return None if not values else Scope("group", values if len(values) == 2 else (here, values[0]))
-        if function == "subscription" and len(values) <= 1:
-            return Scope("subscription", values)
-        if function == "tenant" and not values:
-            return Scope("tenant")
-        raise self.program.source.refuse(node.at, f"the scope {function} is not supported")
+        most = SCOPE_ARGUMENTS.get(function)
+        if most is None or len(values) > most:
+            raise self.program.source.refuse(node.at, f"the scope {function} is not supported")
+        kind = next(target for target in SCHEMAS if target == function)
+        if not values and kind == self.program.target:
+            return None
+        if not values and kind in ("resourceGroup", "managementGroup"):
+            raise self.program.source.refuse(
+                node.at, f"{function}() needs a name in a file for a {self.program.target}"
+            )
+        if kind == "resourceGroup" and len(values) == 1:
+            return Scope(kind, (access(call("subscription"), "subscriptionId"), *values), True)
+        return Scope(kind, values)
 
-    def _subscription(self, group: Reference) -> Term:
+    def _group(self, group: Reference) -> Scope:
         scope = self.inside(group).scope(group.target)
         values = scope.values if scope is not None and scope.kind == "subscription" else ()
-        return values[0] if values else access(call("subscription"), "subscriptionId")
+        subscription = values[0] if values else access(call("subscription"), "subscriptionId")
+        return Scope("resourceGroup", (subscription, self.name_of(group)), not values)
 
 
-def _scoped_id(scope: Scope | None, kind: str, names: list[Term]) -> Term:
-    if scope is None:
+def _scoped_id(scope: Scope, kind: str, names: list[Term]) -> Term:
+    if scope == Scope("resourceGroup"):
         return call("resourceId", kind, *names)
     if scope.kind == "tenant":
         return call("tenantResourceId", kind, *names)
     if scope.kind == "subscription":
         return call("subscriptionResourceId", *scope.values, kind, *names)
-    within = scope.values[0]
-    if scope.kind == "group":
-        within = call("format", "/subscriptions/{0}/resourceGroups/{1}", *scope.values)
-    return call("extensionResourceId", within, kind, *names)
+    return call("extensionResourceId", _within(scope), kind, *names)
+
+
+def _within(scope: Scope) -> Term:
+    """The id of a resource group, management group or resource."""
+    if scope.kind == "resourceGroup":
+        return call("format", "/subscriptions/{0}/resourceGroups/{1}", *scope.values)
+    if scope.kind == "managementGroup" and not scope.values:
+        return access(call("managementGroup"), "id")
+    if scope.kind == "managementGroup":
+        return call("tenantResourceId", MANAGEMENT_GROUPS, *scope.values)
+    return scope.values[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
@@ -101,8 +101,13 @@ def to_object(value: Properties) -> dict[str, Json]:
         document["copy"] = [copy_document(child, str(to_json(key))) for key, child in copies]
     for key, child in value.pairs:
         if not isinstance(child, Copy):
-            document[str(to_json(key))] = to_json(child)
+            document[key_of(str(to_json(key)))] = to_json(child)
     return document
+
+
+def key_of(name: str) -> str:
+    """The key of a property; `copy` alone would be a loop."""
+    return f"[string('{name}')]" if name.lower() == "copy" else name
 
 
 def to_text(value: Term) -> str:
@@ -123,13 +128,14 @@ def to_text(value: Term) -> str:
     return f"{base}[{to_text(value.key)}]"
 
 
-def copy_document(copy: Copy, name: str | None = None) -> dict[str, Json]:
-    """A loop as the `copy` of a property, variable or output."""
+def copy_document(copy: Copy, name: str | None = None, *, as_text: bool = False) -> dict[str, Json]:
+    """A loop as the `copy` of a property, variable or output; with `as_text`, an object is an expression."""
     document: dict[str, Json] = {"name": name} if name is not None else {}
     document["count"] = to_json(call("length", copy.source))
     body = copy.body
     # The input of a copy can only be an object or a text.
-    literal = isinstance(body, Properties) or (isinstance(body, Literal) and isinstance(body.value, str))
+    literal = isinstance(body, Properties) and not as_text
+    literal = literal or (isinstance(body, Literal) and isinstance(body.value, str))
     document["input"] = to_json(body) if literal else f"[{to_text(_callable(body))}]"
     return document
 
@@ -140,6 +146,32 @@ def calls(value: Term | Copy) -> Iterator[Call]:
         yield value
     for part in _parts(value):
         yield from calls(part)
+
+
+def has_loop(value: Term | Copy) -> bool:
+    """Whether a loop is in a term, which an expression cannot have."""
+    return isinstance(value, Copy) or any(has_loop(part) for part in _parts(value))
+
+
+def rewritten(value: Term, change: Callable[[Call], Call]) -> Term:
+    """A term with each of its calls changed, from the inside out."""
+    if isinstance(value, Call):
+        return change(Call(value.name, tuple(rewritten(argument, change) for argument in value.arguments)))
+    if isinstance(value, Access):
+        return Access(rewritten(value.base, change), rewritten(value.key, change))
+    if isinstance(value, Items):
+        return Items(tuple(rewritten(item, change) for item in value.items))
+    if isinstance(value, Properties):
+        return Properties(
+            tuple((rewritten(key, change), _plain(child, change)) for key, child in value.pairs)
+        )
+    return value
+
+
+def _plain(value: Term | Copy, change: Callable[[Call], Call]) -> Term | Copy:
+    if isinstance(value, Copy):
+        return Copy(rewritten(value.source, change), rewritten(value.body, change))
+    return rewritten(value, change)
 
 
 def _parts(value: Term | Copy) -> tuple[Term | Copy, ...]:

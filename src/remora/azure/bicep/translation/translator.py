@@ -12,10 +12,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from remora.azure.bicep.syntax import nodes
-from remora.azure.bicep.translation.functions import LAMBDAS, NAMESPACE, OPERATORS, SAME, SCOPES, is_list
-from remora.azure.bicep.translation.loading import LOADERS
-from remora.azure.bicep.translation.naming import Naming, is_runtime
-from remora.azure.bicep.translation.symbols import Mention, Module, Program, Reference, Resolved, Resource
+from remora.azure.bicep.translation.composing import Composing
+from remora.azure.bicep.translation.functions import (
+    LAMBDAS,
+    SAME,
+    SCOPES,
+    function_reference,
+    is_list,
+)
+from remora.azure.bicep.translation.loading import LOADERS, load
+from remora.azure.bicep.translation.naming import DEPLOYMENTS_VERSION, SCOPE_ARGUMENTS, is_runtime
+from remora.azure.bicep.translation.referring import KNOWN_BEFORE, names_a_scope
+from remora.azure.bicep.translation.symbols import Mention, Module, Program, Reference, Resource
 from remora.azure.bicep.translation.terms import (
     Call,
     Copy,
@@ -28,12 +36,11 @@ from remora.azure.bicep.translation.terms import (
     calls,
 )
 
-KNOWN_BEFORE = ("id", "name", "type", "apiVersion")
 SAFE_CALLS = ("tryGet", "tryIndexFromEnd")
 
 
 @dataclass(frozen=True, slots=True)
-class Translator(Naming):
+class Translator(Composing):
     """Translates the expressions of one place. `mentions` collects their references."""
 
     program: Program
@@ -87,46 +94,8 @@ class Translator(Naming):
         source = outer.term(target.loop.source)
         return within.with_loop(target.loop, source, reference.index or call("copyIndex"))
 
-    def reference(self, node: nodes.Expression) -> Reference | None:
-        """The resource or module that an expression names, or None."""
-        if isinstance(node, nodes.NotNull | nodes.Group):
-            return self.reference(node.value)
-        if isinstance(node, nodes.Name):
-            target = self._find(node.text)
-            return Reference(target) if target is not None else None
-        if isinstance(node, nodes.Inner):
-            outer = self.reference(node.target)
-            nested = outer.target.nested if outer and isinstance(outer.target, Resource) else {}
-            if node.name not in nested:
-                raise self.program.source.refuse(node.at, f"{node.name!r} is not nested there")
-            return Reference(nested[node.name])
-        if isinstance(node, nodes.Get) and not (node.safe or node.from_end):
-            found = self.reference(node.target)
-            literal = isinstance(node.key, nodes.String) and node.key.literal is not None
-            if found is not None and found.target.loop is not None and found.index is None and not literal:
-                return Reference(found.target, self.term(node.key))
-        return None
-
-    def mention(self, reference: Reference, *, weak: bool) -> None:
-        """Record a reference, without an index that is only valid inside the resource."""
-        index = reference.index
-        if index is not None and any(_is_local(found) for found in calls(index)):
-            reference = Reference(reference.target)
-        self.mentions.append(Mention(reference, weak))
-
-    def resolve(self, name: str, at: int) -> Resolved:
-        """A variable's value."""
-        program = self.program
-        if name in program.resolved:
-            return program.resolved[name]
-        if name in program.resolving:
-            raise program.source.refuse(at, f"the variable {name!r} refers to itself")
-        program.resolving.append(name)
-        node, own = program.variables[name].value, Translator(program)
-        value = own.loop(node, name) if isinstance(node, nodes.For) else own.term(node)
-        program.resolving.pop()
-        program.resolved[name] = Resolved(value, tuple(own.mentions))
-        return program.resolved[name]
+    def fresh(self) -> Translator:
+        return Translator(self.program)
 
     def _pair(self, entry: nodes.Property | nodes.Spread | nodes.Resource) -> tuple[Term, Term | Copy]:
         if not isinstance(entry, nodes.Property):
@@ -137,16 +106,6 @@ class Translator(Naming):
             raise self.program.source.refuse(entry.at, "a loop needs a plain name")
         return Literal(entry.key.literal), self.loop(entry.value, entry.key.literal)
 
-    def _find(self, name: str) -> Resource | Module | None:
-        if name in self.locals:
-            return None
-        home = self.home
-        while home is not None:
-            if name in home.nested:
-                return home.nested[name]
-            home = home.outer
-        return self.program.deployed.get(name)
-
     def _name(self, node: nodes.Name) -> Term:
         if node.text in self.locals:
             return self.locals[node.text]
@@ -155,6 +114,9 @@ class Translator(Naming):
             return self._whole(node, reference)
         if node.text in self.program.parameters:
             return call("parameters", node.text)
+        imported = self.program.found("variable", node.text)
+        if imported is not None:
+            return call("variables", imported)
         if node.text not in self.program.variables:
             raise self.program.source.refuse(node.at, f"{node.text!r} is not declared")
         resolved = self.resolve(node.text, node.at)
@@ -197,8 +159,38 @@ class Translator(Naming):
             self._one(node, target)
             self.mention(target, weak=key in KNOWN_BEFORE)
             return self._of_resource(node, target, key)
+        space = self._space(node.target)
+        if space is not None and key is not None and not node.safe:
+            return call("variables", self._imported(node, "variable", space, key))
+        self._require_a_value(node)
         output = self._output(node, key) if key is not None else None
         return output or self._accessed(node, self.term(node.target), self.term(node.key))
+
+    def _require_a_value(self, node: nodes.Get) -> None:
+        """Refuse a part of a scope with arguments, also of one in a variable."""
+        root = self.bare(node.target)
+        while isinstance(root, nodes.Get):
+            root = self.bare(root.target)
+        if (
+            isinstance(root, nodes.Name)
+            and root.text in self.program.variables
+            and root.text not in self.locals
+        ):
+            root = self.program.variables[root.text].value
+        if names_a_scope(root):
+            raise self.program.source.refuse(node.at, "a scope with arguments has no properties")
+
+    def _space(self, node: nodes.Expression) -> str | None:
+        """The name of a whole file that is imported."""
+        if not isinstance(node, nodes.Name) or node.text in self.locals:
+            return None
+        return node.text if node.text in self.program.spaces else None
+
+    def _imported(self, node: nodes.Get, kind: str, space: str, name: str) -> str:
+        found = self.program.found(kind, name, space)
+        if found is None:
+            raise self.program.source.refuse(node.key.at, f"{space!r} has no {kind} {name!r}")
+        return found
 
     def _of_resource(self, node: nodes.Get, reference: Reference, key: str) -> Term:
         """A property of a resource or module: known at compile time, else read from the deployed one."""
@@ -221,6 +213,16 @@ class Translator(Naming):
             return self._if_deployed(node, reference, self.name_of(reference))
         if key != "outputs":
             raise self.program.source.refuse(node.at, f"a module has no {key!r}: use .outputs or .name")
+        if isinstance(reference.target, Module) and reference.target.secrets:
+            return self._secrets(node, reference)
+        return self._outputs(node, reference)
+
+    def _secrets(self, node: nodes.Get, reference: Reference) -> Term:
+        """The outputs of a module with their secrets, which `reference` does not read."""
+        read = call("listOutputsWithSecureValues", self.handle(reference), DEPLOYMENTS_VERSION)
+        return self._if_deployed(node, reference, read)
+
+    def _outputs(self, node: nodes.Get, reference: Reference) -> Term:
         read = self.read(reference, full=False)
         if node.safe:
             return call("tryGet", self._if_deployed(node, reference, read), "outputs")
@@ -245,11 +247,13 @@ class Translator(Naming):
         document = declared.get(key) if isinstance(declared, dict) else None
         if not isinstance(document, dict):
             raise self.program.source.refuse(node.key.at, f"{module.target.symbol!r} has no output {key!r}")
-        if str(document.get("type", "")).lower().startswith("secure"):
-            raise self.program.source.refuse(
-                node.key.at, f"the output {key!r} is secure, which is not supported"
-            )
-        base = self._get(outputs)
+        self._one(outputs, module)
+        self.mention(module, weak=False)
+        if key in module.target.secrets:
+            base = self._secrets(outputs, module)
+            guarded = isinstance(base, Call) and base.name == "if"
+            return call("tryGet", base, key) if node.safe or guarded else access(base, key)
+        base = self._outputs(outputs, module)
         if node.safe:
             return call("tryGet", call("tryGet", base, key), "value")
         if isinstance(base, Call) and base.name in SAFE_CALLS:
@@ -259,7 +263,7 @@ class Translator(Naming):
     def _accessed(self, node: nodes.Get, base: Term, key: Term) -> Term:
         if node.safe:
             return call("tryIndexFromEnd" if node.from_end else "tryGet", base, key)
-        if isinstance(node.target, nodes.Get) and isinstance(base, Call) and base.name in SAFE_CALLS:
+        if _is_access(node.target) and isinstance(base, Call) and base.name in SAFE_CALLS:
             # After a `?`, the rest of the chain is null too.
             counted = call("createObject", "value", key, "fromEnd", Literal(True)) if node.from_end else key
             return call(base.name, *base.arguments, counted)
@@ -276,25 +280,50 @@ class Translator(Naming):
                 self.mention(reference, weak=True)
                 given = [self.term(argument) for argument in node.arguments]
                 return call(name, self.handle(reference), *(given or [Literal(reference.target.api_version)]))
+            space = self._space(function.target)
+            if space is not None:
+                found = function_reference(self._imported(function, "function", space, name))
+                return Call(found, tuple(self.term(argument) for argument in node.arguments))
             if isinstance(function.target, nodes.Name) and function.target.text in ("sys", "az"):
                 return self._function(node, name)
             raise self.program.source.refuse(function.key.at, f"the function {name!r} is not supported here")
         raise self.program.source.refuse(node.at, "this is not a function")
 
     def _function(self, node: nodes.Invoke, name: str) -> Term:
-        if name in self.program.functions and isinstance(node.function, nodes.Name):
-            return Call(f"{NAMESPACE}.{name}", tuple(self.term(argument) for argument in node.arguments))
-        if name == "any" and len(node.arguments) == 1:
-            return self.term(node.arguments[0])
-        if name == "nameof" and len(node.arguments) == 1:
-            return Literal(self._last_name(node.arguments[0]))
-        if name in LOADERS:
-            return LOADERS[name](self.program, node, [self.term(argument) for argument in node.arguments])
+        special = self._declared_function(node, name) or self._at_compile_time(node, name)
+        if special is not None:
+            return special
         if name not in SAME and not is_list(name):
             raise self.program.source.refuse(node.function.at, f"the function {name!r} is not supported")
         if name in SCOPES and node.arguments:
-            raise self.program.source.refuse(node.at, f"{name}(…) with arguments is only allowed as a scope")
+            if len(node.arguments) > SCOPE_ARGUMENTS[name]:
+                raise self.program.source.refuse(node.at, f"{name}() has too many arguments")
+            return Properties(())  # as in the CLI: only `scope:` uses what it stands for
+        if self.program.target not in SCOPES.get(name, (self.program.target,)):
+            raise self.program.source.refuse(
+                node.at, f"{name}() is not known in a file for a {self.program.target}"
+            )
         return Call(name, tuple(self._argument(argument, name) for argument in node.arguments))
+
+    def _declared_function(self, node: nodes.Invoke, name: str) -> Term | None:
+        """The call of a function of this file or an imported one."""
+        if not isinstance(node.function, nodes.Name):
+            return None
+        found = name if name in self.program.functions else self.program.found("function", name)
+        if found is None:
+            return None
+        return Call(function_reference(found), tuple(self.term(argument) for argument in node.arguments))
+
+    def _at_compile_time(self, node: nodes.Invoke, name: str) -> Term | None:
+        """The value of a function that a template does not have."""
+        if name == "any" and len(node.arguments) == 1:
+            return self.term(node.arguments[0])
+        if name == "nameof" and len(node.arguments) == 1:
+            self.mention_all(node.arguments[0])  # as in the CLI, although only the name is written
+            return Literal(self._last_name(node.arguments[0]))
+        if name in LOADERS:
+            return load(self.program, node, name, [self.term(argument) for argument in node.arguments])
+        return None
 
     def _argument(self, node: nodes.Expression, function: str) -> Term:
         if isinstance(node, nodes.Group):
@@ -318,75 +347,26 @@ class Translator(Naming):
             return node.key.literal
         raise self.program.source.refuse(node.at, "nameof needs an expression with a name")
 
-    def _operation(self, node: nodes.Operation) -> Term:
-        operands = [self.term(operand) for operand in node.operands]
-        if node.operator in ("=~", "!~"):
-            operands = [call("toLower", operand) for operand in operands]
-        if node.operator in ("!=", "=~", "!~"):
-            equal = call("equals", *operands)
-            return equal if node.operator == "=~" else call("not", equal)
-        if (node.operator, len(operands)) == ("-", 1):
-            return call("sub", 0, operands[0])
-        return call(OPERATORS[node.operator, len(operands)], *operands)
 
-    def _string(self, node: nodes.String) -> Term:
-        if node.literal is not None:
-            return Literal(node.literal)
-        pattern, arguments = "", list[Term]()
-        for part in node.parts:
-            if isinstance(part, str):
-                pattern += part.replace("{", "{{").replace("}", "}}")
-            else:
-                pattern += f"{{{len(arguments)}}}"
-                arguments.append(self.term(part))
-        return call("format", pattern, *arguments)
-
-    def _object(self, node: nodes.Object) -> Term:
-        """An object; spreads are merged in order with the properties between them."""
-        merged: list[Term] = []
-        pairs: list[tuple[Term, Term | Copy]] = []
-        for entry in node.entries:
-            if isinstance(entry, nodes.Resource):
-                raise self.program.source.refuse(entry.at, "a resource cannot be nested here")
-            if isinstance(entry, nodes.Property):
-                pairs.append((self.term(entry.key), self.term(entry.value)))
-                continue
-            merged += [Properties(tuple(pairs))] if pairs else []
-            merged.append(self.term(entry.value))
-            pairs = []
-        if not merged:
-            return Properties(tuple(pairs))
-        return call("shallowMerge", Items((*merged, *([Properties(tuple(pairs))] if pairs else []))))
-
-    def _array(self, node: nodes.Array) -> Term:
-        joined: list[Term] = []
-        items: list[Term] = []
-        for item in node.items:
-            if not isinstance(item, nodes.Spread):
-                items.append(self.term(item))
-                continue
-            joined += [Items(tuple(items))] if items else []
-            joined.append(self.term(item.value))
-            items = []
-        if not joined:
-            return Items(tuple(items))
-        return call("flatten", Items((*joined, *([Items(tuple(items))] if items else []))))
-
-
-def _is_local(found: Call) -> bool:
-    return found.name == "lambdaVariables" or (found.name == "copyIndex" and bool(found.arguments))
+def _is_access(node: nodes.Expression) -> bool:
+    """Whether an expression selects a part of another, possibly behind what only its type is for."""
+    if isinstance(node, nodes.NotNull):
+        return _is_access(node.value)
+    if isinstance(node, nodes.Invoke) and node.named("sys") == "any" and len(node.arguments) == 1:
+        return _is_access(node.arguments[0])
+    return isinstance(node, nodes.Get)
 
 
 TRANSLATIONS: Mapping[type, Callable[[Translator, Any], Term]] = {
     nodes.Name: Translator._name,
     nodes.Constant: lambda _, node: Literal(node.value),
-    nodes.String: Translator._string,
-    nodes.Object: Translator._object,
-    nodes.Array: Translator._array,
+    nodes.String: Translator.string_of,
+    nodes.Object: Translator.object_of,
+    nodes.Array: Translator.array_of,
     nodes.Get: Translator._get,
     nodes.Inner: Translator._inner,
     nodes.Invoke: Translator._invoke,
-    nodes.Operation: Translator._operation,
+    nodes.Operation: Translator.operation_of,
     nodes.Group: lambda translator, node: translator.term(node.value),
     nodes.NotNull: lambda translator, node: translator.term(node.value),
 }

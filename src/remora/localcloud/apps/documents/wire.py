@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Final
+from datetime import datetime
 
 from remora.localcloud.arm.locations import LOCATIONS, normal_location
 from remora.localcloud.arm.resources.resource import ArmError
 from remora.localcloud.state import Json
-
-USER: Final = "local"
 
 
 def display_location(location: str | None) -> str:
     """Container Apps answers "East US" where "eastus" was sent."""
     name = location or "local"
     return LOCATIONS.get(normal_location(name) or "", name)
-
-
-def system_data(existing: Json | None) -> Json:
-    """Who made a resource and when; there is one user here."""
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
-    former = (existing or {}).get("systemData") or {}
-    return {
-        "createdBy": former.get("createdBy", USER),
-        "createdByType": "User",
-        "createdAt": former.get("createdAt", now),
-        "lastModifiedBy": USER,
-        "lastModifiedByType": "User",
-        "lastModifiedAt": now,
-    }
 
 
 def without_nulls(document: Json) -> Json:

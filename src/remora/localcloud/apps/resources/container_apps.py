@@ -19,7 +19,6 @@ from remora.localcloud.apps.documents.shapes import CONTAINER_APP
 from remora.localcloud.apps.documents.wire import (
     auth_token,
     display_location,
-    system_data,
     unknown_action,
     without_nulls,
 )
@@ -28,6 +27,7 @@ from remora.localcloud.apps.host import Host
 from remora.localcloud.apps.resources.tokens import Tokens
 from remora.localcloud.arm.resources.resource import ArmError, ResourceId, Wire
 from remora.localcloud.arm.shapes import checked_properties
+from remora.localcloud.arm.timestamps import system_data
 from remora.localcloud.state import Json
 
 KEPT: Final = "maxInactiveRevisions"

@@ -20,7 +20,6 @@ from remora.localcloud.apps.documents.shapes import JOB
 from remora.localcloud.apps.documents.wire import (
     auth_token,
     display_location,
-    system_data,
     unknown_action,
     without_nulls,
 )
@@ -31,6 +30,7 @@ from remora.localcloud.arm.http import AnyCaseRoute
 from remora.localcloud.arm.resources.resource import Accepted, ArmError, ResourceId, Wire
 from remora.localcloud.arm.shapes import checked_properties
 from remora.localcloud.arm.subscription import LOCAL_SUBSCRIPTION
+from remora.localcloud.arm.timestamps import system_data
 from remora.localcloud.state import Json
 
 STOP_PATH: Final = (

@@ -19,7 +19,6 @@ from remora.localcloud.apps.documents.shapes import ENVIRONMENT, STORAGE
 from remora.localcloud.apps.documents.wire import (
     auth_token,
     display_location,
-    system_data,
     unknown_action,
     without_nulls,
 )
@@ -27,6 +26,7 @@ from remora.localcloud.apps.host import Host
 from remora.localcloud.apps.resources.tokens import Tokens
 from remora.localcloud.arm.resources.resource import ArmError, ResourceId, Wire
 from remora.localcloud.arm.shapes import checked_properties, settable
+from remora.localcloud.arm.timestamps import system_data
 from remora.localcloud.fault_table import Fault
 from remora.localcloud.faults import Faults
 from remora.localcloud.state import Json

@@ -89,6 +89,14 @@ class Deployments:
         self._operations.begin("deployment", record.id, operation_id=record.status_id)
         return record, existing is None
 
+    async def run(self, request: Request) -> DeploymentRecord:
+        """Start, and wait for its end, which may be a failure. Raises ArmError if it is refused."""
+        record, _ = self.put(request, lambda _: None)
+        operation = self._operations.get(record.status_id)
+        if operation is not None:
+            await self._operations.finished(operation)
+        return self.require(request.place, request.name)
+
     def validate(self, request: Request, locate: Locate) -> Json:
         """The deployment as it would be created. Raises ArmError."""
         _check_location(request, None)
@@ -196,18 +204,11 @@ class Deployments:
             resources=self._resources,
             groups=self._groups,
             operations=self._operations,
-            nest=self._nest,
+            nest=self.run,
         )
         await run.deploy()
         outputs = await run.outputs()
         run.succeed({camel_case(name): output for name, output in outputs.items()})
-
-    async def _nest(self, request: Request) -> DeploymentRecord:
-        record, _ = self.put(request, lambda _: None)
-        operation = self._operations.get(record.status_id)
-        if operation is not None:
-            await self._operations.finished(operation)
-        return self.require(request.place, request.name)
 
     def _mark_failed(self, record: DeploymentRecord, error: Exception) -> None:
         """Record an unexpected error, so that clients do not poll the deployment forever."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from remora.localcloud.arm.deployments.deployments import Deployments
 from remora.localcloud.arm.operations import Operation, Operations
 from remora.localcloud.arm.resources.groups import Groups
@@ -12,11 +14,17 @@ from remora.localcloud.arm.resources.store import Record
 
 
 class GroupDeletion:
-    """Runs one operation per deleted group."""
+    """Runs one operation per deleted group. `forget` drops what others keep of a group, by its name."""
 
     def __init__(
-        self, groups: Groups, resources: Resources, deployments: Deployments, operations: Operations
+        self,
+        groups: Groups,
+        resources: Resources,
+        deployments: Deployments,
+        operations: Operations,
+        forget: Callable[[str], None],
     ) -> None:
+        self._forget = forget
         self._groups = groups
         self._resources = resources
         self._deployments = deployments
@@ -35,6 +43,7 @@ class GroupDeletion:
         for deployment in self._deployments.list_all(Place(operation.target.split("/")[2], name)):
             await self._deployments.delete(deployment.place, deployment.name)
         await self._remove_all(self._resources.top_records(operation.target))
+        self._forget(name)
         self._groups.delete(name)
 
     async def _remove_all(self, records: list[Record]) -> None:

@@ -71,18 +71,18 @@ class DeploymentRoutes:
             yield AnyCaseRoute(path + "/{operation}", self.get_operation, methods=["GET"])
 
     async def put(self, http: HttpRequest) -> Response:
-        record, is_new = self._deployments.put(await self._request(http), await _finder(http))
+        record, is_new = self._deployments.put(await self._request(http), await finder(http))
         url = own_url(http, f"{http.url.path}/operationStatuses/{record.status_id}")
         headers = {"Azure-AsyncOperation": url}
         return JSONResponse(record.show_accepted(), status_code=201 if is_new else 200, headers=headers)
 
     async def validate(self, http: HttpRequest) -> Response:
-        return JSONResponse(self._deployments.validate(await self._request(http), await _finder(http)))
+        return JSONResponse(self._deployments.validate(await self._request(http), await finder(http)))
 
     async def what_if(self, http: HttpRequest) -> Response:
         """Compute the result at once, but return a URL to fetch it from, as Azure does."""
         request = await self._request(http)
-        result = self._what_if.ask(request, await _finder(http))
+        result = self._what_if.ask(request, await finder(http))
         target = str(request.place.deployment_id(request.name))
         operation = self._operations.note("what-if", target, result)
         return Response(status_code=202, headers={"Location": operation_result_url(http, operation.id)})
@@ -165,7 +165,7 @@ def _text(body: Json, key: str) -> str | None:
     return value
 
 
-async def _finder(http: HttpRequest) -> Locate:
+async def finder(http: HttpRequest) -> Locate:
     """A function that finds the position of a template parameter's declaration in the request."""
     text = (await http.body()).decode("utf-8-sig", errors="replace")
 

@@ -12,12 +12,22 @@ AUDIENCE: Final = "https://storage.azure.com"
 INTENT: Final = "x-ms-file-request-intent"
 
 
-def check_bearer(audience: str, headers: Mapping[str, str], *, known: bool) -> None:
+def challenge(tenant_id: str) -> str:
+    """What a refused client reads to ask for a token that is valid here."""
+    login = f"https://login.microsoftonline.com/{tenant_id}/oauth2/authorize"
+    return f"Bearer authorization_uri={login} resource_id={AUDIENCE}"
+
+
+def check_bearer(audience: str, account: str, *, known: bool) -> None:
     """Raise FilesError unless a token for this audience may ask. `known`: there is such an account."""
     if not known:
         raise FilesError("AuthenticationFailed", "There is no such storage account here.")
-    if audience.rstrip("/") != AUDIENCE:
+    if audience.rstrip("/") not in (AUDIENCE, f"https://{account}.file.core.windows.net"):
         raise FilesError("InvalidAuthenticationInfo", f"The token is not valid for {AUDIENCE}.")
+
+
+def check_intent(headers: Mapping[str, str]) -> None:
+    """Raise FilesError unless a request with a bearer token says that it reads and writes like a backup."""
     intent = headers.get(INTENT)
     if intent is None:
         raise FilesError("MissingRequiredHeader", f"A bearer token needs the header {INTENT}: backup.")

@@ -13,8 +13,9 @@ import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
+from remora.localcloud.storage.access import delegation
 from remora.localcloud.storage.errors import FilesError
 from remora.localcloud.storage.names import Target
 
@@ -24,6 +25,7 @@ Policies = Callable[[], Mapping[str, Mapping[str, str]]]
 _EARLIEST_VERSION: Final = "2020-12-06"
 _ACCOUNT_FIELDS: Final = ("sp", "ss", "srt", "st", "se", "sip", "spr", "sv", "ses")
 _SERVICE_FIELDS: Final = ("si", "sip", "spr", "sv", "rscc", "rscd", "rsce", "rscl", "rsct")
+_DELEGATED_FIELDS: Final = (*delegation.FIELDS, "sduoid", *_SERVICE_FIELDS[1:])
 _FROM_POLICY: Final = {"sp": "Permission", "st": "Start", "se": "Expiry"}
 _RESOURCE_TYPES: Final = {"account": "s", "share": "c"}
 _READING: Final = frozenset({"GET", "HEAD"})
@@ -58,13 +60,19 @@ def verify_sas(
     client_ip: str,
     scheme: str,
     now: float,
+    secret: str,
 ) -> Grant:
     """What the token in `query` allows on `target`. Raises FilesError if it is forged, out of date or for
     another place."""
     is_account = "ss" in query
     text = _account_text(target, query) if is_account else _service_text(target, query)
-    if query.get("sv", "") < _EARLIEST_VERSION or "skoid" in query:
-        raise FilesError("AuthenticationFailed", "Only key-signed tokens, sv=2020-12-06 or later, are valid.")
+    if query.get("sv", "") < _EARLIEST_VERSION:
+        raise FilesError("AuthenticationFailed", "Only tokens with sv=2020-12-06 or later are valid.")
+    if "skoid" in query:
+        if is_account or "si" in query or query.get("sks") != "f" or not keys:
+            raise FilesError("AuthenticationFailed", "A user delegation key signs tokens for files only.")
+        _check_times({"st": query.get("skt", ""), "se": query.get("ske", "")}, now)
+        keys = [delegation.value(secret, target.account, query)]
     matches = [hmac.compare_digest(_sign(key, text), query["sig"].encode()) for key in keys]
     if not any(matches):
         raise FilesError("AuthenticationFailed", "The token is not signed with one of the account's keys.")
@@ -74,6 +82,16 @@ def verify_sas(
     _check_times(said, now)
     _check_origin(query, client_ip, scheme)
     return Grant(said["sp"], query.get("srt", "") if is_account else "")
+
+
+def require_user(query: Mapping[str, str], identity: Mapping[str, Any]) -> None:
+    """Raise FilesError unless the claims are those of the user whom a token is for, if it is for one."""
+    if "sduoid" not in query:
+        return
+    wanted = {"oid": query["sduoid"], "tid": query.get("skdutid") or identity.get("tid")}
+    for claim, value in wanted.items():
+        if identity.get(claim) != value:
+            raise FilesError("AuthenticationFailed", f"The token is for {value}, not for the bearer.")
 
 
 def _permissions(method: str, comp: str) -> str:
@@ -96,7 +114,8 @@ def _service_text(target: Target, query: Mapping[str, str]) -> str:
         raise FilesError("AuthenticationFailed", f"sr={query.get('sr', '')} does not match the URL.")
     place = "/".join(["/file", target.account, target.share, *resource])
     times = [query.get(name, "") for name in ("sp", "st", "se")]
-    return "\n".join([*times, place, *(query.get(name, "") for name in _SERVICE_FIELDS)])
+    fields = _DELEGATED_FIELDS if "skoid" in query else _SERVICE_FIELDS
+    return "\n".join([*times, place, *(query.get(name, "") for name in fields)])
 
 
 def _completed(query: Mapping[str, str], policies: Policies) -> dict[str, str]:

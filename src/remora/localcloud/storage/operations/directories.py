@@ -7,12 +7,14 @@ from starlette.responses import Response
 from remora.localcloud.storage import headers as wire
 from remora.localcloud.storage import xml
 from remora.localcloud.storage.call import Call, decode_marker, encode_marker, page_size
+from remora.localcloud.storage.operations.permissions import with_permission
 from remora.localcloud.storage.operations.renaming import read_rename
 from remora.localcloud.storage.store.properties import Changes
 
 
 def create(call: Call) -> Response:
-    entry = call.share.create_directory(call.target.path, wire.creation(call.headers))
+    changes = with_permission(call, wire.creation(call.headers))
+    entry = call.share.create_directory(call.target.path, changes)
     return Response(status_code=201, headers=wire.changed_headers(entry))
 
 
@@ -53,7 +55,7 @@ def set_metadata(call: Call) -> Response:
 
 
 def set_properties(call: Call) -> Response:
-    changes = wire.new_properties(call.headers, is_file=False)
+    changes = with_permission(call, wire.new_properties(call.headers, is_file=False))
     entry = call.share.update(call.target.path, "directory", changes, None)
     return Response(headers=wire.changed_headers(entry))
 

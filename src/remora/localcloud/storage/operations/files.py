@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Final
 
 from anyio import to_thread
@@ -13,17 +14,17 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from remora.localcloud.storage import headers as wire
-from remora.localcloud.storage import xml
+from remora.localcloud.storage import structured
 from remora.localcloud.storage.call import Call
 from remora.localcloud.storage.errors import FilesError
 from remora.localcloud.storage.operations import copying as copy_operations
+from remora.localcloud.storage.operations.permissions import with_permission
 from remora.localcloud.storage.operations.renaming import read_rename
 from remora.localcloud.storage.store import content, leases
 from remora.localcloud.storage.store.content import MAX_WRITE_BYTES
 from remora.localcloud.storage.store.model import Entry
 from remora.localcloud.storage.store.properties import MD5, Changes
 
-_CHUNK_BYTES: Final = 1024 * 1024
 _UNASKED_MD5_BYTES: Final = 1024 * 1024
 
 
@@ -32,27 +33,28 @@ def create(call: Call) -> Response:
         return copy_operations.start(call)
     if call.headers.get("x-ms-type", "").lower() != "file":
         raise FilesError("MissingRequiredHeader", "x-ms-type: file")
-    size_bytes = wire.new_file_size(call.headers)
+    size_bytes, call = wire.new_file_size(call.headers), call.checked()
     if len(call.body) > size_bytes:
         raise FilesError("InvalidHeaderValue", f"The body has {len(call.body)} bytes, the file {size_bytes}.")
-    md5 = _body_md5(call) if call.body else {}
-    entry = call.share.create_file(
-        call.target.path, size_bytes, call.body, wire.creation(call.headers), call.lease_id
-    )
-    return Response(status_code=201, headers={**wire.changed_headers(entry), **md5})
+    md5 = body_md5(call) if call.body else {}
+    changes = with_permission(call, wire.creation(call.headers))
+    entry = call.share.create_file(call.target.path, size_bytes, call.body, changes, call.lease_id)
+    headers = {**wire.changed_headers(entry), **md5, **structured.echoed(call.headers)}
+    return Response(status_code=201, headers=headers)
 
 
 def head(call: Call) -> Response:
     entry = call.share.get(call.target.path, "file")
-    _check_read_lease(call, entry)
+    check_read_lease(call, entry)
     headers = {**wire.file_headers(entry, call.now()), "content-length": str(entry.stat.st_size)}
     return Response(headers=headers)
 
 
 def read(call: Call) -> Response:
+    as_message = structured.asked(call.headers)
     descriptor, entry = call.share.open(call.target.path)
     try:
-        _check_read_lease(call, entry)
+        check_read_lease(call, entry)
         first, last = _readable_range(call, entry.stat.st_size)
         headers = wire.file_headers(entry, call.now()) | {"accept-ranges": "bytes"}
         if "sig" in call.query:
@@ -64,7 +66,12 @@ def read(call: Call) -> Response:
         os.close(descriptor)
         raise
     status_code = 200 if call.range() is None else 206
-    return _ContentResponse(descriptor, first, last + 1, status_code, headers)
+    length, read_part = last + 1 - first, partial(content.read, descriptor)
+    if as_message:
+        parts = structured.message(read_part, first, last + 1)
+        return _ContentResponse(descriptor, parts, status_code, {**headers, **structured.shape(length)})
+    parts = content.parts(read_part, first, last + 1)
+    return _ContentResponse(descriptor, parts, status_code, {**headers, "content-length": str(length)})
 
 
 def delete(call: Call) -> Response:
@@ -72,50 +79,9 @@ def delete(call: Call) -> Response:
     return Response(status_code=202)
 
 
-def write_range(call: Call) -> Response:
-    """Put Range: `update` with a body, `clear` without."""
-    wanted = call.range()
-    if wanted is None or wanted[1] is None:
-        raise FilesError("MissingRequiredHeader", "x-ms-range: bytes=first-last")
-    first, length = wanted[0], wanted[1] - wanted[0] + 1
-    mode = call.headers.get("x-ms-write", "").lower()
-    if mode not in {"update", "clear"}:
-        raise FilesError("InvalidHeaderValue", f"x-ms-write: '{mode}'; it must be update or clear.")
-    if mode == "update" and length > MAX_WRITE_BYTES:
-        raise FilesError("RequestBodyTooLarge", f"A range has at most {MAX_WRITE_BYTES} bytes, not {length}.")
-    if len(call.body) != (length if mode == "update" else 0):
-        raise FilesError(
-            "InvalidHeaderValue", f"Content-Length: {len(call.body)} with a range of {length} bytes"
-        )
-    md5 = _body_md5(call) if mode == "update" else {}
-    entry = call.share.write(
-        call.target.path,
-        first,
-        call.body if mode == "update" else length,
-        call.lease_id,
-        keep_write_time=call.headers.get("x-ms-file-last-write-time", "").lower() == "preserve",
-    )
-    last_write = wire.changed_headers(entry)["x-ms-file-last-write-time"]
-    headers = {**wire.version_headers(entry), **md5, "x-ms-file-last-write-time": last_write}
-    return Response(status_code=201, headers={**headers, "x-ms-request-server-encrypted": "true"})
-
-
-def list_ranges(call: Call) -> Response:
-    descriptor, entry = call.share.open(call.target.path)
-    try:
-        _check_read_lease(call, entry)
-        first, last = call.range() or (0, None)
-        end = entry.stat.st_size if last is None else min(last + 1, entry.stat.st_size)
-        body = xml.range_list(content.ranges(descriptor, first, end))
-    finally:
-        os.close(descriptor)
-    headers = {**wire.version_headers(entry), "x-ms-content-length": str(entry.stat.st_size)}
-    return Response(body, headers=headers, media_type="application/xml")
-
-
 def get_metadata(call: Call) -> Response:
     entry = call.share.get(call.target.path, "file")
-    _check_read_lease(call, entry)
+    check_read_lease(call, entry)
     return Response(
         headers={**wire.version_headers(entry), **wire.metadata_headers(entry.properties.metadata)}
     )
@@ -128,7 +94,7 @@ def set_metadata(call: Call) -> Response:
 
 
 def set_properties(call: Call) -> Response:
-    changes = wire.new_properties(call.headers, is_file=True)
+    changes = with_permission(call, wire.new_properties(call.headers, is_file=True))
     entry = call.share.update(call.target.path, "file", changes, call.lease_id)
     return Response(headers=wire.changed_headers(entry))
 
@@ -139,14 +105,12 @@ def rename(call: Call) -> Response:
 
 
 class _ContentResponse(StreamingResponse):
-    """Streams [start, end) of an open file and closes it, even if the client disconnects."""
+    """Streams the parts of an open file and closes it, even if the client disconnects."""
 
     def __init__(
-        self, descriptor: int, start: int, end: int, status_code: int, headers: wire.Headers
+        self, descriptor: int, parts: Iterator[bytes], status_code: int, headers: wire.Headers
     ) -> None:
-        super().__init__(
-            self._chunks(start, end), status_code, {**headers, "content-length": str(end - start)}
-        )
+        super().__init__(self._chunks(parts), status_code, headers)
         self._descriptor = descriptor
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -155,17 +119,12 @@ class _ContentResponse(StreamingResponse):
         finally:
             os.close(self._descriptor)
 
-    async def _chunks(self, start: int, end: int) -> AsyncIterator[bytes]:
-        while start < end:
-            length = min(_CHUNK_BYTES, end - start)
-            chunk = await to_thread.run_sync(content.read, self._descriptor, start, length)
-            if not chunk:  # a container truncated it meanwhile: end early, the client sees a short body
-                return
+    async def _chunks(self, parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+        while (chunk := await to_thread.run_sync(next, parts, b"")) != b"":
             yield chunk
-            start += len(chunk)
 
 
-def _body_md5(call: Call) -> wire.Headers:
+def body_md5(call: Call) -> wire.Headers:
     """The MD5 of the body, checked against the MD5 that was sent.
 
     Azure computes it for every write. Here a large write without an MD5 gets none: it costs more than
@@ -176,7 +135,7 @@ def _body_md5(call: Call) -> wire.Headers:
     return {"content-md5": call.body_md5()}
 
 
-def _check_read_lease(call: Call, entry: Entry) -> None:
+def check_read_lease(call: Call, entry: Entry) -> None:
     """Reading needs no lease, but a lease id in the request must match."""
     if call.lease_id is not None:
         leases.check(entry.properties.lease, call.lease_id, call.now(), what="File")

@@ -26,7 +26,7 @@ def lease_file(call: Call) -> Response:
 def lease_share(call: Call) -> Response:
     action = _action(call, allowed=_STATUS.keys())
     change = _Change(call, action, durations=range(15, 61))
-    share = call.shares.change_lease(call.target.account, call.target.share, change)
+    share = call.shares.change_lease(call.target.account, call.target.share, change, call.snapshot)
     headers = {"etag": stamps.etag(share.changed_ns), "last-modified": stamps.http_date(share.changed_ns)}
     return Response(status_code=_STATUS[action], headers={**headers, **change.headers})
 

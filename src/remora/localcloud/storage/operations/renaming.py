@@ -6,6 +6,7 @@ from remora.localcloud.storage import headers as wire
 from remora.localcloud.storage.call import Call
 from remora.localcloud.storage.errors import FilesError
 from remora.localcloud.storage.names import parse_source
+from remora.localcloud.storage.operations.permissions import with_permission
 from remora.localcloud.storage.store.model import Rename
 from remora.localcloud.storage.store.tree import Kind
 
@@ -25,7 +26,7 @@ def read_rename(call: Call, kind: Kind) -> Rename:
         source=source.path,
         target=call.target.path,
         kind=kind,
-        changes=wire.rename_changes(call.headers, content),
+        changes=with_permission(call, wire.rename_changes(call.headers, content)),
         replace_existing=wire.flag(call.headers, "x-ms-file-rename-replace-if-exists"),
         ignore_read_only=wire.flag(call.headers, "x-ms-file-rename-ignore-readonly"),
         source_lease=call.headers.get("x-ms-source-lease-id"),

@@ -1,10 +1,11 @@
-"""The operations on an account's file service: its settings, stored but not applied."""
+"""The operations on an account's file service: its settings, stored but not applied; delegation keys."""
 
 from __future__ import annotations
 
 from starlette.responses import Response
 
 from remora.localcloud.storage import documents, xml
+from remora.localcloud.storage.access import delegation
 from remora.localcloud.storage.call import Call
 from remora.localcloud.storage.errors import FilesError
 
@@ -23,6 +24,15 @@ def set_properties(call: Call) -> Response:
     _require_service(call)
     call.shares.set_service_properties(call.target.account, documents.read_service_properties(call.body))
     return Response(status_code=202)
+
+
+def delegation_key(call: Call) -> Response:
+    _require_service(call)
+    asked = documents.read_key_info(call.body)
+    version = call.headers.get("x-ms-version", "")
+    said = delegation.issue(call.identity, asked, version, call.now())
+    value = delegation.value(call.shares.secret, call.target.account, said)
+    return Response(xml.delegation_key(said, value), media_type="application/xml")
 
 
 def _require_service(call: Call) -> None:

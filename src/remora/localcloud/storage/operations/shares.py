@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 from starlette.responses import Response
 
@@ -13,13 +12,10 @@ from remora.localcloud.storage import documents, xml
 from remora.localcloud.storage import headers as wire
 from remora.localcloud.storage.call import Call, decode_marker, encode_marker, page_size
 from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.store import stamps
-from remora.localcloud.storage.store.shares import TIERS, ShareProperties, ShareSettings
-from remora.localcloud.storage.xml import ListedShare
-
-_MAX_QUOTA_GIB: Final = 102_400
-_PROTOCOLS: Final = ("SMB", "NFS")
-_SQUASHES: Final = ("NoRootSquash", "RootSquash", "AllSquash")
+from remora.localcloud.storage.operations import share_settings as asked
+from remora.localcloud.storage.store import leases, stamps
+from remora.localcloud.storage.store.shares import TIERS, ShareProperties
+from remora.localcloud.storage.xml import ListedShare, provisioning
 
 
 def list_shares(call: Call) -> Response:
@@ -29,7 +25,8 @@ def list_shares(call: Call) -> Response:
     wanted = [item for item in found if item.key >= first and item.name.startswith(prefix)]
     limit = page_size(query)
     marker = encode_marker(wanted[limit].key if len(wanted) > limit else None)
-    return Response(xml.share_list(query, wanted[:limit], marker, call.now()), media_type="application/xml")
+    body = xml.share_list(query, wanted[:limit], marker, call.now(), premium=call.is_premium)
+    return Response(body, media_type="application/xml")
 
 
 def _listed(call: Call, include: frozenset[str]) -> Iterator[ListedShare]:
@@ -44,31 +41,35 @@ def _listed(call: Call, include: frozenset[str]) -> Iterator[ListedShare]:
 
 
 def create(call: Call) -> Response:
+    settings = asked.settings(call)
+    asked.require_supported(call, settings, settings.protocols or asked.PROTOCOLS[0])
     share = call.shares.create(
         call.target.account,
         call.target.share,
-        _quota(call),
+        asked.quota_gib(call),
         wire.metadata(call.headers),
-        _settings(call),
+        settings,
     )
     return Response(status_code=201, headers=_version(share))
 
 
 def get(call: Call) -> Response:
-    share = _shown(call)
+    share, is_premium = _shown(call), call.is_premium
     headers = {
         **_version(share),
         **wire.lease_headers(share.lease, call.now()),
         **wire.metadata_headers(share.metadata),
-        "x-ms-access-tier": share.shown_tier,
+        "x-ms-access-tier": share.tier or TIERS[-1] if is_premium else share.shown_tier,
         "x-ms-has-immutability-policy": "false",
         "x-ms-share-quota": str(share.quota_gib),
+        **({header: value for header, _, value in provisioning(share)} if is_premium else {}),
     }
     if share.tier:
         headers["x-ms-access-tier-change-time"] = stamps.http_date(share.tier_changed_ns)
-    if share.protocols != _PROTOCOLS[0]:
+    if share.protocols != asked.PROTOCOLS[0]:
         headers["x-ms-enabled-protocols"] = share.protocols
-        headers["x-ms-root-squash"] = share.root_squash or _SQUASHES[0]
+        headers["x-ms-root-squash"] = share.root_squash or asked.SQUASHES[0]
+        headers["x-ms-enable-snapshot-virtual-directory-access"] = wire.boolean(share.shows_snapshots)
     return Response(headers=headers)
 
 
@@ -85,17 +86,16 @@ def set_metadata(call: Call) -> Response:
 
 
 def set_properties(call: Call) -> Response:
-    share = call.shares.update(
-        call.target.account,
-        call.target.share,
-        call.lease_id,
-        quota_gib=_quota(call),
-        settings=_settings(call),
-    )
+    account, name = call.target.account, call.target.share
+    quota, settings = asked.quota_gib(call), asked.settings(call)
+    asked.require_supported(call, settings, settings.protocols or call.shares.get(account, name).protocols)
+    asked.require_downgrade(call, quota)
+    share = call.shares.update(account, name, call.lease_id, quota_gib=quota, settings=settings)
     return Response(headers=_version(share))
 
 
 def stats(call: Call) -> Response:
+    _shown(call)
     root = call.share.get((), "directory").path
     return Response(xml.share_stats(used_bytes(root)), media_type="application/xml")
 
@@ -105,7 +105,7 @@ def used_bytes(root: Path) -> int:
 
 
 def get_policies(call: Call) -> Response:
-    share = call.shares.get(call.target.account, call.target.share)
+    share = _shown(call)
     return Response(
         xml.access_policies(share.policies), headers=_version(share), media_type="application/xml"
     )
@@ -145,49 +145,35 @@ def delete(call: Call) -> Response:
     if include not in {"", "include", "include-leased"}:
         raise FilesError("InvalidHeaderValue", f"x-ms-delete-snapshots: {include}")
     if call.snapshot is None:
-        call.shares.delete(account, share, call.lease_id, with_snapshots=bool(include))
+        call.shares.delete(
+            account,
+            share,
+            call.lease_id,
+            with_snapshots=bool(include),
+            with_leased=include == "include-leased",
+        )
     elif include:
         raise FilesError("InvalidQueryParameterValue", "sharesnapshot, with x-ms-delete-snapshots")
     else:
-        call.shares.delete_snapshot(account, share, call.snapshot)
+        call.shares.delete_snapshot(account, share, call.snapshot, call.lease_id)
     return Response(status_code=202)
 
 
 def _shown(call: Call) -> ShareProperties:
-    """The properties of the share, or of the snapshot that the request names."""
+    """The properties of the share, or of the snapshot that the request names.
+
+    Reading needs no lease, but a lease id in the request must match.
+    """
     account, share = call.target.account, call.target.share
-    if call.snapshot is None:
-        return call.shares.get(account, share)
-    found = call.shares.snapshots(account, share).get(call.snapshot)
+    found: ShareProperties | None = call.shares.get(account, share)
+    if call.snapshot is not None:
+        found = call.shares.snapshots(account, share).get(call.snapshot)
     if found is None:
         raise FilesError("ShareSnapshotNotFound")
+    if call.lease_id is not None:
+        leases.check(found.lease, call.lease_id, call.now(), what="Share")
     return found
 
 
 def _version(share: ShareProperties) -> wire.Headers:
     return {"etag": stamps.etag(share.changed_ns), "last-modified": stamps.http_date(share.changed_ns)}
-
-
-def _quota(call: Call) -> int | None:
-    quota_gib = wire.optional_int(call.headers, "x-ms-share-quota")
-    if quota_gib is not None and not 1 <= quota_gib <= _MAX_QUOTA_GIB:
-        raise FilesError("InvalidHeaderValue", f"x-ms-share-quota: {quota_gib} GiB")
-    return quota_gib
-
-
-def _settings(call: Call) -> ShareSettings:
-    return ShareSettings(
-        tier=_one_of(call, "x-ms-access-tier", TIERS),
-        protocols=_one_of(call, "x-ms-enabled-protocols", _PROTOCOLS),
-        root_squash=_one_of(call, "x-ms-root-squash", _SQUASHES),
-    )
-
-
-def _one_of(call: Call, name: str, allowed: tuple[str, ...]) -> str | None:
-    given = call.headers.get(name)
-    if given is None:
-        return None
-    found = next((value for value in allowed if value.lower() == given.lower()), None)
-    if found is None:
-        raise FilesError("InvalidHeaderValue", f"{name}: {given}")
-    return found

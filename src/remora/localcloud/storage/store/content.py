@@ -7,7 +7,7 @@ the disk, so a power cut may lose the last seconds.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +16,8 @@ from remora.localcloud.storage.errors import FilesError
 MAX_WRITE_BYTES: Final = 4 * 1024 * 1024
 Data = bytes | memoryview
 _COPIED_BYTES: Final = 4 * 1024 * 1024
-_PAGE_BYTES: Final = 512
+_SENT_BYTES: Final = 1024 * 1024
+PAGE_BYTES: Final = 512
 _ZEROS: Final = bytes(1024 * 1024)
 
 
@@ -28,14 +29,12 @@ def open_existing(path: Path, *, write: bool) -> int:
         raise FilesError("ResourceNotFound") from None
 
 
-def create(path: Path, size_bytes: int, body: Data, written_ns: int | None) -> None:
+def create(path: Path, size_bytes: int, body: Data) -> None:
     """Create a file of this size that starts with `body`; the rest is zeros."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         _write_all(descriptor, 0, body)
         os.truncate(descriptor, size_bytes)
-        if written_ns is not None:
-            os.utime(descriptor, ns=(written_ns, written_ns))
     finally:
         os.close(descriptor)
 
@@ -69,6 +68,13 @@ def read(descriptor: int, start: int, length: int) -> bytes:
         parts.append(part)
         start, length = start + len(part), length - len(part)
     return b"".join(parts)
+
+
+def parts(read_part: Callable[[int, int], bytes], start: int, end: int) -> Iterator[bytes]:
+    """[start, end) in pieces; fewer if the file was truncated meanwhile."""
+    while start < end and (part := read_part(start, min(_SENT_BYTES, end - start))):
+        yield part
+        start += len(part)
 
 
 def ranges(descriptor: int, start: int, end: int) -> list[tuple[int, int]]:
@@ -111,7 +117,7 @@ def _pages(data: bytes, position: int) -> Iterator[tuple[int, int]]:
         return
     start = 0
     while start < len(data):
-        size = min(_PAGE_BYTES - (position + start) % _PAGE_BYTES, len(data) - start)
+        size = min(PAGE_BYTES - (position + start) % PAGE_BYTES, len(data) - start)
         if data.count(0, start, start + size) != size:
             yield position + start, size
         start += size

@@ -73,7 +73,7 @@ class KeptShares:
         for below, inode in copy_tree(self._root / account / share, staged):
             self._rows.copy_for(f"{account}/{share}/{below}", f"{key}/{below}", inode)
         staged.rename(folder / stamp)
-        self._state.put(_SNAPSHOT_KIND, f"{account}/{share}/{stamp}", {**properties, "stamp": stamp})
+        self.save_snapshot(account, share, stamp, properties)
         return stamp
 
     def snapshots(self, account: str, share: str) -> dict[str, Json]:
@@ -83,6 +83,10 @@ class KeptShares:
             stamp = str(document.pop("stamp"))
             found[stamp] = document
         return found
+
+    def save_snapshot(self, account: str, share: str, stamp: str, properties: Json) -> None:
+        """Replace the properties of a snapshot that exists."""
+        self._state.put(_SNAPSHOT_KIND, f"{account}/{share}/{stamp}", {**properties, "stamp": stamp})
 
     def snapshot_folder(self, account: str, share: str, stamp: str) -> Path:
         """Where its content is. Raises ShareSnapshotNotFound."""

@@ -10,7 +10,7 @@ import os
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -89,6 +89,11 @@ class Share:
             entry = self._require(names, "file")
             return content.open_existing(entry.path, write=False), entry
 
+    def path_of(self, origin: int) -> Names | None:
+        """In a snapshot: the path of the copy of the file with this inode."""
+        found = self._rows.path_of(origin, self._key)
+        return tuple(found.split("/")) if found else None
+
     def list(self, names: Names, *, prefix: str, first_key: str, limit: int) -> Page:
         """Children in name order, from `first_key` on, whose names start with `prefix` in any case."""
         directory = self.get(names, "directory")
@@ -107,6 +112,7 @@ class Share:
             if place.stat is not None:
                 raise FilesError("ResourceAlreadyExists")
             place.path.mkdir()
+            _set_written(place.path, changes)
             return self._register(names, place, "directory", changes)
 
     def create_file(
@@ -115,42 +121,29 @@ class Share:
         """Create or replace a file atomically, with its full size and `body` at its start."""
 
         def write(staged: Path) -> None:
-            content.create(staged, size_bytes, body, changes.written_ns)
+            content.create(staged, size_bytes, body)
 
         return self._put_file(names, write, changes, lease)
 
     def copy_file(
         self,
-        source: Share,
-        source_names: Names,
+        source: int,
         names: Names,
+        changes: Changes,
         *,
-        metadata: Mapping[str, str] | None,
         copied: Copied,
         lease: str | None,
         ignore_read_only: bool,
     ) -> Entry:
-        """Atomic, like create_file. Copies the content headers, and the metadata unless it is given."""
-        descriptor, original = source.open(source_names)
-        properties = original.properties
-        changes = Changes(
-            metadata=properties.metadata if metadata is None else metadata,
-            content=properties.content
-            if properties.vouches_for(original.stat)
-            else properties.without_md5().content,
-            attributes=properties.attributes,
+        """Atomic, like create_file. `source` is the descriptor of an open file."""
+        return self._put_file(
+            names,
+            lambda staged: content.copy(source, staged),
+            changes,
+            lease,
+            copied=copied,
+            ignore_read_only=ignore_read_only,
         )
-        try:
-            return self._put_file(
-                names,
-                lambda staged: content.copy(descriptor, staged),
-                changes,
-                lease,
-                copied=copied,
-                ignore_read_only=ignore_read_only,
-            )
-        finally:
-            os.close(descriptor)
 
     def _put_file(
         self,
@@ -169,6 +162,7 @@ class Share:
         staged = self._staging / uuid.uuid4().hex
         try:
             write(staged)
+            _set_written(staged, changes)
             with self._lock:
                 place = locate(self._root, names)
                 kept = self._allow_replacing(names, place, lease, ignore_read_only=ignore_read_only)
@@ -220,6 +214,9 @@ class Share:
         finally:
             with self._lock:
                 stat = self._end_write(names, entry, descriptor, vouched, keep_write_time)
+                if isinstance(data, int):
+                    known = self._rows.load(self._row(names), stat)
+                    self._rows.save(self._row(names), known.with_cleared(start, start + length - 1))
         return replace(entry, stat=stat)
 
     def rename(self, rename: Rename) -> Entry:
@@ -377,6 +374,11 @@ class Share:
     def _row(self, names: Sequence[str]) -> str:
         """The key of a row; the root directory has a key of its own, apart from the share's."""
         return "/".join((self._key, *names)) if names else f"{self._key}/"
+
+
+def _set_written(path: Path, changes: Changes) -> None:
+    if changes.written_ns is not None:
+        os.utime(path, ns=(changes.written_ns, changes.written_ns))
 
 
 def _sort_key(name: str) -> str:

@@ -15,7 +15,7 @@ from remora.localcloud.state import Json, State
 from remora.localcloud.storage.errors import FilesError
 from remora.localcloud.storage.store.leases import Lease
 
-_KIND: Final = "files"
+KIND: Final = "files"
 MD5: Final = "content-md5"
 
 
@@ -38,6 +38,8 @@ class Changes:
     written_ns: int | None = None
     size_bytes: int | None = None
     changed_ns: int | None = None
+    permission: str | None = None
+    """The key of a security descriptor of the share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,11 @@ class Properties:
     copied: Copied | None = None
     change_time: tuple[int, int] | None = None
     """The change time that a client set, and the file system's own one that it stands for."""
+    cleared: tuple[tuple[int, int], ...] = ()
+    """The ranges that clients cleared: first and last byte, in order."""
+    origin: int | None = None
+    """Of a file in a snapshot: the inode of the file that it is a copy of."""
+    permission: str | None = None
 
     def changed(self, changes: Changes) -> Properties:
         return replace(
@@ -66,6 +73,7 @@ class Properties:
             content=self.content if changes.content is None else changes.content,
             attributes=self.attributes if changes.attributes is None else changes.attributes,
             created_ns=self.created_ns if changes.created_ns is None else changes.created_ns,
+            permission=self.permission if changes.permission is None else changes.permission,
         )
 
     def vouching_for(self, stat: os.stat_result) -> Properties:
@@ -82,6 +90,15 @@ class Properties:
         if self.change_time is not None and self.change_time[1] == stat.st_ctime_ns:
             return self.change_time[0]
         return stat.st_ctime_ns
+
+    def with_cleared(self, first: int, last: int) -> Properties:
+        merged: list[tuple[int, int]] = []
+        for low, high in sorted((*self.cleared, (first, last))):
+            if merged and low <= merged[-1][1] + 1:
+                merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+            else:
+                merged.append((low, high))
+        return replace(self, cleared=tuple(merged))
 
     def vouches_for(self, stat: os.stat_result) -> bool:
         return self.vouched == (stat.st_size, stat.st_mtime_ns)
@@ -101,21 +118,21 @@ class PropertyStore:
 
     def load(self, key: str, stat: os.stat_result) -> Properties:
         """The row of this file; defaults if there is none or it belongs to a replaced file."""
-        document = self._state.get(_KIND, key)
+        document = self._state.get(KIND, key)
         if document is None or document["inode"] != stat.st_ino:
             return Properties(stat.st_ino)
         return _from_json(document)
 
     def save(self, key: str, properties: Properties) -> None:
-        self._state.put(_KIND, key, _to_json(properties))
+        self._state.put(KIND, key, _to_json(properties))
 
     def drop(self, key: str) -> None:
-        self._state.delete(_KIND, key)
+        self._state.delete(KIND, key)
 
     def copy_below(self, source: str, target: str) -> None:
         """Give every row below the directory `source` a second key below `target`."""
-        for key, document in self._state.list(_KIND, f"{source}/".lower()):
-            self._state.put(_KIND, f"{target}/{key[len(source.lower()) + 1 :]}", document)
+        for key, document in self._state.list(KIND, f"{source}/".lower()):
+            self._state.put(KIND, f"{target}/{key[len(source.lower()) + 1 :]}", document)
 
     def move_below(self, source: str, target: str) -> None:
         """Give every row below the directory `source` its key below `target` instead."""
@@ -124,13 +141,20 @@ class PropertyStore:
 
     def copy_for(self, source: str, target: str, inode: int) -> None:
         """Give the copy of an entry, which has this inode, the row of the original."""
-        document = self._state.get(_KIND, source)
+        document = self._state.get(KIND, source)
         if document is not None:
-            self._state.put(_KIND, target, {**document, "inode": inode})
+            self._state.put(KIND, target, {**document, "inode": inode, "origin": document["inode"]})
+
+    def path_of(self, origin: int, below: str) -> str | None:
+        """The path below a snapshot's key of the file that is a copy of the one with this inode."""
+        for key, document in self._state.list(KIND, f"{below}/".lower()):
+            if document.get("origin") == origin:
+                return key[len(below) + 1 :]
+        return None
 
     def drop_below(self, key: str) -> None:
-        for below, _ in self._state.list(_KIND, f"{key}/".lower()):
-            self._state.delete(_KIND, below)
+        for below, _ in self._state.list(KIND, f"{key}/".lower()):
+            self._state.delete(KIND, below)
 
 
 def require_writable(properties: Properties) -> None:
@@ -149,6 +173,9 @@ def _to_json(properties: Properties) -> Json:
         "vouched": properties.vouched,
         "copied": properties.copied and [properties.copied.id, properties.copied.source],
         "change_time": properties.change_time,
+        "cleared": properties.cleared,
+        "origin": properties.origin,
+        "permission": properties.permission,
     }
 
 
@@ -165,4 +192,7 @@ def _from_json(document: Json) -> Properties:
         vouched=vouched and (vouched[0], vouched[1]),
         copied=copied and Copied(*copied),
         change_time=change_time and (change_time[0], change_time[1]),
+        cleared=tuple((first, last) for first, last in document.get("cleared", ())),
+        origin=document.get("origin"),
+        permission=document.get("permission"),
     )

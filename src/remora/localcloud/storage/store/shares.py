@@ -7,11 +7,12 @@ the shares that were deleted.
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import threading
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -22,10 +23,12 @@ from remora.localcloud.storage.store import leases
 from remora.localcloud.storage.store.kept import Deleted, KeptShares, snapshot_key
 from remora.localcloud.storage.store.leases import Lease
 from remora.localcloud.storage.store.model import Share
+from remora.localcloud.storage.store.permissions import Permissions
 from remora.localcloud.storage.store.properties import PropertyStore
 
 _KIND: Final = "files"
 _SERVICE_KIND: Final = "files-service"
+_DELEGATION_KIND: Final = "files-delegation"
 _RETENTION_KIND: Final = "files-retention"
 _DEFAULT_RETENTION_DAYS: Final = 7
 _STAGING: Final = ".uploads"
@@ -47,10 +50,21 @@ class ShareProperties:
     tier_changed_ns: int = 0
     protocols: str = "SMB"
     root_squash: str | None = None
+    snapshot_directory: bool | None = None
+    """Whether NFS clients see snapshots in the folder .snapshot."""
+    bursting: bool | None = None
+    bursting_iops: int | None = None
+    bursting_mibps: int | None = None
+    raised_ns: int = 0
+    """When the quota was last raised."""
 
     @property
     def shown_tier(self) -> str:
         return self.tier or TIERS[0]
+
+    @property
+    def shows_snapshots(self) -> bool:
+        return self.snapshot_directory is not False
 
     @classmethod
     def from_json(cls, document: Json) -> ShareProperties:
@@ -69,6 +83,11 @@ class ShareProperties:
             "tier_changed_ns": self.tier_changed_ns,
             "protocols": self.protocols,
             "root_squash": self.root_squash,
+            "snapshot_directory": self.snapshot_directory,
+            "bursting": self.bursting,
+            "bursting_iops": self.bursting_iops,
+            "bursting_mibps": self.bursting_mibps,
+            "raised_ns": self.raised_ns,
         }
 
 
@@ -79,16 +98,15 @@ class ShareSettings:
     tier: str | None = None
     protocols: str | None = None
     root_squash: str | None = None
+    snapshot_directory: bool | None = None
+    bursting: bool | None = None
+    bursting_iops: int | None = None
+    bursting_mibps: int | None = None
 
     def applied(self, share: ShareProperties, now_ns: int) -> ShareProperties:
         new_tier = self.tier is not None and self.tier != share.tier
-        return replace(
-            share,
-            tier=share.tier if self.tier is None else self.tier,
-            tier_changed_ns=now_ns if new_tier else share.tier_changed_ns,
-            protocols=share.protocols if self.protocols is None else self.protocols,
-            root_squash=share.root_squash if self.root_squash is None else self.root_squash,
-        )
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return replace(share, tier_changed_ns=now_ns if new_tier else share.tier_changed_ns, **given)
 
 
 _NO_SETTINGS: Final = ShareSettings()
@@ -103,6 +121,9 @@ class Shares:
         self._now = now
         self._open: dict[str, Share] = {}
         self._lock = threading.Lock()
+        self._permissions = Permissions(state)
+        self.secret = _secret(state)
+        """Of this cloud: user delegation keys are made of it."""
         self._kept = KeptShares(root, state, self._now_ns)
         self._clear_leftovers()
 
@@ -134,6 +155,16 @@ class Shares:
         with self._lock:
             return self._load(account, share)
 
+    def permission(self, account: str, share: str, key: str) -> str:
+        """The text of a permission of the share. Raises FilesError for an unknown key."""
+        return self._permissions.find(f"{account}/{share}", key)
+
+    def save_permission(self, account: str, share: str, text: str) -> str:
+        """Its key."""
+        with self._lock:
+            self._load(account, share)
+            return self._permissions.save(f"{account}/{share}", text)
+
     def snapshots(self, account: str, share: str) -> dict[str, ShareProperties]:
         """By time, the oldest first."""
         with self._lock:
@@ -153,9 +184,11 @@ class Shares:
             )
             return self._kept.snapshot(account, share, taken.to_json()), taken
 
-    def delete_snapshot(self, account: str, share: str, stamp: str) -> None:
+    def delete_snapshot(self, account: str, share: str, stamp: str, lease: str | None) -> None:
         with self._lock:
             self._load(account, share)
+            taken = self._load_snapshot(account, share, stamp)
+            leases.check(taken.lease, lease, self._now(), what="Share")
             self._kept.drop_snapshot(account, share, stamp)
 
     def deleted(self, account: str) -> list[Deleted]:
@@ -203,7 +236,9 @@ class Shares:
             PropertyStore(self._state).drop_below(f"{account}/{share}")
             quota = _DEFAULT_QUOTA_GIB if quota_gib is None else quota_gib
             now_ns = self._now_ns()
-            properties = ShareProperties(now_ns, quota, metadata, created_ns=now_ns, tier_changed_ns=now_ns)
+            properties = ShareProperties(
+                now_ns, quota, metadata, created_ns=now_ns, tier_changed_ns=now_ns, raised_ns=now_ns
+            )
             return self._save(account, share, settings.applied(properties, now_ns))
 
     def update(
@@ -225,6 +260,7 @@ class Shares:
                 settings.applied(current, now_ns),
                 changed_ns=now_ns,
                 quota_gib=current.quota_gib if quota_gib is None else quota_gib,
+                raised_ns=now_ns if (quota_gib or 0) > current.quota_gib else current.raised_ns,
                 metadata=current.metadata if metadata is None else metadata,
                 policies=current.policies if policies is None else policies,
             )
@@ -239,22 +275,44 @@ class Shares:
             self._state.put(_SERVICE_KIND, account, {**self.service_properties(account), **sections})
 
     def change_lease(
-        self, account: str, share: str, change: Callable[[Lease | None], Lease | None]
+        self,
+        account: str,
+        share: str,
+        change: Callable[[Lease | None], Lease | None],
+        snapshot: str | None = None,
     ) -> ShareProperties:
+        """`change` gets the lease of the share, or of its snapshot, and returns the new one or raises."""
         with self._lock:
             current = self._load(account, share)
-            return self._save(account, share, replace(current, lease=change(current.lease)))
+            if snapshot is None:
+                return self._save(account, share, replace(current, lease=change(current.lease)))
+            taken = self._load_snapshot(account, share, snapshot)
+            changed = replace(taken, lease=change(taken.lease))
+            self._kept.save_snapshot(account, share, snapshot, changed.to_json())
+            return changed
 
-    def delete(self, account: str, share: str, lease: str | None, *, with_snapshots: bool = True) -> None:
+    def delete(
+        self,
+        account: str,
+        share: str,
+        lease: str | None,
+        *,
+        with_snapshots: bool = True,
+        with_leased: bool = True,
+    ) -> None:
         """Atomic: the content is moved aside before it is removed, so a crash leaves no partial share.
 
-        It is kept as long as the account's settings say. Raises ShareHasSnapshots.
+        It is kept as long as the account's settings say. Raises ShareHasSnapshots, and LeaseIdMissing for a
+        leased snapshot that is not to be deleted.
         """
         with self._lock:
             current = self._load(account, share)
             leases.check(current.lease, lease, self._now(), what="Share")
-            if self._kept.snapshots(account, share) and not with_snapshots:
+            snapshots = self._kept.snapshots(account, share)
+            if snapshots and not with_snapshots:
                 raise FilesError("ShareHasSnapshots")
+            for document in snapshots.values() if not with_leased else ():
+                leases.check(ShareProperties.from_json(document).lease, None, self._now(), what="Share")
             days = self.retention_days(account)
             if days:
                 self._kept.keep(account, share, days, replace(current, lease=None).to_json())
@@ -276,6 +334,12 @@ class Shares:
             return self._save(account, share, ShareProperties(self._now_ns()))
         return ShareProperties.from_json(document)
 
+    def _load_snapshot(self, account: str, share: str, stamp: str) -> ShareProperties:
+        document = self._kept.snapshots(account, share).get(stamp)
+        if document is None:
+            raise FilesError("ShareSnapshotNotFound")
+        return ShareProperties.from_json(document)
+
     def _save(self, account: str, share: str, properties: ShareProperties) -> ShareProperties:
         self._state.put(_KIND, f"{account}/{share}", properties.to_json())
         return properties
@@ -291,6 +355,14 @@ class Shares:
         for directory in self._root.glob("*"):
             self._kept.purge(directory.name)
             self._kept.drop_strays(directory.name)
+
+
+def _secret(state: State) -> str:
+    known = state.get(_DELEGATION_KIND, "secret")
+    if known is None:
+        known = {"value": secrets.token_urlsafe(32)}
+        state.put(_DELEGATION_KIND, "secret", known)
+    return str(known["value"])
 
 
 def _is_share(path: Path) -> bool:
