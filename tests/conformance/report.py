@@ -48,8 +48,9 @@ On 30 November 2026, against what lies outside of this repository:
 |---|---|
 | npm `@azure/arm-appcontainers` 3.0.0, `@azure/arm-resources` 7.0.0 and 5, `@azure/arm-storage` 20.0.0, \
 `@azure/storage-file-share` 12.31.0: a life of groups, deployments, environments, apps, revisions, jobs, \
-shares and files | 98 of 101 calls. `exportTemplate` of a group and `comp=filepermission` are refused by \
-name; `rename` of a file loses the account of a path-style URL in the SDK |
+shares and files | 98 of 101 calls on 29 November. `exportTemplate` of a group is refused by name, \
+`comp=filepermission` was then and is answered now; `rename` of a file loses the account of a path-style URL \
+in the SDK |
 | azd, nine conversations more of its repository (August 2026): environments, state, previews, scopes, a \
 deployment stack | 152 of 154 exchanges with Resource Manager equal; one lists groups of others, one has the \
 physical zones of that subscription |
