@@ -14,6 +14,8 @@ from remora.cli.main import COMMANDS
 
 WITHOUT_PROJECT = {
     "adapters convert",  # a file
+    "bicep build",  # a file, or a project's folder
+    "bicep check",
     "completion",
     "explain",
     "help",
