@@ -9,12 +9,13 @@ versions after it is known up to the first version, but not in the others.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from scripts.resource_types import git
 
 from remora.azure.bicep.translation.property_kinds import (
     ITEMS,
@@ -55,7 +56,7 @@ def main(repository: str) -> None:
             within[f"{outer}/{name}"][provider][version].add(kind)
     lines = [_line(name, providers) for name, providers in sorted(names.items())]
     lines += filter(None, (_inner_line(path, within[path], names) for path in sorted(within)))
-    commit = _git(repository, "log", "-1", "--format=%h of %cs").decode().strip()
+    commit = git(repository, "log", "-1", "--format=%h of %cs").decode().strip()
     head = f"# Azure/bicep-types-az, {commit}: kinds of properties (first letters), others in some providers"
     LIST.write_text("\n".join((head, *lines, "")), "utf-8")
     print(f"{len(lines)} lines in {LIST}")
@@ -167,17 +168,11 @@ def _kind(types: list[dict[str, Any]], reference: dict[str, str]) -> str:
 
 def _documents(repository: str) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
     """The provider, the version and the types of each document."""
-    tree = _git(repository, "ls-tree", "-r", "HEAD", "generated/").decode().splitlines()
+    tree = git(repository, "ls-tree", "-r", "HEAD", "generated/").decode().splitlines()
     for line in tree:
         if line.endswith("/types.json"):
             provider, version = line.lower().split("/")[-3:-1]
-            yield provider, version, json.loads(_git(repository, "cat-file", "blob", line.split()[2]))
-
-
-def _git(repository: str, *arguments: str) -> bytes:
-    return subprocess.run(
-        ["git", "--git-dir", repository, *arguments], capture_output=True, check=True
-    ).stdout
+            yield provider, version, json.loads(git(repository, "cat-file", "blob", line.split()[2]))
 
 
 if __name__ == "__main__":

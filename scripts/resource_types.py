@@ -24,7 +24,7 @@ def main(repository: str) -> None:
     for kind, version in _headings(repository):
         versions[kind.lower()][kind].append(version)
     lines = [line for _, spellings in sorted(versions.items()) for line in _lines(spellings)]
-    commit = _git(repository, "log", "-1", "--format=%h of %cs").decode().strip()
+    commit = git(repository, "log", "-1", "--format=%h of %cs").decode().strip()
     head = f"# Azure/bicep-types-az, {commit}: the spelling of types; where versions follow, only of these."
     LIST.write_text("\n".join((head, *lines, "")), "utf-8")
     print(f"{len(versions)} types in {LIST}")
@@ -39,14 +39,15 @@ def _lines(spellings: dict[str, list[str]]) -> Iterator[str]:
 
 
 def _headings(repository: str) -> Iterator[tuple[str, str]]:
-    tree = _git(repository, "ls-tree", "-r", "HEAD", "generated/").decode().splitlines()
+    tree = git(repository, "ls-tree", "-r", "HEAD", "generated/").decode().splitlines()
     blobs = [line.split()[2] for line in tree if line.endswith("/types.md")]
-    documents = _git(repository, "cat-file", "--batch", given="\n".join(blobs).encode())
+    documents = git(repository, "cat-file", "--batch", given="\n".join(blobs).encode())
     for kind, version in HEADING.findall(documents):
         yield kind.decode(), version.decode()
 
 
-def _git(repository: str, *arguments: str, given: bytes | None = None) -> bytes:
+def git(repository: str, *arguments: str, given: bytes | None = None) -> bytes:
+    """What a command of git prints. Raises CalledProcessError if git refuses."""
     command = ["git", "--git-dir", repository, *arguments]
     return subprocess.run(command, input=given, capture_output=True, check=True).stdout
 

@@ -16,6 +16,7 @@ import pytest
 from azure.core.credentials import AccessToken, AccessTokenInfo
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.mgmt.resource.deployments import DeploymentsMgmtClient
+from azure.mgmt.resource.deploymentstacks import DeploymentStacksClient
 from azure.mgmt.resource.resources import ResourceManagementClient
 from azure.mgmt.resource.subscriptions import SubscriptionClient
 from azure.mgmt.storage import StorageManagementClient
@@ -73,13 +74,17 @@ class RunningCloud:
 
     def subscriptions(self) -> Any:
         credential = StaticCredential(self.connection.token)
-        return SubscriptionClient(credential, **self._options())
+        return SubscriptionClient(credential, **self.options())
+
+    def stacks(self) -> Any:
+        return self._client(DeploymentStacksClient).deployment_stacks
 
     def _client(self, client_type: Any) -> Any:
         credential = StaticCredential(self.connection.token)
-        return client_type(credential, self.connection.subscription_id, **self._options())
+        return client_type(credential, self.connection.subscription_id, **self.options())
 
-    def _options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, Any]:
+        """How any of Microsoft's management clients finds this cloud."""
         url = self.connection.arm_url
         return {
             "base_url": url,

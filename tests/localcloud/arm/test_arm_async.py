@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from azure.core.credentials import AccessToken, AccessTokenInfo
 from azure.mgmt.resource.deployments.aio import DeploymentsMgmtClient
 from azure.mgmt.resource.resources.aio import ResourceManagementClient
-from tests.localcloud.arm.conftest import AllowHttp, StaticCredential
+from tests.localcloud.arm.conftest import StaticCredential
 from tests.localcloud.arm.templates import nested, template, workspace
 
 if TYPE_CHECKING:
@@ -32,16 +32,8 @@ class AsyncCredential:
 
 
 def client(cloud: RunningCloud, client_type: Any) -> Any:
-    url = cloud.connection.arm_url
-    return client_type(
-        AsyncCredential(cloud.connection.token),
-        cloud.connection.subscription_id,
-        base_url=url,
-        credential_scopes=[f"{url}/.default"],
-        per_call_policies=[AllowHttp()],
-        polling_interval=0,
-        retry_total=0,
-    )
+    credential = AsyncCredential(cloud.connection.token)
+    return client_type(credential, cloud.connection.subscription_id, **cloud.options())
 
 
 async def test_a_whole_life(cloud: RunningCloud) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import copy
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
-from azure.mgmt.resource.deploymentstacks import DeploymentStacksClient
-from tests.localcloud.arm.conftest import AllowHttp, StaticCredential
+from tests.azure.local_cloud import until
 
 if TYPE_CHECKING:
     from tests.localcloud.arm.conftest import RunningCloud
@@ -85,19 +83,9 @@ def stack(content: Json, action: str = "delete", **more: Any) -> Json:
 
 
 @pytest.fixture
-def stacks(cloud: RunningCloud) -> Iterator[Any]:
+def stacks(cloud: RunningCloud) -> Any:
     cloud.resources().resource_groups.create_or_update(GROUP, {"location": "westeurope"})
-    url = cloud.connection.arm_url
-    with DeploymentStacksClient(
-        StaticCredential(cloud.connection.token),
-        cloud.connection.subscription_id,
-        base_url=url,
-        credential_scopes=[f"{url}/.default"],
-        per_call_policies=[AllowHttp()],
-        polling_interval=0,
-        retry_total=0,
-    ) as client:
-        yield client.deployment_stacks
+    return cloud.stacks()
 
 
 def names_in(cloud: RunningCloud, group: str = GROUP) -> list[str]:
@@ -207,6 +195,14 @@ def test_a_failed_stack_keeps_what_was_made(cloud: RunningCloud, stacks: Any) ->
     assert names_in(cloud) == []
 
 
+def test_a_stack_whose_deployment_is_refused_fails(stacks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("remora.localcloud.arm.deployments.deployments._MOST_DEPLOYMENTS", 0)
+    with pytest.raises(HttpResponseError, match="DeploymentQuotaExceeded"):
+        stacks.begin_create_or_update_at_resource_group(GROUP, "s", stack(template("first"))).result()
+    shown = stacks.get_at_resource_group(GROUP, "s").properties
+    assert (shown.provisioning_state, shown.error.code) == ("failed", "DeploymentQuotaExceeded")
+
+
 def test_stacks_go_with_their_group(cloud: RunningCloud, stacks: Any) -> None:
     stacks.begin_create_or_update_at_resource_group(GROUP, "s", stack(template("first"))).result()
     cloud.resources().resource_groups.begin_delete(GROUP).result()
@@ -264,8 +260,7 @@ def test_an_interrupted_stack_goes_on_after_a_restart(tmp_path: Path, cloud_at: 
             assert accepted.status_code == 201
             status = accepted.headers["azure-asyncoperation"].partition("/subscriptions/")[2]
     with cloud_at(tmp_path / "cloud") as running, running.http() as http:
-        while (shown := http.get(f"/subscriptions/{status}").json())["status"] == "running":
-            time.sleep(0.02)
-        assert shown["status"] == "succeeded"
+        until(lambda: http.get(f"/subscriptions/{status}").json()["status"] != "running")
+        assert http.get(f"/subscriptions/{status}").json()["status"] == "succeeded"
         assert http.get(one, params=version).json()["properties"]["provisioningState"] == "succeeded"
         assert names_in(running) == ["first", "second"]

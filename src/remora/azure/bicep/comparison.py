@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from remora.azure.bicep.pointers import encoded
+
 _NOTHING: Final = object()
 _GENERATOR: Final = "_generator"
 
@@ -38,7 +40,7 @@ def _plain(value: Any, key: str = "") -> Any:
 def _differ(ours: Any, theirs: Any, path: str) -> Iterator[Difference]:
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for name in [*ours, *(name for name in theirs if name not in ours)]:
-            step = f"{path}/{name.replace('~', '~0').replace('/', '~1')}"
+            step = f"{path}/{encoded(name)}"
             yield from _differ(ours.get(name, _NOTHING), theirs.get(name, _NOTHING), step)
     elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
         for number, (mine, other) in enumerate(zip(ours, theirs, strict=True)):

@@ -223,12 +223,12 @@ def _check_template(root: Path, scaffold: Scaffold) -> tuple[str, ...]:
     """Compile the user's own template, and warn about what it lacks."""
     if BICEP_FILE not in scaffold.kept:
         return ()
-    from remora.azure.bicep import compile_bicep, template_text
+    from remora.azure.bicep import compile_file, template_text
     from remora.project.files.json_file import replace_text
 
     path = root / BICEP_FILE
     try:
-        template = compile_bicep(path.read_text(encoding="utf-8-sig"), path, root=root)
+        template = compile_file(path, root)
     except InvalidFile as error:
         return (f"{error.message}; {error.hint}",)
     if not (root / COMPILED_FILE).exists():

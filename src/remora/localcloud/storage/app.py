@@ -229,9 +229,9 @@ class _Service:
     ) -> Grant | None:
         """What a signature in the URL allows; None for a key or a bearer token, which allow everything."""
         query = request.query_params
-        scheme, _, token = headers.get("authorization", "").partition(" ")
+        scheme = headers.get("authorization", "").partition(" ")[0]
         if scheme.lower() == "bearer":
-            self._verify_bearer(target.account, token)
+            self._check_audience(target.account, identity)
             if query.get("comp") != "userdelegationkey":
                 check_intent(headers)
         if "sig" in query and ("authorization" not in headers or "sduoid" in query):
@@ -253,7 +253,10 @@ class _Service:
         return None
 
     def _verify_bearer(self, account: str, token: str) -> None:
-        check_bearer(str(self.claims(token).get("aud", "")), account, known=bool(self.account_keys(account)))
+        self._check_audience(account, self.claims(token))
+
+    def _check_audience(self, account: str, claims: Mapping[str, Any]) -> None:
+        check_bearer(str(claims.get("aud", "")), account, known=bool(self.account_keys(account)))
 
     def _verify_token(self, client_ip: str, target: Target, query: Mapping[str, str], scheme: str) -> Grant:
         return verify_sas(
@@ -327,10 +330,7 @@ def _refuse_unsupported(request: Request, subject: str, comp: str) -> None:
         if name in request.headers:
             raise FilesError("UnsupportedHeader", name)
     semantics = request.headers.get("x-ms-file-property-semantics", "New")
-    if semantics.lower() not in {
-        "new",
-        "restore",
-    }:  # both: permissions and attributes are kept as they are given
+    if semantics.lower() not in {"new", "restore"}:  # of both, attributes are kept as they are given
         raise FilesError("InvalidHeaderValue", f"x-ms-file-property-semantics: {semantics}")
     if comp not in ("", "range") and "x-ms-copy-source" in request.headers:
         raise FilesError("UnsupportedHeader", f"x-ms-copy-source with comp={comp}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+from remora.azure.bicep.pointers import decoded, encoded
 from remora.azure.bicep.syntax import nodes
 from remora.azure.bicep.translation.libraries import DEFINITIONS
 from remora.azure.bicep.translation.property_kinds import kind_of
@@ -38,7 +39,7 @@ class Declared:
 
     def reference(self) -> dict[str, Json]:
         """The document of a type that refers to it."""
-        return {"$ref": DEFINITIONS + "/".join(_encoded(part) for part in self.pointer)}
+        return {"$ref": DEFINITIONS + "/".join(encoded(part) for part in self.pointer)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Derived:
         if kind is None:
             return None
         source: dict[str, Json] = {
-            "source": f"{self.type}#{'/'.join(_encoded(part) for part in self.pointer)}"
+            "source": f"{self.type}#{'/'.join(encoded(part) for part in self.pointer)}"
         }
         source |= {"output": True} if self.is_output else {}
         return {**({"type": kind} if kind != "any" else {}), "metadata": {DERIVED: source}}
@@ -103,14 +104,12 @@ def _derived(program: Program, found: Declared, origin: dict[str, Json]) -> Deri
     if found.pointer[0] not in program.types:
         return None  # the Bicep CLI does not see where a type in another template comes from
     kind, _, pointer = str(origin["source"]).partition("#")
-    parts = tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/"))
+    parts = tuple(decoded(part) for part in pointer.split("/"))
     return Derived(kind, "output" in origin, parts)
 
 
 def _at(documents: Documents, pointer: str) -> Declared:
-    first, *parts = [
-        part.replace("~1", "/").replace("~0", "~") for part in pointer.removeprefix(DEFINITIONS).split("/")
-    ]
+    first, *parts = [decoded(part) for part in pointer.removeprefix(DEFINITIONS).split("/")]
     document: Json = documents.definition(first)
     for part in parts:
         if isinstance(document, list):
@@ -157,7 +156,3 @@ def _steps(kind: nodes.PartType) -> tuple[str, ...]:
     if kind.of_array:
         return ("items",) if kind.key == "*" else ("prefixItems", str(kind.key))
     return ("additionalProperties",) if kind.key == "*" else ("properties", str(kind.key))
-
-
-def _encoded(part: str) -> str:
-    return part.replace("~", "~0").replace("/", "~1")

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Final
 
 LIST: Final = Path(__file__).with_name("resource_types.txt")
-
-
 RESOURCE_TYPE: Final = re.compile(
     r"(?P<type>[A-Za-z0-9.]+(?:/[A-Za-z0-9]+)+)@(?P<version>\d{4}-\d\d-\d\d(?:-[a-z]+)?)"
 )

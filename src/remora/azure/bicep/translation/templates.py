@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from remora.azure.bicep.pointers import decoded
 from remora.azure.bicep.translation.functions import NAMESPACE
 from remora.azure.bicep.translation.libraries import (
     DEFINITIONS,
@@ -102,7 +103,7 @@ def _at(template: dict[str, Json], pointer: str) -> Json:
     """What a pointer in the template shows. Raises Unusable."""
     found: Json = template
     for part in pointer.removeprefix("#/").split("/"):
-        key = part.replace("~1", "/").replace("~0", "~")
+        key = decoded(part)
         if isinstance(found, list) and key.isdecimal() and int(key) < len(found):
             found = found[int(key)]
         elif isinstance(found, dict) and key in found:

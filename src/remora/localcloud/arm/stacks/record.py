@@ -35,6 +35,8 @@ class StackRecord:
     detached: tuple[str, ...] = ()
     deleted: tuple[str, ...] = ()
     failed: tuple[Json, ...] = ()
+    deployment: str = ""
+    """The name of the last deployment: a run that a crash interrupted goes on with it."""
     deployment_id: str = ""
     outputs: Json | None = None
     duration: str = ""

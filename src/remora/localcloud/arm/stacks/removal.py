@@ -10,7 +10,6 @@ from remora.localcloud.arm.resources.built_in import RESOURCE_GROUP
 from remora.localcloud.arm.resources.groups import Groups
 from remora.localcloud.arm.resources.resource import ArmError, ResourceId
 from remora.localcloud.arm.resources.resources import Resources
-from remora.localcloud.arm.stacks.settings import Unmanage
 from remora.localcloud.state import Json
 
 
@@ -24,10 +23,6 @@ class Removal:
         self._groups = groups
         self._group_deletion = group_deletion
         self._operations = operations
-
-    def is_meant(self, identity: ResourceId, unmanage: Unmanage) -> bool:
-        """Whether this resource or group is deleted, not released."""
-        return unmanage.groups if identity.type == RESOURCE_GROUP else unmanage.resources
 
     async def remove(self, identities: Sequence[ResourceId]) -> list[tuple[ResourceId, Json]]:
         """Delete all; return those that were refused, with the errors."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 from remora.localcloud.arm.resources.built_in import RESOURCE_GROUP
 from remora.localcloud.arm.resources.paths import parse_resource_id
 from remora.localcloud.arm.resources.place import Place
-from remora.localcloud.arm.resources.resource import ArmError
+from remora.localcloud.arm.resources.resource import ArmError, ResourceId
 from remora.localcloud.state import Json
 
 _ACTIONS: Final = ("delete", "detach")
@@ -35,6 +35,9 @@ class Unmanage:
 
     resources: bool
     groups: bool
+
+    def deletes(self, identity: ResourceId) -> bool:
+        return self.groups if identity.type == RESOURCE_GROUP else self.resources
 
     @classmethod
     def of_properties(cls, given: Json) -> Unmanage:

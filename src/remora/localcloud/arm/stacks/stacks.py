@@ -64,7 +64,8 @@ class Stacks:
             resources=() if existing is None else existing.resources,
             system_data=system_data(None if existing is None else {"systemData": existing.system_data}),
         )
-        self._deployments.validate(self._request(record), locate)
+        record = record.changed(deployment=_deployment_name(record))
+        self._deployments.validate(_request(record), locate)
         self._store.put(record)
         return record, self._operations.begin("stack", record.id), existing is None
 
@@ -74,7 +75,8 @@ class Stacks:
         given = checked(body)
         record = StackRecord(place.subscription, place.group, name, given, deployed_to(place, given), "", "")
         record = record.changed(location=body.get("location"), correlation_id=uuid.uuid4().hex)
-        shown = self._deployments.validate(self._request(record), locate)["properties"]
+        record = record.changed(deployment=_deployment_name(record))
+        shown = self._deployments.validate(_request(record), locate)["properties"]
         properties = {
             "actionOnUnmanage": _capitalised(given["actionOnUnmanage"]),
             "denySettings": {**given["denySettings"], "mode": given["denySettings"]["mode"].capitalize()},
@@ -122,7 +124,7 @@ class Stacks:
         record = self._of(operation)
         record = record.changed(state="deploying", detached=(), deleted=(), failed=(), error=None)
         self._store.put(record)
-        deployment = await self._deployments.run(self._request(record))
+        deployment = await self._deployed(record)
         record = record.changed(
             deployment_id=deployment.id,
             outputs=deployment.properties.get("outputs"),
@@ -153,7 +155,7 @@ class Stacks:
         """Delete or release resources that the stack no longer manages."""
         unmanage = Unmanage.of_properties(record.given)
         identities = [found for text in left if (found := parse_resource_id(text)) is not None]
-        doomed = [identity for identity in identities if self._removal.is_meant(identity, unmanage)]
+        doomed = [identity for identity in identities if unmanage.deletes(identity)]
         failures = await self._removal.remove(doomed)
         failed = {str(identity).lower() for identity, _ in failures}
         return record.changed(
@@ -162,17 +164,16 @@ class Stacks:
             failed=tuple({"id": str(identity), "error": error} for identity, error in failures),
         )
 
-    def _request(self, record: StackRecord) -> Request:
-        """The deployment of a stack. Azure names each by the stack and the time."""
-        stamp = f"{datetime.now(UTC):%y%m%d%H%M}{record.correlation_id[:5]}"
-        properties = {name: record.given[name] for name in _OF_THE_DEPLOYMENT if record.given.get(name)}
-        return Request(
-            place=Place(record.subscription, record.deployed_to),
-            name=f"{record.name[:45]}-{stamp}",
-            properties={**properties, "mode": "Incremental"},
-            location=None if record.deployed_to else record.location,
-            tags=None,
-        )
+    async def _deployed(self, record: StackRecord) -> DeploymentRecord:
+        """Run the deployment; first wait for one that goes on after a restart. Raises ArmError."""
+        request = _request(record)
+        busy = self._operations.active(str(request.place.deployment_id(request.name)))
+        if busy is not None:
+            await self._operations.finished(busy)
+        try:
+            return await self._deployments.run(request)
+        except ArmError as error:
+            raise self._failed(record, error) from None
 
     def _failed(self, record: StackRecord, error: ArmError) -> ArmError:
         self._store.put(record.changed(state="failed", error=error.to_json()))
@@ -199,6 +200,22 @@ class Stacks:
         if not place.group:
             return place
         return Place(place.subscription, self._groups.require(place.group)["name"])
+
+
+def _deployment_name(record: StackRecord) -> str:
+    """Azure names each deployment of a stack by the stack and the time."""
+    return f"{record.name[:45]}-{datetime.now(UTC):%y%m%d%H%M}{record.correlation_id[:5]}"
+
+
+def _request(record: StackRecord) -> Request:
+    properties = {name: record.given[name] for name in _OF_THE_DEPLOYMENT if record.given.get(name)}
+    return Request(
+        place=Place(record.subscription, record.deployed_to),
+        name=record.deployment,
+        properties={**properties, "mode": "Incremental"},
+        location=None if record.deployed_to else record.location,
+        tags=None,
+    )
 
 
 def _capitalised(words: Json) -> Json:
