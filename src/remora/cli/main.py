@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
+from remora.cli.ctrl_c import interrupt_outside_libraries
 from remora.cli.output.streams import SIGPIPE_EXIT, cannot_print, make_streams_safe, silence, takes_data
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run `remora`; never returns, and prints no traceback unless REMORA_DEBUG=1."""
     argv = sys.argv[1:] if arguments is None else arguments
     make_streams_safe()
+    interrupt_outside_libraries()
     try:
         code = _run(argv)
         sys.stdout.flush()

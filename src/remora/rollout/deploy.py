@@ -30,7 +30,7 @@ from remora.rollout.share.lock import HeldLock
 from remora.rollout.share.owner import claim
 from remora.rollout.steps import Steps
 from remora.rollout.turns import Replace, Restart, Stay, Turn
-from remora.rollout.undo import or_back
+from remora.rollout.undo import or_back, switched
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,8 @@ class Rollout:
                 self._until_ready(turn, name)
                 verdict = self._check(turn, name)
                 verdict = self._switch(turn, name, verdict)
-            kept = self._settle(turn)  # from here there is no undo: it would have to undo the aliases too
+            with switched(name) if turn.moves else nullcontext():  # no undo: it would include the aliases
+                kept = self._settle(turn)
         return self._deployed(turn, name, load, verdict, kept)
 
     def _admitted(self, strategy: Strategy) -> Before:

@@ -1,11 +1,11 @@
-"""The undo of an unfinished change of what serves, by whoever still holds the lock."""
+"""What an early end of a change of what serves means: before the switch it is undone, after it it stays."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from remora.errors import Locked, RemoraError
+from remora.errors import Interrupted, Locked, RemoraError
 from remora.rollout.share.lock import HeldLock
 from remora.rollout.steps import Steps
 
@@ -29,3 +29,16 @@ def or_back(back: Callable[[], None], lock: HeldLock, steps: Steps) -> Iterator[
         except RemoraError:  # the cloud cannot be reached: the next rollout removes what is left
             raise error from None
         raise
+
+
+@contextmanager
+def switched(name: str) -> Iterator[None]:
+    """Turn Ctrl+C into Interrupted that says which revision serves: nothing is undone after the switch."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"interrupted; the traffic is on {name} already, and the aliases and the former revision are not "
+            "all settled",
+            hint="complete it with: remora deploy",
+        ) from None
