@@ -7,7 +7,7 @@ from scripts.reference.table import table
 from remora.adapters.peft import module_patterns, tensor_file
 from remora.adapters.text import template_process
 from remora.project.files import regular_file
-from remora.project.settings import MAX_REPLICAS
+from remora.project.scale_settings import MAX_REPLICAS
 from remora.project.workspace import MAX_DEPTH
 from remora.rollout.endpoint import ANSWER_SECONDS
 from remora.rollout.evaluation.scores import MOST_PAIRS

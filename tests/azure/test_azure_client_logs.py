@@ -17,6 +17,7 @@ from remora.azure.app.apps import ContainerApp
 from remora.azure.app.log_stream import LogLine, Seen
 from remora.azure.app.logs import Follower, read_logs, read_system_logs
 from remora.azure.app.readiness import wait_until_ready
+from remora.azure.app.scale import Scale
 from remora.errors import DeploymentNotFound, NotReady, RemoraError, SignInRequired
 
 GROUP = "Log-Tests"
@@ -133,7 +134,7 @@ def test_following_goes_on_over_exits_new_revisions_and_a_cloud_that_dies(
     ask(app, "exit")  # the container is restarted in place
     assert following.until("started as None") == ["started as None"]
 
-    revision = app.roll_out({"VERSION": "second"}, min_replicas=1, max_replicas=1)
+    revision = app.roll_out({"VERSION": "second"}, Scale(1, 1))
     assert following.until("started as second")[-1] == "started as second"
     wait_until_ready(app, revision, timeout_seconds=WAIT_SECONDS, say=Silent())
     ask(app, "4,5")

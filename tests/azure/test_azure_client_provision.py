@@ -11,6 +11,7 @@ from tests.azure.arm_stand_in import SUBSCRIPTION, Answer, ArmStandIn, Asked
 
 from remora.azure.app.apps import ADMIN_KEY_SECRET, API_KEY_SECRET, SECRETS_VARIABLE, ContainerApp
 from remora.azure.app.keys import AppKeys
+from remora.azure.app.scale import Scale
 from remora.azure.profile import Clients
 from remora.azure.provisioning.deployment import DEPLOYMENT_NAME, ResourceProgress
 from remora.azure.provisioning.groups import create_group
@@ -84,14 +85,14 @@ def test_a_changed_template_keeps_key_scale_and_environment_of_the_app(
     group: Clients, told: list[Any]
 ) -> None:
     app = ContainerApp(group, GROUP, "served")
-    app.roll_out({"REMORA_RELEASE": "abc", "MINE": "old"}, min_replicas=0, max_replicas=3)
+    app.roll_out({"REMORA_RELEASE": "abc", "MINE": "old"}, Scale(0, 3))
     key = app.secrets()[API_KEY_SECRET]
     assert key.startswith("rk-")
     mine = [{"name": "MINE", "value": "new"}, {"name": "PIP_NO_INDEX", "value": "1"}]
     assert deploy(group, environmentVariables=mine, maximumInstanceCount=2).changed
     state = app.read()
     assert app.secrets()[API_KEY_SECRET] == key
-    assert (state.min_replicas, state.max_replicas) == (0, 3)
+    assert (state.scale.min_replicas, state.scale.max_replicas) == (0, 3)
     assert state.environment == {"REMORA_RELEASE": "abc", "MINE": "new", "PIP_NO_INDEX": "1"}
     assert profiles(group) == {"Consumption": "Consumption", "GPU": "NC24-A100"}
 

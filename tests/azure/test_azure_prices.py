@@ -18,7 +18,7 @@ from remora.cli.price import check_limit, price_line
 from remora.errors import Refused
 
 DAY = datetime.date(2026, 11, 29)
-QUIET = Load(min_replicas=0, cooldown_seconds=300, requests_per_hour=6)
+QUIET = Load(min_replicas=0, kept_replicas=0, cooldown_seconds=300, requests_per_hour=6)
 
 
 def test_a_serverless_replica_costs_its_seconds_and_nothing_asleep() -> None:
@@ -31,7 +31,7 @@ def test_a_serverless_replica_costs_its_seconds_and_nothing_asleep() -> None:
 
 
 def test_a_kept_replica_costs_the_idle_price_and_a_gpu_has_none() -> None:
-    kept = Load(min_replicas=1, cooldown_seconds=300, requests_per_hour=0)
+    kept = Load(min_replicas=1, kept_replicas=1, cooldown_seconds=300, requests_per_hour=0)
     cpu = price_of("westus2", "Consumption", Size(2, 4), kept)
     assert cpu is not None
     assert cpu.hour_asleep == pytest.approx(6 * 0.000004 * 3600)
@@ -49,7 +49,7 @@ def test_a_dedicated_node_costs_whole_hours_and_its_environment_always_costs() -
 
 
 def test_more_requests_than_cooldowns_keep_it_awake_all_month() -> None:
-    busy = price_of("canadacentral", "D4", DEFAULT_SIZES["D4"], Load(0, 300, 1000))
+    busy = price_of("canadacentral", "D4", DEFAULT_SIZES["D4"], Load(0, 0, 300, 1000))
     assert busy is not None
     assert busy.month == pytest.approx(busy.hour_awake * 730)
 

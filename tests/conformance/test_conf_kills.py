@@ -24,6 +24,7 @@ import httpx
 import pytest
 
 from remora.azure.app.apps import ContainerApp
+from remora.azure.app.scale import Scale
 from remora.azure.profile import Clients, load_profile
 from remora.azure.provisioning.groups import list_subscriptions
 from remora.azure.share.files import Share
@@ -106,7 +107,7 @@ class VictimCloud:
             self.files[whole] = data
 
     def roll_out(self, number: int) -> None:
-        self.app.roll_out({"ROUND": str(number)}, min_replicas=1, max_replicas=1)
+        self.app.roll_out({"ROUND": str(number)}, Scale(1, 1))
 
     # What must hold afterwards.
 

@@ -230,7 +230,8 @@ KINDS: Final = (
             *("template.containers[].probes", "template.revisionSuffix"),
             *("template.terminationGracePeriodSeconds", "template.scale.minReplicas"),
             *(f"template.scale.{name}" for name in ("maxReplicas", "cooldownPeriod")),
-            *("template.scale.rules[].name", "template.scale.rules[].http.metadata"),
+            *(f"template.scale.rules[].{name}" for name in ("name", "http.metadata")),
+            *(f"template.scale.rules[].custom.{name}" for name in ("type", "metadata")),
         ),
     ),
     Kind(

@@ -18,6 +18,7 @@ from tests.rollout.test_rollout_interrupted import wait_for
 from remora.adapters.hash_cache import HashCache
 from remora.adapters.peft.inspect import inspect_adapter
 from remora.azure.app.apps import ContainerApp
+from remora.azure.app.scale import Scale
 from remora.azure.share.files import Share
 from remora.azure.share.lease import LeasedFile
 from remora.errors import Locked
@@ -30,7 +31,7 @@ SLOW_SECONDS = 30
 PATH, OTHER = PurePosixPath(".remora/fenced.json"), PurePosixPath(".remora/other.json")
 
 APP_CHANGES: dict[str, Callable[[ContainerApp], object]] = {
-    "roll_out": lambda app: app.roll_out({"A": "b"}, min_replicas=1, max_replicas=1),
+    "roll_out": lambda app: app.roll_out({"A": "b"}, Scale(1, 1)),
     "direct": lambda app: app.direct(app.read().traffic),
     "activate": lambda app: app.activate(app.read().latest_revision),
     "deactivate": lambda app: app.deactivate(app.read().latest_revision),

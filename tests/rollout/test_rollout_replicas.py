@@ -25,5 +25,5 @@ def test_every_rollout_to_several_replicas_goes_well(project: ScriptedProject, r
             project.change_settings(10 * replicas + round_number)
             revision = project.deploy()["revision"]
             assert project.serving().name == revision
-            assert (project.serving().min_replicas, project.serving().active) == (replicas, True)
+            assert (project.serving().scale.min_replicas, project.serving().active) == (replicas, True)
     assert asked.failures == []

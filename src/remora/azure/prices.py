@@ -57,9 +57,13 @@ _GPU_METERS: Mapping[str, str] = {"Consumption-GPU-NC8as-T4": T4, "Consumption-G
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How an app is used: its scale, and the requests that are expected."""
+    """How an app is used: its scale, and the requests that are expected.
+
+    `kept_replicas` run without a request, on average; more than `min_replicas` if some stay awake at times.
+    """
 
     min_replicas: int
+    kept_replicas: float
     cooldown_seconds: float
     requests_per_hour: float
 
@@ -111,7 +115,8 @@ def price_of(region: str, profile: str, size: Size, load: Load) -> Price | None:
     except KeyError:
         return None
     share = min(load.requests_per_hour * load.cooldown_seconds / _SECONDS_PER_HOUR, 1.0)
-    month = (busy * share + asleep * (1 - share) + requests) * HOURS_PER_MONTH
+    rest = idle * load.kept_replicas + management
+    month = (busy * share + rest * (1 - share) + requests) * HOURS_PER_MONTH
     return Price(
         plain,
         str(table["currency"]),

@@ -72,6 +72,8 @@ def deployed_panel(document: Mapping[str, Any]) -> Text:
         rows["Verified"] = document["golden"]["summary"]
     if document["proof"]:
         rows["Proof"] = proof_text(document["proof"])
+    if document.get("awake"):
+        rows["Awake"] = document["awake"]
     if document.get("price"):
         rows["Price"] = price_line(document["price"])
     if document["comparison"]:

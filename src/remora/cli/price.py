@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from remora.azure.app.apps import ContainerApp
+from remora.azure.app.scale import wanted_scale
 from remora.azure.app.state import AppState
 from remora.azure.failures import explained
 from remora.azure.prices import DEFAULT_SIZES, Load, Price, Size, known_elsewhere, price_of
@@ -46,8 +47,8 @@ def planned_price(target: Target, requests_per_hour: float = DEFAULT_REQUESTS_PE
             _number(_value(_MEMORY, values, declared), size.gib),
             size.gpus,
         )
-    scale = target.settings.scale
-    load = Load(scale.min_replicas, _COOLDOWN_SECONDS, requests_per_hour)
+    scale = wanted_scale(target.settings.scale)
+    load = Load(scale.min_replicas, scale.kept_replicas, _COOLDOWN_SECONDS, requests_per_hour)
     most = max(scale.max_replicas, int(_number(_value("maximumInstanceCount", values, declared), 1)))
     return _document(target.wanted.location, profile, size, load, most)
 
@@ -62,8 +63,9 @@ def deployed_price(app: ContainerApp, requests_per_hour: float = DEFAULT_REQUEST
         vcpu = sum(float(one.get("cpu") or 0) for one in resources)
         gib = sum(_number(one.get("memory"), 0) for one in resources)
         size = Size(vcpu, gib, size.gpus)
-    load = Load(state.min_replicas, _COOLDOWN_SECONDS, requests_per_hour)
-    return _document(region, profile, size, load, state.max_replicas)
+    scale = state.scale
+    load = Load(scale.min_replicas, scale.kept_replicas, _COOLDOWN_SECONDS, requests_per_hour)
+    return _document(region, profile, size, load, scale.max_replicas)
 
 
 def check_limit(price: Mapping[str, Any], most: float | None) -> None:

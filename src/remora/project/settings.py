@@ -19,11 +19,11 @@ from remora.project.gate_settings import GateSettings, gate_of
 from remora.project.model_name import is_hub_id
 from remora.project.prompt_template import RULE as PROMPT_RULE
 from remora.project.prompt_template import parse_prompt_template
+from remora.project.scale_settings import MAX_REPLICAS, ScaleSettings, scale_of
 
 SETTINGS_FILE = "remora.toml"
 HUB = "hub:"  # before the id of a base model on the hub, which looks like a path
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
-MAX_REPLICAS = 1000  # the limit of Container Apps
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +70,6 @@ class ServeSettings:
     tools: str
     page: str
     proof: str
-
-
-@dataclass(frozen=True, slots=True)
-class ScaleSettings:
-    """The number of replicas."""
-
-    min_replicas: int
-    max_replicas: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +138,8 @@ OPTIONS = (
     _Option("serve.proof", str, "warn", choices=("refuse", "warn", "off")),
     _Option("scale.min_replicas", int, 1, low=0, high=MAX_REPLICAS),
     _Option("scale.max_replicas", int, 1, low=1, high=MAX_REPLICAS),
+    _Option("scale.ttl", str),
+    _Option("scale.warm", list, ()),
     _Option("gate.prompts", str, "golden"),
     _Option("gate.adapters", list, ()),
     _Option("gate.min_accuracy", float, high=1),
@@ -180,10 +174,7 @@ def load_settings(root: Path, environment: Mapping[str, str], unwritten: str = "
         ),
         adapters=adapters,
         serve=_serve(values),
-        scale=ScaleSettings(
-            min_replicas=_integer(values, "scale.min_replicas"),
-            max_replicas=_integer(values, "scale.max_replicas"),
-        ),
+        scale=scale_of(values, file.refuse),
         origins=origins,
         prompt_templates=templates,
         gate=gate_of(values),
@@ -321,13 +312,6 @@ def _serve(values: Mapping[str, object]) -> ServeSettings:
 
 def _check_together(file: TomlFile, values: Mapping[str, object], adapters: Mapping[str, Path]) -> None:
     """Check the rules that involve several values."""
-    lowest, highest = values["scale.min_replicas"], _integer(values, "scale.max_replicas")
-    if _integer(values, "scale.min_replicas") > highest:
-        raise file.refuse(
-            "scale.min_replicas",
-            f"scale.min_replicas is {lowest}, more than scale.max_replicas ({highest})",
-            "set max_replicas to at least min_replicas",
-        )
     name = values["model.name"]
     if isinstance(name, str) and not MODEL_NAME.fullmatch(name):
         raise file.refuse("model.name", f"{name!r} cannot be a model's name", f"use {RULE}, and '/'")
@@ -369,12 +353,6 @@ def _inside(file: TomlFile, root: Path, key: str, value: str) -> Path:
             "write it relative to remora.toml, with '/', and copy the folder into the project",
         )
     return root / path
-
-
-def _integer(values: Mapping[str, object], key: str) -> int:
-    value = values[key]
-    assert isinstance(value, int), key  # noqa: S101 - `_problem` has checked it
-    return value
 
 
 def _text_or_none(value: object) -> str | None:

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from remora.adapters.proof import Proof
+from remora.azure.app.scale import Scale
 from remora.azure.app.state import Revision
 from remora.azure.share.files import Share
 from remora.rollout.gates.check import Checked
 from remora.rollout.golden.check import GoldenReport
-from remora.rollout.revision.candidate import Before, Scale
+from remora.rollout.revision.candidate import Before
 from remora.rollout.revision.restart import Strategy
 from remora.rollout.share.adapter_plan import AdapterChange
 from remora.rollout.steps import Steps
@@ -41,8 +42,7 @@ class Load:
 
     def runs_in(self, revision: Revision) -> bool:
         """Whether a revision was created for exactly this."""
-        same_scale = Scale(revision.min_replicas, revision.max_replicas) == self.scale
-        return same_scale and self.environment.items() <= revision.environment.items()
+        return revision.scale == self.scale and self.environment.items() <= revision.environment.items()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from remora.adapters.adapter import Digest
 from remora.adapters.aliases import AliasSet
 from remora.adapters.examples import encode_examples
 from remora.adapters.store import EXAMPLES, RELEASE_FILE, decode_release, release_folder
+from remora.azure.app.scale import Scale, why_not
 from remora.azure.app.state import Revision
 from remora.azure.share.files import Share
 from remora.errors import Refused, listed
 from remora.rollout.gates.check import Checked
 from remora.rollout.gates.gates import Gates
 from remora.rollout.payload import Load, Verdict
-from remora.rollout.revision.candidate import ADAPTERS_VARIABLE, RELEASE_VARIABLE, Before, Scale
+from remora.rollout.revision.candidate import ADAPTERS_VARIABLE, RELEASE_VARIABLE, Before
 from remora.rollout.revision.restart import Strategy, check_restart
 from remora.rollout.share import sync
 from remora.rollout.share.adapter_plan import AdapterChange, Removal, plan_adapters
@@ -164,9 +166,8 @@ class ReleasePayload:
         if before.release != self.content_id:
             former = before.release or "another program"
             reasons.append(f"code, settings or base model changed: {former} → {self.content_id}")
-        scale = Scale(serving.min_replicas, serving.max_replicas)
-        if scale != self._scale:
-            reasons.append(f"scale changed: {scale} → {self._scale} replicas")
+        if changed := why_not(serving.scale, serving.created, self._scale, datetime.now(UTC)):
+            reasons.append(changed)
         moved = [f"{one.name} {one.what}" for one in changes if one.what != "stays"]
         if moved:
             reasons.append(f"adapters changed: {', '.join(moved)}")
@@ -176,7 +177,9 @@ class ReleasePayload:
         return tuple(reasons)
 
     def _is_wanted(self, share: Share, revision: Revision) -> bool:
-        same_scale = Scale(revision.min_replicas, revision.max_replicas) == self._scale
+        """Whether it runs the same; the hours in which it is awake are not in a template's parameters."""
+        scale, wanted = revision.scale, self._scale
+        same_scale = (scale.min_replicas, scale.max_replicas) == (wanted.min_replicas, wanted.max_replicas)
         same_release = revision.environment.get(RELEASE_VARIABLE) == self.content_id
         served = served_aliases(share, revision.environment.get(ADAPTERS_VARIABLE, ""))
         return same_scale and same_release and served.digests == self._digests

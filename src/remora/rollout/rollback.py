@@ -24,7 +24,6 @@ from remora.rollout.revision.candidate import (
     RELEASE_VARIABLE,
     Before,
     Candidate,
-    Scale,
     look,
 )
 from remora.rollout.revision.failed_step import with_failed_step
@@ -106,8 +105,7 @@ class Rollback:
         """Whether the serving revision must stop before the former one can run; not if that runs."""
         if revision.active and revision.replicas and not revision.ending:
             return False
-        scale = Scale(revision.min_replicas, revision.max_replicas)
-        return stops_first(self._app, before, scale, strategy, self._choose)
+        return stops_first(self._app, before, revision.scale, strategy, self._choose)
 
     def _until_ready(self, name: str) -> None:
         with self._steps(f"waiting for revision {name}") as say, with_failed_step(self._app, name):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from azure.core.exceptions import ResourceNotFoundError
 
+from remora.azure.app.scale import Scale, scale_document
 from remora.azure.app.state import (
     AppState,
     EnvironmentValue,
@@ -148,7 +150,7 @@ class ContainerApp:
             document: Json = self._apps.get_auth_token(self.group, self.name).as_dict()
         return str(document["properties"]["token"])
 
-    def roll_out(self, environment: Mapping[str, str | None], *, min_replicas: int, max_replicas: int) -> str:
+    def roll_out(self, environment: Mapping[str, str | None], scale: Scale) -> str:
         """Change environment and scale, which creates a new revision, and return its name.
 
         A variable whose value is None is removed.
@@ -158,11 +160,7 @@ class ContainerApp:
         kept = [variable for variable in container.get("env") or () if variable["name"] not in environment]
         given = {name: value for name, value in environment.items() if value is not None}
         container["env"] = kept + [{"name": name, "value": value} for name, value in given.items()]
-        template["scale"] = {
-            **(template.get("scale") or {}),
-            "minReplicas": min_replicas,
-            "maxReplicas": max_replicas,
-        }
+        template["scale"] = scale_document(template.get("scale") or {}, scale, datetime.now(UTC))
         template["revisionSuffix"] = ""
         with explained(f"updating container app {self.name!r}"):
             body = {"properties": {"template": template}}

@@ -111,7 +111,7 @@ class Watch:
     def _is_in_own_way(self, now: Revision) -> bool:
         """Whether other revisions of the same app, which never scale to zero, use the capacity."""
         others = [one for one in self._app.revisions() if one.active and one.name != now.name]
-        return any(one.replicas and one.min_replicas for one in others)
+        return any(one.replicas and one.scale.min_replicas for one in others)
 
     def _lasts(self, what: str, seconds: float, *, so: bool) -> bool:
         """Whether a condition has held for that long."""
@@ -125,7 +125,7 @@ def _is_ready(now: Revision, replicas: Sequence[Replica]) -> bool:
     """Whether the cloud reports it as healthy, or the required number of replicas is ready."""
     if not now.active or now.failed:
         return False
-    return now.health == "Healthy" or sum(one.ready for one in replicas) >= max(now.min_replicas, 1)
+    return now.health == "Healthy" or sum(one.ready for one in replicas) >= max(now.scale.min_replicas, 1)
 
 
 def _is_noticed(app: ContainerApp, revision: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from remora.azure.app.scale import Scale, scale_of
 from remora.azure.app.traffic import Traffic, traffic_of
 
 _FAILED_STATES = frozenset({"Failed", "ActivationFailed"})
@@ -46,8 +47,7 @@ class Revision:
     created: str
     fqdn: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
-    min_replicas: int = 0
-    max_replicas: int = 10
+    scale: Scale = field(default_factory=Scale)
 
     @property
     def ending(self) -> bool:
@@ -77,8 +77,7 @@ class AppState:
     latest_ready_revision: str
     provisioning: str
     environment: Mapping[str, str]
-    min_replicas: int
-    max_replicas: int
+    scale: Scale
     image: str
     event_stream: str
     template: Json
@@ -121,7 +120,6 @@ def app_state_of(properties: Json) -> AppState:
     """The state in the `properties` of an app's document."""
     template = properties["template"]
     container = template["containers"][0]
-    scale = template.get("scale") or {}
     configuration = properties.get("configuration") or {}
     return AppState(
         fqdn=(configuration.get("ingress") or {}).get("fqdn") or "",
@@ -129,8 +127,7 @@ def app_state_of(properties: Json) -> AppState:
         latest_ready_revision=properties.get("latestReadyRevisionName") or "",
         provisioning=_told(properties, "provisioningState", "deploymentErrors"),
         environment=_plain_variables(container),
-        min_replicas=scale.get("minReplicas") or 0,
-        max_replicas=scale.get("maxReplicas") or 10,
+        scale=scale_of(template.get("scale") or {}),
         image=container.get("image") or "",
         event_stream=properties.get("eventStreamEndpoint") or "",
         template=template,
@@ -144,7 +141,6 @@ def revision_of(document: Json) -> Revision:
     """The revision in its document."""
     properties = document["properties"]
     template = properties.get("template") or {}
-    scale = template.get("scale") or {}
     return Revision(
         name=document["name"],
         active=bool(properties.get("active")),
@@ -155,8 +151,7 @@ def revision_of(document: Json) -> Revision:
         created=str(properties.get("createdTime") or ""),
         fqdn=properties.get("fqdn") or "",
         environment=_plain_variables((template.get("containers") or [{}])[0]),
-        min_replicas=scale.get("minReplicas") or 0,
-        max_replicas=scale.get("maxReplicas") or 10,
+        scale=scale_of(template.get("scale") or {}),
     )
 
 

@@ -77,8 +77,8 @@ def _of_app(clients: Clients, group: str, resource_ids: Iterable[str], declared:
         "apiKey": secrets.get(API_KEY_SECRET) or new_secret(),
         "adminKey": secrets.get(ADMIN_KEY_SECRET) or new_secret(),
         "environmentVariables": variables,
-        "minReplicas": serving.min_replicas,
-        "maxReplicas": serving.max_replicas,
+        "minReplicas": serving.scale.min_replicas,
+        "maxReplicas": serving.scale.max_replicas,
     }
     if "otherSecrets" in declared:
         others = [item for item in app.sent_secrets() if item["name"] not in OWN_SECRETS]

@@ -6,6 +6,7 @@ Owns the options and the project's side; the steps of a rollout are in `rollout/
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 import typer
 
 from remora.adapters.model_set import remark_notes
+from remora.azure.app.scale import wanted_scale
 from remora.cli.commands.start import start_if_stopped
 from remora.cli.compare.measured_rollout import measuring_for
 from remora.cli.context import Deployment, open_deployment
@@ -26,7 +28,7 @@ from remora.cli.panel import deployed_document, deployed_panel
 from remora.cli.price import deployed_price
 from remora.cli.project_folder import FolderArgument, in_project
 from remora.cli.why.diagnosis import diagnosed
-from remora.errors import Interrupted, RemoraError
+from remora.errors import Interrupted, InvalidInput, RemoraError
 from remora.project.toolkit.config import save_inference_config
 from remora.rollout.deploy import Deployed, Rollout
 from remora.rollout.gates.gates import Gates
@@ -35,7 +37,7 @@ from remora.rollout.payload import Payload
 from remora.rollout.program.payload import WORKSPACE_VARIABLE
 from remora.rollout.release import ReleasePayload
 from remora.rollout.revision.app_shape import check_remora
-from remora.rollout.revision.candidate import RELEASE_VARIABLE, Scale, look
+from remora.rollout.revision.candidate import RELEASE_VARIABLE, look
 from remora.rollout.revision.restart import Strategy
 from remora.rollout.share.adapter_plan import Removal
 from remora.rollout.share.contents import Contents
@@ -77,6 +79,12 @@ CompareOption = Annotated[
         "--compare", help="Compare the new revision with what serves before the switch: comparison.html."
     ),
 ]
+TtlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ttl", help="Let the app sleep this long after the deploy, such as 8h; instead of [scale] ttl."
+    ),
+]
 TIMEOUT_SECONDS = 1200.0
 
 
@@ -90,6 +98,7 @@ class DeployOptions:
     prune: bool = False
     allow_unproven: bool = False
     compares: bool = False
+    ttl: str | None = None
 
 
 @app.command(epilog="Example: remora deploy examples/tone --adapters-only --strategy restart")
@@ -102,6 +111,7 @@ def deploy(
     prune: PruneOption = False,
     allow_unproven: AllowUnprovenOption = False,
     compare: CompareOption = False,
+    ttl: TtlOption = None,
     timeout: TimeoutOption = TIMEOUT_SECONDS,
     yes: YesOption = False,
     output: OutputOption = Mode.HUMAN,
@@ -109,7 +119,7 @@ def deploy(
     """Sync changed files, check a new revision with the golden prompts, and switch the traffic to it."""
     out = Output(output, assume_yes=yes)
     part = part_of(code_only=code_only, adapters_only=adapters_only)
-    options = DeployOptions(timeout, strategy, part, prune, allow_unproven, compare)
+    options = DeployOptions(timeout, strategy, part, prune, allow_unproven, compare, ttl)
     with diagnosed("deploy", folder, out):
         deployed = deploy_project(folder, out, options)
     show_deployed(folder, deployed, out)
@@ -117,11 +127,12 @@ def deploy(
 
 def deploy_project(folder: Path, out: Output, options: DeployOptions) -> Deployed:
     """Deploy the project in a folder, or a part of it; what is up to date stays untouched."""
-    deployment = open_deployment(folder, out)
+    deployment = with_ttl(open_deployment(folder, out), options.ttl)
     start_if_stopped(deployment, command_line("deploy", folder), out)
     shape, mount = reachable(deployment)
     try:
         if shape.runs_workspace(folder, mount):
+            _check_no_ttl(options.ttl)
             payload = program_payload(
                 folder, shape, mount, options.part, out, timeout_seconds=options.timeout_seconds
             )
@@ -139,6 +150,23 @@ def deploy_project(folder: Path, out: Output, options: DeployOptions) -> Deploye
         ) from None
     _remember_endpoint(folder, deployment, deployed.url)
     return deployed
+
+
+def _check_no_ttl(ttl: str | None) -> None:
+    if ttl is not None:
+        raise InvalidInput(
+            f"--ttl {ttl}: the app runs a program of your own, whose scale deploy leaves as it is",
+            hint="leave out --ttl, or stop the app when you are done: remora stop",
+            param="--ttl",
+        )
+
+
+def with_ttl(deployment: Deployment, ttl: str | None) -> Deployment:
+    """The deployment with another time to live than its settings say. Raises InvalidInput."""
+    if ttl is None:
+        return deployment
+    settings = deployment.settings
+    return replace(deployment, settings=replace(settings, scale=settings.scale.with_ttl(ttl)))
 
 
 def _serves(deployment: Deployment) -> bool:
@@ -194,7 +222,6 @@ def release_payload(
     deployment: Deployment, base_name: str, contents: Contents, golden: Golden, options: DeployOptions
 ) -> ReleasePayload:
     """The payload for these contents."""
-    scale = deployment.settings.scale
     gates = Gates(
         deployment.app,
         base_name,
@@ -205,16 +232,18 @@ def release_payload(
     )
     removal = Removal(options.prune, deployment.settings.model.removed_adapters)
     examples = examples_of(golden)
-    return ReleasePayload(contents, Scale(scale.min_replicas, scale.max_replicas), gates, removal, examples)
+    return ReleasePayload(contents, wanted_scale(deployment.settings.scale), gates, removal, examples)
 
 
 def show_deployed(folder: Path, deployed: Deployed, out: Output) -> None:
     """Print the final panel."""
     document = deployed_document(folder.resolve().name, str(folder), deployed)
-    try:
-        document["price"] = deployed_price(open_deployment(folder, out).app)
-    except RemoraError:
-        document["price"] = None  # what was deployed serves, and its price can be asked for again
+    document |= {"awake": None, "price": None}
+    with suppress(RemoraError):  # what was deployed serves, and both can be asked for again
+        deployed_app = open_deployment(folder, out).app
+        revision = deployed_app.revision(deployed.revision)
+        document["awake"] = revision.scale.awake(revision.created) or None
+        document["price"] = deployed_price(deployed_app)
     for warning in unknown_proofs(document["proof"]):
         out.warn(warning)
     out.result("deploy", document, deployed_panel(document))

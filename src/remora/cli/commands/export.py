@@ -39,6 +39,8 @@ def kubernetes(folder: FolderArgument = Path(), storage: StorageOption = 100) ->
     out.note("The keys are not in it; remora secrets shows them. Make the Secret first with:")
     out.note(f"  kubectl create secret generic {secret} {values}")
     _say_where_the_share_is(deployment, workload, f"claim {workload.name}-share", out)
+    if workload.hours:
+        out.note(f"The scale is {workload.hours}. The hours are not in it: KEDA's cron scaler adds them.")
     if not workload.min_replicas:
         out.note(
             "Kubernetes' own autoscaler keeps one pod; for none without requests, use KEDA's HTTP add-on."

@@ -59,7 +59,8 @@ def _document(deployment: Deployment, out: Output) -> dict[str, Any]:
         "image": state.image,
         "image_pulled": deployment.clients.profile.pulls_images,
         "isolated": deployment.clients.profile.isolates,
-        "revision": asdict(revision) if revision else None,
+        "revision": _revision(revision) if revision else None,
+        "awake": (revision.scale.awake(revision.created) or None) if revision else None,
         "serving_revision": state.serving_revision,
         "replicas": [asdict(replica) for replica in app_now.replicas(revision.name)] if revision else [],
         **_reached(deployment, state, revision),
@@ -68,6 +69,16 @@ def _document(deployment: Deployment, out: Output) -> dict[str, Any]:
         _forget_probes(document)
     failed = _failed_command(app_now, shown) if document["answers"] is False else None
     return {**document, "failed_command": failed}
+
+
+def _revision(revision: Revision) -> dict[str, Any]:
+    fields = asdict(revision)
+    fields.pop("scale")
+    return {
+        **fields,
+        "min_replicas": revision.scale.min_replicas,
+        "max_replicas": revision.scale.max_replicas,
+    }
 
 
 def _failed_command(app_now: ContainerApp, revision: str) -> str | None:
@@ -79,7 +90,7 @@ def _failed_command(app_now: ContainerApp, revision: str) -> str | None:
 def is_asleep(state: AppState, revision: Revision) -> bool:
     """Whether it is scaled to zero. A request would wake it, and `status` must not cost money."""
     serves = revision.name == state.serving_revision
-    return serves and not state.min_replicas and not revision.replicas and not revision.failed
+    return serves and not state.scale.min_replicas and not revision.replicas and not revision.failed
 
 
 def _reached(deployment: Deployment, state: AppState, revision: Revision | None) -> dict[str, Any]:
@@ -100,7 +111,7 @@ def _settled(app_now: ContainerApp, name: str, out: Output) -> Revision:
     """The revision; waits a moment if it is just starting, for example after the local cloud restarted."""
     revision = app_now.revision(name)
     at_rest = not revision.active or revision.health == "Healthy" or revision.failed
-    if at_rest or revision.state == "Stopped" or not app_now.read().min_replicas:
+    if at_rest or revision.state == "Stopped" or not app_now.read().scale.min_replicas:
         return revision
     with out.step(f"waiting for revision {name}") as say:
         try:
@@ -145,6 +156,7 @@ def _table(document: dict[str, Any]) -> str:
         **({"proof": proof_text(proofs)} if proofs else {}),
         "revision": f"{revision.get('name')} {revision.get('state')} {revision.get('details')}".rstrip(),
         "replicas": replicas,
+        **({"awake": document["awake"]} if document["awake"] else {}),
         "image": image if document["image_pulled"] else f"{image} (not pulled: processes of this machine)",
     }
     if not document["isolated"]:

@@ -15,6 +15,7 @@ from remora.cli.commands.deploy import (
     PruneOption,
     StrategyOption,
     TimeoutOption,
+    TtlOption,
     deploy_project,
     show_deployed,
 )
@@ -46,6 +47,7 @@ def up(
     strategy: StrategyOption = Strategy.REVISION,
     prune: PruneOption = False,
     allow_unproven: AllowUnprovenOption = False,
+    ttl: TtlOption = None,
     timeout: TimeoutOption = TIMEOUT_SECONDS,
     max_hourly: MaxHourlyOption = None,
     verbose: VerboseOption = False,
@@ -56,7 +58,7 @@ def up(
     out = Output(output, assume_yes=yes)
     named = chosen_adapters(folder.resolve(), adapters or ())
     where = TargetOptions(subscription, resource_group, location)
-    how = DeployOptions(timeout, strategy, prune=prune, allow_unproven=allow_unproven)
+    how = DeployOptions(timeout, strategy, prune=prune, allow_unproven=allow_unproven, ttl=ttl)
     with diagnosed("up", folder, out):
         write_missing(folder, out, base=base, named=named)
         provision_project(folder, where, out, verbose=verbose, first=partial(_look_first, out, max_hourly))

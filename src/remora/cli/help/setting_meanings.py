@@ -48,6 +48,10 @@ MEANINGS: Final[dict[str, str]] = {
     "not serve it, `off` does not measure.",
     "scale.min_replicas": "The fewest replicas. 0 lets the app sleep after five minutes without a request.",
     "scale.max_replicas": "The most replicas.",
+    "scale.ttl": "How long `min_replicas` stay awake after a deploy, such as `8h`. Then the app sleeps, and "
+    "the next request wakes it. Without it they stay awake.",
+    "scale.warm": "Hours in which a replica stays awake although `min_replicas` is 0, such as "
+    "`Mon-Fri 08:00-18:00 Europe/Oslo`. Without a time zone they are in UTC.",
     "gate.prompts": "What a new revision is measured with before it gets traffic: the golden prompts, or "
     "a JSONL file of the project.",
     "gate.adapters": "The adapters that are measured; all of them without it.",

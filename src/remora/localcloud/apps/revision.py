@@ -101,12 +101,14 @@ class Revision:
         for rule in plan.not_evaluated:
             self._parts.events.warning(
                 "KEDAScalerFailed",
-                f"Scale rule '{rule}' is accepted and not evaluated here: only HTTP rules are.",
+                f"Scale rule '{rule}' is accepted and not evaluated here: only HTTP and cron rules are.",
                 revision=self.record.name,
             )
-        wanted = plan.floor if self.record.proven else plan.initial
+        wanted = plan.floor(self._runtime.host.clock.utc_now()) if self.record.proven else plan.initial
         self._waking = self.record.proven and wanted > 0  # it served before the control plane was started
         self._add(min(wanted, 1) if self._alone else wanted)
+        if self.record.proven:  # one that sleeps must not miss a window of its scale
+            self._scaler.start()
 
     async def stop(self, *, drain: bool = True, most_seconds: float = float("inf")) -> None:
         """Stop all replicas gracefully, each within its grace and `most_seconds`."""

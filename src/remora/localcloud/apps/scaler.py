@@ -1,7 +1,7 @@
 """Counts the requests of one revision and evaluates its scale, for as long as anything could change.
 
 Knows no replica: it is told how many there are and says how many there should be. While nothing is asked
-and nothing is left to scale down it holds no timer, so an idle control plane uses no CPU.
+and nothing is left to scale down it holds no timer but that of the next cron window.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from remora.localcloud.apps.clock import Clock
 from remora.localcloud.apps.documents.scale import Scale, ScalePlan
 from remora.localcloud.background import in_background, surviving
+
+_WINDOW_LOOK_SECONDS = 60.0
 
 
 class Scaler:
@@ -40,20 +42,28 @@ class Scaler:
         self._arrived = 0
         self._stopped = False
         self._evaluating: asyncio.Task[None] | None = None
+        self._calendar: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Look at the scale until it is settled; a no-op while that is under way or can change nothing."""
-        settled = self._count() == self._plan.floor and not self._in_flight and not self._arrived
-        fixed = self._plan.floor >= self._plan.maximum and self._count() == self._plan.floor
-        if self._stopped or self._evaluating or settled or fixed:
+        if self._stopped:
+            return
+        if self._plan.windows and self._calendar is None:
+            self._calendar = in_background(self._follow_windows(), f"the windows of {self._name}")
+        floor = self._plan.floor(self._clock.utc_now())
+        settled = self._count() == floor and not self._in_flight and not self._arrived
+        fixed = floor >= self._plan.maximum and self._count() == floor
+        if self._evaluating or settled or fixed:
             return
         self._evaluating = in_background(self._evaluate(), self._name)
 
     async def stop(self) -> None:
         self._stopped = True
-        if self._evaluating is not None:
-            self._evaluating.cancel()
-            await asyncio.wait({self._evaluating})
+        tasks = {task for task in (self._evaluating, self._calendar) if task is not None}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     @contextmanager
     def request(self) -> Iterator[None]:
@@ -77,14 +87,27 @@ class Scaler:
                 settled = self._is_settled(scale)
         self._evaluating = None
 
+    async def _follow_windows(self) -> None:
+        """Look at the scale whenever a window begins or ends.
+
+        It looks at the time of day each minute: the clock that a sleep goes by stands still in a suspended
+        machine.
+        """
+        while (due := self._plan.next_change(self._clock.utc_now())) is not None:
+            while (now := self._clock.utc_now()) < due:
+                await self._clock.sleep(min((due - now).total_seconds(), _WINDOW_LOOK_SECONDS))
+            self.start()
+
     def _is_settled(self, scale: Scale) -> bool:
         """Set the number of replicas for the period that has passed; whether only a request can change it."""
         # Azure divides the requests of a period by its length. An answer of a model may take longer
         # than a period, and is work nevertheless: what is in flight counts, too.
         concurrency = max(self._arrived / self._period_seconds, float(self._in_flight))
         self._arrived = 0
-        current = self._count()
-        wanted = scale.next(current, concurrency)
+        current, now = self._count(), self._clock.utc_now()
+        wanted, floor = scale.next(current, concurrency, now), self._plan.floor(now)
         if wanted != current:
-            self._set_count(wanted, f"{concurrency:.1f} concurrent requests")
-        return wanted == self._plan.floor and not self._in_flight and scale.is_settled
+            by_window = wanted == floor > self._plan.minimum
+            why = f"a cron rule asks for {floor}" if by_window else f"{concurrency:.1f} concurrent requests"
+            self._set_count(wanted, why)
+        return wanted == floor and not self._in_flight and scale.is_settled(now)

@@ -30,7 +30,10 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One container with a share. `secrets` maps variables to the names of secrets, never to values."""
+    """One container with a share. `secrets` maps variables to the names of secrets, never to values.
+
+    `hours` is the scale in words if replicas stay awake at certain hours; "" otherwise.
+    """
 
     name: str
     image: str
@@ -47,6 +50,7 @@ class Workload:
     max_replicas: int
     grace_seconds: int
     mount: str
+    hours: str
 
 
 def workload_of(name: str, state: AppState, *, gpus: int) -> Workload:
@@ -82,10 +86,11 @@ def workload_of(name: str, state: AppState, *, gpus: int) -> Workload:
         cpu=float(resources.get("cpu") or 0.5),
         memory_gib=float(str(resources.get("memory") or "1Gi").removesuffix(_GIB)),
         gpus=gpus,
-        min_replicas=state.min_replicas,
-        max_replicas=state.max_replicas,
+        min_replicas=state.scale.min_replicas,
+        max_replicas=state.scale.max_replicas,
         grace_seconds=int(template.get("terminationGracePeriodSeconds") or _GRACE_SECONDS),
         mount=str(mounts[0]["mountPath"]),
+        hours=str(state.scale) if state.scale.warm_replicas else "",
     )
 
 

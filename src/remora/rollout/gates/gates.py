@@ -111,4 +111,4 @@ class Gates:
         return PatientEndpoint(url, self._app.api_key(), patience_seconds=self._patience_seconds())
 
     def _patience_seconds(self) -> float:
-        return patience_of(self._app.read().min_replicas, self._timeout_seconds)
+        return patience_of(self._app.read().scale.min_replicas, self._timeout_seconds)

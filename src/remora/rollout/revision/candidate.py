@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from remora.azure.app.apps import ContainerApp
+from remora.azure.app.scale import Scale
 from remora.azure.app.state import AppState, Revision
 from remora.azure.app.traffic import Traffic
 from remora.rollout.steps import Step, Steps
@@ -16,17 +17,6 @@ from remora.rollout.steps import Step, Steps
 RELEASE_VARIABLE = "REMORA_RELEASE"
 ADAPTERS_VARIABLE = "REMORA_ADAPTERS"
 _CPU_PROFILES = frozenset({"", "Consumption"})
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """How many replicas the new revision may have."""
-
-    min_replicas: int
-    max_replicas: int
-
-    def __str__(self) -> str:
-        return f"{self.min_replicas} to {self.max_replicas}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +48,7 @@ class Before:
     def scale(self) -> Scale:
         found = (revision for revision in self.revisions if revision.name == self.serving)
         serving = next(found, None) or self.state
-        return Scale(serving.min_replicas, serving.max_replicas)
+        return serving.scale
 
     @property
     def keeps_former(self) -> bool:
@@ -67,7 +57,7 @@ class Before:
         It costs nothing if it scales to zero, and little on CPU. On a GPU it would occupy a second one, so
         it is stopped there, and a rollback waits for its start.
         """
-        is_cheap = self.state.workload_profile in _CPU_PROFILES or self.scale.min_replicas == 0
+        is_cheap = self.state.workload_profile in _CPU_PROFILES or not self.scale.stays_awake
         return self.release != "" and is_cheap
 
     def former(self, release: str) -> Revision | None:
@@ -153,9 +143,7 @@ class Candidate:
     def start(self, environment: Mapping[str, str], scale: Scale, say: Step) -> str:
         """Create the revision, or reuse one that an interrupted rollout created; returns its name."""
         self._started = True
-        self.name = self._app.roll_out(
-            environment, min_replicas=scale.min_replicas, max_replicas=scale.max_replicas
-        )
+        self.name = self._app.roll_out(environment, scale)
         if not self._app.revision(self.name).active:
             self._app.activate(self.name)
         if self._in_place:

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from remora.azure.app.apps import ContainerApp
+from remora.azure.app.scale import Scale
 from remora.azure.provisioning.room import read_room
 from remora.errors import Refused
-from remora.rollout.revision.candidate import Before, Scale
+from remora.rollout.revision.candidate import Before
 from remora.rollout.revision.restart import Strategy
 
 Choose = Callable[[str], bool]

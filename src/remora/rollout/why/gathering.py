@@ -68,7 +68,7 @@ class _Seen:
         """Whether it has the traffic and is ready, or sleeps until the next request."""
         if not self.serving or not self.runs or self.revision.failed:
             return False
-        asleep = not self.revision.min_replicas and not self.replicas
+        asleep = not self.revision.scale.min_replicas and not self.replicas
         return asleep or self.revision.health == "Healthy" or any(one.ready for one in self.replicas)
 
 
