@@ -115,6 +115,12 @@ def test_logits_are_as_near_to_float32_as_those_of_the_modules(
         ("stablelm", {"hidden_size": 64, "use_parallel_residual": False}),
         ("starcoder2", {"use_bias": True}),
         ("gemma", TILED | {"head_dim": 64}),
+        ("gemma2", TILED | {"head_dim": 64, "attn_logit_softcapping": 2.0}),
+        ("gemma3_text", TILED | {"head_dim": 64, "sliding_window": 4}),
+        ("olmo2", {"hidden_size": 64}),
+        ("glm4", TILED),
+        ("cohere2", TILED),
+        ("nemotron", TILED),
         ("qwen2", TILED),
     ],
 )
@@ -288,7 +294,7 @@ def test_a_machine_compiles_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert made.parent.stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.parametrize("architecture", ["gemma3_text", "olmo2"])
+@pytest.mark.parametrize("architecture", ["gpt_neox", "mixtral"])
 def test_other_families_have_no_native_code(architecture: str, tmp_path: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(write_model(tmp_path, architecture))
     assert not has_native_layers(model.config)

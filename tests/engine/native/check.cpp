@@ -224,8 +224,9 @@ static void check_layers() {
     const TestProducts products(adapters, rows, widest_in, cache_kind), last_products({}, rows, widest_in, cache_kind);
 
     const int64_t cache_size = kv_heads * cache_rows * size;
-    const Numbers start(rows * hidden, FLOAT32, 1), norm(hidden, FLOAT32, 1), head_norm(size, FLOAT32, 1);
-    const Numbers keys(2 * cache_size, cache_kind, 1), values(2 * cache_size, cache_kind, 1), cos(rows * size, FLOAT32, 1);
+    const Numbers start(rows * hidden, FLOAT32, 1), norm(hidden, FLOAT32, 1), head_norm(heads * size, FLOAT32, 1);
+    const bool outs = between(0, 1), whole = between(0, 1);
+    const Numbers keys(2 * cache_size, cache_kind, 1), values(2 * cache_size, cache_kind, 1), cos(2 * rows * size, FLOAT32, 1);
     std::vector<int64_t> cache_row(rows), first_row(rows), seen(rows), last;
     for (int64_t row = 0; row < rows; row++) {
         seen[row] = between(0, 3) ? between(1, 3) : 0, first_row[row] = row * 3;
@@ -253,9 +254,13 @@ static void check_layers() {
             layer.qkv = matrices[4 * i].matrix, layer.o = matrices[4 * i + 1].matrix;
             layer.gate_up = matrices[4 * i + 2].matrix, layer.down = matrices[4 * i + 3].matrix;
             layer.input_norm = {norm.floats.data(), i ? norm.floats.data() : nullptr, 1e-6, i};
-            if (cache_kind) layer.post_norm = layer.input_norm;
+            layer.parallel = !cache_kind;
+            if (cache_kind) layer.mlp_norm = layer.input_norm;
+            if (outs) layer.attention_out = layer.mlp_out = layer.input_norm;
+            if (outs && i) layer.input_norm = layer.mlp_norm = {}, layer.softcap = 5;
+            layer.whole_norms = kind && whole && i, layer.rope = i;
             if (kind) layer.q_norm = layer.k_norm = {head_norm.floats.data(), nullptr, 1e-6, 0};
-            layer.activation = i, layer.scaling = 0.1, layer.residual = i ? 0.8 : 1, layer.rotates = i, layer.window = i ? 2 : 0;
+            layer.activation = generator() % 3, layer.interleaved = between(0, 1), layer.scaling = 0.1, layer.residual = i ? 0.8 : 1, layer.rotates = i, layer.window = i ? 2 : 0;
             layer.heads = heads, layer.kv_heads = kv_heads, layer.head_size = size, layer.cache_rows = cache_rows;
             const size_t offset = i * cache_size * (cache_kind == BFLOAT16 ? 2 : 4);
             layer.keys = (char*)const_cast<void*>(k.data()) + offset, layer.values = (char*)const_cast<void*>(v.data()) + offset;

@@ -16,13 +16,14 @@ from remora.engine.torch.layers.projection import Projection
 from remora.engine.torch.layers.scores import Scores
 from remora.engine.torch.lora.bank import LoraPair
 from remora.engine.torch.lora.token_rows import TokenRows
-from remora.engine.torch.native.layers import KINDS, NativeLayers
+from remora.engine.torch.native.layers import KINDS, NativeLayers, rope_kinds
 from remora.engine.torch.native.structs import MOST_PARTS, Layer, Pair, Products, Step, Use
 from remora.engine.torch.scheduling.batch import Batch, RowGroup, Span
 
 TILE_ROWS = 16
 PANEL_ROWS = 32  # of a matrix, dequantised for tiles
 KEPT_LOGITS = 64
+NEIGHBOURS = ("cohere", "cohere2")  # their rotary embedding has each number twice, one after the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,10 @@ class NativeForward:
         self._embedding: torch.Tensor = model.get_input_embeddings().weight.detach()
         self._rotary = model.model.rotary_emb
         self._embedding_factor = _embedding_factor(model)
-        self._logits_factor = 1 / getattr(model.config, "logits_scaling", 1.0)
+        self._ropes = rope_kinds(model)
+        self._logits_factor = _logits_factor(model.config)
+        self._neighbours = model.config.model_type in NEIGHBOURS
+        self._logits_cap: float | None = getattr(model.config, "final_logit_softcapping", None)
         self._native = NativeLayers(model, projections, cache)
         self._cache = cache
         self._tables: dict[Digest, _Table] = {}
@@ -79,7 +83,11 @@ class NativeForward:
             size = self._embedding.shape[1]
             normed = self._memory["normed"][: len(logits) * size].view(-1, size)  # what the head was given
             logits = token_rows.judge(batch, normed, logits)
-        return logits if self._logits_factor == 1 else logits.mul_(self._logits_factor)
+        if self._logits_factor != 1:
+            logits.mul_(self._logits_factor)
+        if self._logits_cap is not None:
+            logits.div_(self._logits_cap).tanh_().mul_(self._logits_cap)
+        return logits
 
     def _compute(self, step: Step, prompts: Sequence[Span]) -> None:
         layers = self._native.layers
@@ -120,7 +128,7 @@ class NativeForward:
             token_rows.look_up(batch, hidden)
         if self._embedding_factor != 1:
             hidden.mul_(self._embedding_factor)
-        cos, sin = (part[0].contiguous() for part in self._rotary(hidden, batch.position_ids))
+        cos, sin = self._rotated(hidden, batch.position_ids)
         first_rows, seen = _seen(batch.spans)
         widest = self._native.widest_in
         outputs = max(layer.qkv.outputs, layer.gate_up.outputs, layer.o.outputs)
@@ -132,7 +140,7 @@ class NativeForward:
             normed=self._room("normed", count, widest).data_ptr(),
             wide=self._room("wide", count, outputs).data_ptr(),
             attended=self._room("attended", count, layer.o.inputs).data_ptr(),
-            cos=cos.data_ptr(), sin=sin.data_ptr(), rotary_size=cos.shape[1],
+            cos=cos.data_ptr(), sin=sin.data_ptr(), rotary_size=cos.shape[-1],
             cache_row=batch.cache_rows.data_ptr(), first_row=first_rows.data_ptr(), seen=seen.data_ptr(),
             scores=self._room("scores", threads, layer.heads // layer.kv_heads * layer.cache_rows).data_ptr(),
             last_count=len(batch.last_rows), last=batch.last_rows.data_ptr(),
@@ -140,6 +148,15 @@ class NativeForward:
             products=products[0], last_products=products[1],
         )  # fmt: skip
         return step, [cos, sin, first_rows, seen, products]
+
+    def _rotated(self, hidden: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cosines and sines (kinds of rope, rows, rotary size)."""
+        kinds = [(kind,) for kind in self._ropes] or [()]
+        made = [self._rotary(hidden, positions, *kind) for kind in kinds]
+        cos, sin = (torch.cat(parts) for parts in zip(*made, strict=True))
+        if self._neighbours:
+            cos, sin = (part[..., ::2].repeat(1, 1, 2) for part in (cos, sin))
+        return cos.contiguous(), sin.contiguous()
 
     def _products(self, groups: Sequence[RowGroup], row_count: int) -> Products:
         uses = (Use * len(groups))()
@@ -176,7 +193,12 @@ class NativeForward:
         query = query.view(1, span.count, layer.heads, layer.head_size).transpose(1, 2)
         keys, values = self._cache.layer(index, layer.kv_heads, layer.head_size, self._native.dtype)
         out = attend_span(
-            query, span, keys, values, window=layer.window or None, scores=Scores(layer.scaling)
+            query,
+            span,
+            keys,
+            values,
+            window=layer.window or None,
+            scores=Scores(layer.scaling, layer.softcap or None),
         )
         to = attended.view(-1)[: span.rows.stop * layer.o.inputs].view(-1, layer.o.inputs)
         to[span.rows] = out[0].transpose(0, 1).flatten(1)
@@ -193,6 +215,13 @@ class NativeForward:
         if room is None or room.numel() < count:
             room = self._memory[name] = torch.empty(count, dtype=dtype)
         return room[:count].view(rows, columns)
+
+
+def _logits_factor(config: Any) -> float:
+    """What logits are multiplied by."""
+    if hasattr(config, "logit_scale"):
+        return float(config.logit_scale)
+    return 1 / float(getattr(config, "logits_scaling", 1.0))
 
 
 def _embedding_factor(model: Any) -> float:

@@ -21,14 +21,18 @@ struct Norm {
     int64_t centred;             // LayerNorm, which takes the mean away first; else RMSNorm
 };
 
-enum Activation { SILU, GELU_TANH };
+enum Activation { SILU, GELU_TANH, RELU_SQUARED };
 
 struct Layer {
     Matrix qkv, o, gate_up, down;  // gate_up has no gate where it has as many columns as down has inputs
-    Norm input_norm, post_norm, q_norm, k_norm;  // without post_norm attention and the rest read the same numbers
-    double scaling, residual;                    // residual: what is added is multiplied by it
+    Norm input_norm, mlp_norm;         // of what attention and the MLP read
+    Norm attention_out, mlp_out;       // of what they add
+    Norm q_norm, k_norm;               // of each head, or of all heads as one where whole_norms is set
+    double scaling, softcap, residual; // softcap 0: none; residual: what is added is multiplied by it
     int64_t activation, heads, kv_heads, head_size;
-    int64_t window, rotates;                     // window 0: none; rotates 0: without positions
+    int64_t parallel, whole_norms;     // parallel: the MLP reads what attention reads
+    int64_t window, rotates, rope;     // window 0: none; rotates 0: without positions; rope: which of the step's
+    int64_t interleaved;               // rotated are neighbours, else numbers that are half of it apart
     void *keys, *values;                         // (kv heads, cache rows, head size)
     int64_t cache_rows;
 };
@@ -43,7 +47,7 @@ struct Step {
     int64_t rows, hidden_size, threads, cache_kind;
     float* hidden;        // (rows, hidden size): in and out
     float *normed, *wide, *attended;
-    float *cos, *sin;     // (rows, rotary size)
+    float *cos, *sin;     // (kinds of rope, rows, rotary size)
     int64_t rotary_size;  // numbers of a head, its first, that are rotated
     int64_t* cache_row;   // (rows,): where its key and value go
     int64_t* first_row;   // (rows,): where its sequence begins in the cache
@@ -87,13 +91,14 @@ static void normalize(const float* x, const Norm& norm, int64_t size, float* out
     }
 }
 
-// The first `size` numbers of a head.
-static void rotate(float* x, const float* cos, const float* sin, int64_t size) {
-    const int64_t half = size / 2;
+// The first `size` numbers of a head, in pairs; both halves of cos and sin are the same.
+static void rotate(float* x, const float* cos, const float* sin, int64_t size, int64_t interleaved) {
+    const int64_t half = size / 2, stride = interleaved ? 2 : 1, apart = interleaved ? 1 : half;
     for (int64_t i = 0; i < half; i++) {
-        const float a = x[i], b = x[i + half];
-        x[i] = a * cos[i] - b * sin[i];
-        x[i + half] = b * cos[i + half] + a * sin[i + half];
+        float &first = x[i * stride], &second = x[i * stride + apart];
+        const float a = first, b = second;
+        first = a * cos[i] - b * sin[i];
+        second = b * cos[i] + a * sin[i];
     }
 }
 
@@ -114,16 +119,29 @@ static void remember(const Layer& layer, const Step& step, int64_t row) {
     float* q = step.wide + row * layer.qkv.out;
     float* k = q + layer.heads * size;
     const float* v = k + layer.kv_heads * size;
-    const float *cos = step.cos + row * step.rotary_size, *sin = step.sin + row * step.rotary_size;
+    const int64_t at = (layer.rope * step.rows + row) * step.rotary_size;
+    const float *cos = step.cos + at, *sin = step.sin + at;
+    if (layer.whole_norms) {
+        normalize(q, layer.q_norm, layer.heads * size, q, step.cache_kind);
+        normalize(k, layer.k_norm, layer.kv_heads * size, k, step.cache_kind);
+    }
     for (int64_t head = 0; head < layer.heads + layer.kv_heads; head++) {
         const Norm& norm = head < layer.heads ? layer.q_norm : layer.k_norm;
-        if (norm.weight) normalize(q + head * size, norm, size, q + head * size, step.cache_kind);
-        if (layer.rotates) rotate(q + head * size, cos, sin, step.rotary_size);
+        if (norm.weight && !layer.whole_norms) normalize(q + head * size, norm, size, q + head * size, step.cache_kind);
+        if (layer.rotates) rotate(q + head * size, cos, sin, step.rotary_size, layer.interleaved);
     }
     for (int64_t head = 0; head < layer.kv_heads; head++) {
         const int64_t at = (head * layer.cache_rows + step.cache_row[row]) * size;
         put(k + head * size, size, (T*)layer.keys + at);
         put(v + head * size, size, (T*)layer.values + at);
+    }
+}
+
+// Scores bounded by `most`, smoothly: most * tanh(score / most).
+static void cap(float* scores, int64_t count, float most) {
+    for (int64_t i = 0; i < count; i += WIDTH) {
+        const vec twice = load_some(scores + i, count - i) * (2.0f / most);
+        store_some(scores + i, most - 2.0f * most / (1.0f + exponential(twice)), count - i);
     }
 }
 
@@ -169,6 +187,7 @@ static void attend(const Layer& layer, const Step& step, int64_t row, int64_t kv
         for (int64_t token = 0; token < seen; token++)
             for (int64_t head = 0; head < group; head++)
                 scores[head * seen + token] = dot(keys + token * size, q + head * size, size) * scaling;
+    if (layer.softcap) cap(scores, group * seen, (float)layer.softcap);
     for (int64_t head = 0; head < group; head++) {
         float *of_head = scores + head * seen, *o = out + head * size;
         const float total = exponentials(of_head, seen);
@@ -193,18 +212,29 @@ static void attend_all(const Layer& layer, const Step& step, int64_t thread) {
 }
 
 static void norm_rows(const Step& step, const Norm& norm, int64_t thread) {
-    for (int64_t row = thread; row < step.rows; row += step.threads)
-        normalize(step.hidden + row * step.hidden_size, norm, step.hidden_size,
-                  step.normed + row * step.hidden_size, step.cache_kind);
+    const int64_t size = step.hidden_size;
+    for (int64_t row = thread; row < step.rows; row += step.threads) {
+        const float* x = step.hidden + row * size;
+        float* out = step.normed + row * size;
+        if (norm.weight) normalize(x, norm, size, out, step.cache_kind);
+        else for (int64_t i = 0; i < size; i += WIDTH)
+            store_some(out + i, rounded(load_some(x + i, size - i), step.cache_kind), size - i);
+    }
 }
 
-static void add_rows(const Step& step, const float* made, float factor, int64_t thread) {
-    const int64_t count = step.rows * step.hidden_size;
-    for (int64_t i = count * thread / step.threads; i < count * (thread + 1) / step.threads; i++)
-        step.hidden[i] += made[i] * factor;
+// Adds what was made in `wide` to the rows.
+static void add_rows(const Step& step, const Norm& norm, float factor, int64_t thread) {
+    const int64_t size = step.hidden_size;
+    for (int64_t row = thread; row < step.rows; row += step.threads) {
+        float *made = step.wide + row * size, *hidden = step.hidden + row * size;
+        if (norm.weight) normalize(made, norm, size, made, step.cache_kind);
+        for (int64_t i = 0; i < size; i++) hidden[i] += made[i] * factor;
+    }
 }
 
 static inline vec activated(vec x, int64_t activation) {
+    const vec zero = {};
+    if (activation == RELU_SQUARED) return x > zero ? x * x : zero;
     // GELU by tanh is x * sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)).
     const vec slope = activation == SILU ? x : 1.59576912f * (x + 0.044715f * x * x * x);
     return x / (1.0f + exponential(-slope));
@@ -259,10 +289,10 @@ void remora_layer_end(const Layer* layer, const Step* asked) {
         step.threads = threads;
         multiply(layer->o, step.products, step.attended, step.wide, step.rows, thread, threads);
         wait_for_all();
-        add_rows(step, step.wide, (float)layer->residual, thread);
+        add_rows(step, layer->attention_out, (float)layer->residual, thread);
         wait_for_all();
-        if (layer->post_norm.weight) {  // else `normed` still has what attention was given
-            norm_rows(step, layer->post_norm, thread);
+        if (!layer->parallel) {  // else `normed` still has what attention was given
+            norm_rows(step, layer->mlp_norm, thread);
             wait_for_all();
         }
         multiply(layer->gate_up, step.products, step.normed, step.wide, step.rows, thread, threads);
@@ -271,7 +301,7 @@ void remora_layer_end(const Layer* layer, const Step* asked) {
         wait_for_all();
         multiply(layer->down, step.products, step.normed, step.wide, step.rows, thread, threads);
         wait_for_all();
-        add_rows(step, step.wide, (float)layer->residual, thread);
+        add_rows(step, layer->mlp_out, (float)layer->residual, thread);
     });
 }
 

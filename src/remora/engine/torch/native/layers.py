@@ -20,16 +20,17 @@ from remora.engine.torch.lora.bank import LoraPair
 from remora.engine.torch.native.structs import Activation, Head, Kind, Layer, Matrix, Norm, Pair
 
 # Their layers differ in biases, in the kind of norms and where they are, in norms of query and key heads, in
-# windows, in which projections are one matrix already, in the activation and its gate, in how much of a head
-# is rotated and in multipliers, all of which is looked at.
+# windows, in which projections are one matrix already, in the activation and its gate, in what of a head is
+# rotated and by which of several ropes, in caps of scores and in multipliers, all of which is looked at.
 MODEL_TYPES = (
     "llama", "mistral", "qwen2", "qwen3", "phi3", "granite", "smollm3", "seed_oss",
-    "gemma", "phi", "stablelm", "starcoder2",
+    "gemma", "gemma2", "gemma3_text", "phi", "stablelm", "starcoder2", "olmo2", "olmo3",
+    "glm", "glm4", "cohere", "cohere2", "helium", "ernie4_5", "exaone4", "arcee", "nemotron",
 )  # fmt: skip
 PROJECTIONS = (  # the first of each, by the names that it has
     ("self_attn.q_proj", "self_attn.qkv_proj"),
     ("self_attn.o_proj", "self_attn.dense"),
-    ("mlp.gate_proj", "mlp.gate_up_proj", "mlp.fc1", "mlp.c_fc"),
+    ("mlp.gate_proj", "mlp.gate_up_proj", "mlp.fc1", "mlp.c_fc", "mlp.up_proj"),
     ("mlp.down_proj", "mlp.fc2", "mlp.c_proj"),
 )
 LAST_NORMS = ("norm", "final_layernorm")
@@ -37,8 +38,26 @@ ACTIVATIONS = {
     "silu": Activation.SILU,
     "gelu_new": Activation.GELU_TANH,
     "gelu_pytorch_tanh": Activation.GELU_TANH,
+    "relu2": Activation.RELU_SQUARED,
 }
-NORM_OFFSETS = {"gemma": 1.0}  # its norms multiply by one more than their weights
+NORMS_WITH_ONE = (
+    "gemma",
+    "gemma2",
+    "gemma3_text",
+    "nemotron",
+)  # they multiply by one more than their weights
+CENTRED_NORMS = ("CohereLayerNorm", "Cohere2LayerNorm")  # beside torch's own
+NORMS = (  # of what attention and the MLP read, and of what they add, in families that have the last of a row
+    ("input_layernorm", "post_attention_layernorm", "post_self_attn_layernorm", "post_mlp_layernorm"),
+    (
+        "input_layernorm",
+        "pre_feedforward_layernorm",
+        "post_attention_layernorm",
+        "post_feedforward_layernorm",
+    ),
+)
+USUAL_NORMS = ("input_layernorm", "post_attention_layernorm", "", "")
+INTERLEAVED = ("glm", "glm4", "helium", "ernie4_5", "cohere", "cohere2")
 KINDS = {torch.float32: Kind.FLOAT32, torch.bfloat16: Kind.BFLOAT16, torch.int8: Kind.INT8}
 COLUMNS = 16  # of B in a block
 
@@ -50,8 +69,14 @@ def has_native_layers(config: Any) -> bool:
     head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     rope = getattr(config, "rope_parameters", None) or {}
     rotary_size = int(head_size * rope.get("partial_rotary_factor", 1.0))
-    known = config.hidden_act in ACTIVATIONS and not getattr(config, "qk_layernorm", False)
-    return bool(known and head_size % 2 == 0 and rotary_size % 2 == 0)
+    norms_differ = any(getattr(config, name, False) for name in ("qk_layernorm", "use_qk_norm"))  # by head
+    known = _activation(config) in ACTIVATIONS and not norms_differ
+    looks_back = not getattr(config, "use_bidirectional_attention", False)
+    return bool(known and looks_back and head_size % 2 == 0 and rotary_size % 2 == 0)
+
+
+def _activation(config: Any) -> str:
+    return str(getattr(config, "hidden_act", None) or config.hidden_activation)
 
 
 def is_readable(model: Any) -> bool:
@@ -92,8 +117,10 @@ class NativeLayers:
         self._modules: dict[str, int] = {}
         self.has_codes = False
         self.dtype: torch.dtype = model.dtype
-        self._activation = ACTIVATIONS[model.config.hidden_act]
-        self._norm_offset = NORM_OFFSETS.get(model.config.model_type, 0.0)
+        self._activation = ACTIVATIONS[_activation(model.config)]
+        self._norm_offset = 1.0 if model.config.model_type in NORMS_WITH_ONE else 0.0
+        self._interleaved = model.config.model_type in INTERLEAVED
+        self._ropes = rope_kinds(model)
         last_norm = next(getattr(model.model, name) for name in LAST_NORMS if hasattr(model.model, name))
         layers = [
             self._layer(f"model.layers.{index}", module, by_name, cache)
@@ -121,16 +148,22 @@ class NativeLayers:
         heads = o.inputs // size
         kv_heads = (qkv.outputs // size - heads) // 2
         keys, values = cache.layer(int(attention.layer_idx), kv_heads, size, self.dtype)
+        norms = _norms_of(module)
+        q_norm = getattr(attention, "q_norm", None)
         return Layer(
             qkv=qkv, o=o, gate_up=gate_up, down=down,
-            input_norm=self._norm(module.input_layernorm),
-            post_norm=self._norm(getattr(module, "post_attention_layernorm", None)),
-            q_norm=self._norm(getattr(attention, "q_norm", None)),
+            **{place: self._norm(norm) for place, norm in norms.items()},
+            q_norm=self._norm(q_norm),
             k_norm=self._norm(getattr(attention, "k_norm", None)),
+            whole_norms=q_norm is not None and q_norm.weight.numel() > size,
+            parallel=norms["mlp_norm"] is norms["mlp_out"] is None,
             scaling=attention.scaling,
+            softcap=getattr(attention, "attn_logit_softcapping", None) or 0.0,
+            rope=self._ropes.index(_rope_of(attention)) if self._ropes else 0,
             activation=self._activation,
             residual=getattr(module, "residual_multiplier", 1.0),
-            rotates=bool(getattr(attention, "use_rope", True)),
+            rotates=_rotates(attention),
+            interleaved=self._interleaved,
             heads=heads, kv_heads=kv_heads, head_size=size,
             window=window_of(attention) or 0,
             keys=keys.data_ptr(), values=values.data_ptr(), cache_rows=keys.shape[1],
@@ -146,7 +179,7 @@ class NativeLayers:
             weight=self._kept_at(weight),
             bias=None if bias is None else self._floats(bias),
             epsilon=epsilon,
-            centred=isinstance(norm, torch.nn.LayerNorm),
+            centred=isinstance(norm, torch.nn.LayerNorm) or type(norm).__name__ in CENTRED_NORMS,
         )
 
     def _matrix(self, projection: Projection) -> Matrix:
@@ -184,10 +217,35 @@ class NativeLayers:
         return self._kept[-1].data_ptr()
 
 
+def rope_kinds(model: Any) -> tuple[str, ...]:
+    """The kinds of rotary embedding that its layers use; empty if all use the same."""
+    return tuple(getattr(model.model.rotary_emb, "layer_types", ()))
+
+
+def _rope_of(attention: Any) -> str:
+    return str(getattr(attention, "layer_type", None) or attention.attention_type)
+
+
+def _rotates(attention: Any) -> bool:
+    """Whether a layer's heads know positions: some families rotate only where a window limits the view."""
+    if attention.config.model_type == "cohere2":
+        return attention.sliding_window is not None
+    if attention.config.model_type == "exaone4":
+        return attention.sliding_window is None or bool(attention.is_sliding)
+    return bool(getattr(attention, "use_rope", True))
+
+
+def _norms_of(layer: Any) -> dict[str, Any]:
+    """A decoder layer's norms by where they are; None where there is none."""
+    names = next((row for row in NORMS if hasattr(layer, row[-1])), USUAL_NORMS)
+    places = ("input_norm", "mlp_norm", "attention_out", "mlp_out")
+    return {place: getattr(layer, name, None) for place, name in zip(places, names, strict=True)}
+
+
 def window_of(attention: Any) -> int | None:
     """How far a token of this layer looks back, itself included; None for everything."""
     if hasattr(attention, "sliding_window"):
-        window: int | None = attention.sliding_window
+        window: int | None = attention.sliding_window if getattr(attention, "is_sliding", True) else None
     else:
         window = getattr(attention.config, "sliding_window", None)
     return window

@@ -24,6 +24,7 @@ class Activation(IntEnum):
 
     SILU = 0
     GELU_TANH = 1
+    RELU_SQUARED = 2
 
 
 class Matrix(ctypes.Structure):
@@ -57,10 +58,12 @@ class Norm(ctypes.Structure):
 class Layer(ctypes.Structure):
     _fields_ = (
         ("qkv", Matrix), ("o", Matrix), ("gate_up", Matrix), ("down", Matrix),
-        ("input_norm", Norm), ("post_norm", Norm), ("q_norm", Norm), ("k_norm", Norm),
-        ("scaling", c_double), ("residual", c_double),
+        ("input_norm", Norm), ("mlp_norm", Norm), ("attention_out", Norm), ("mlp_out", Norm),
+        ("q_norm", Norm), ("k_norm", Norm),
+        ("scaling", c_double), ("softcap", c_double), ("residual", c_double),
         ("activation", c_int64), ("heads", c_int64), ("kv_heads", c_int64), ("head_size", c_int64),
-        ("window", c_int64), ("rotates", c_int64),
+        ("parallel", c_int64), ("whole_norms", c_int64),
+        ("window", c_int64), ("rotates", c_int64), ("rope", c_int64), ("interleaved", c_int64),
         ("keys", c_void_p), ("values", c_void_p), ("cache_rows", c_int64),
     )  # fmt: skip
 
