@@ -151,7 +151,7 @@ class NativeForward:
 
     def _rotated(self, hidden: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosines and sines (kinds of rope, rows, rotary size)."""
-        kinds = [(kind,) for kind in self._ropes] or [()]
+        kinds: list[tuple[str, ...]] = [(kind,) for kind in self._ropes] or [()]
         made = [self._rotary(hidden, positions, *kind) for kind in kinds]
         cos, sin = (torch.cat(parts) for parts in zip(*made, strict=True))
         if self._neighbours:
