@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmarks.serving import memory, records
+from benchmarks.serving import capacity, memory, records
 from benchmarks.serving.workload import ANSWER_TOKENS, Load
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +34,27 @@ def test_the_peak_of_a_process_and_its_children_can_be_forgotten() -> None:
         after = memory.peak_mib(process.pid)
         process.communicate()
     assert before > 200 > after >= 1
+
+
+def test_a_capacity_is_what_its_costs_say() -> None:
+    costs = capacity.Costs(0.02, 0.001, 0.0005)
+    measured = [(work, costs.requests_per_second(work)) for work in capacity.CALIBRATION]
+    found = capacity.costs_of(measured)
+    assert [found.step, found.row, found.prompt] == pytest.approx([costs.step, costs.row, costs.prompt])
+    work = capacity.Work(16, 100, 50)
+    assert costs.requests_per_second(work) == pytest.approx(
+        16 / (16 * 100 * 0.0005 + 50 * (0.02 + 16 * 0.001))
+    )
+    assert [costs.replicas(rate, work) for rate in (0.1, 4.29, 4.31, 43)] == [1, 1, 2, 10]
+
+
+@pytest.mark.timeout(1200)
+def test_a_capacity_is_measured_and_checked(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.serving.capacity", "--tiny", "--seconds", "0.2"]
+    command += ["--adapters", "2", "--folder", str(tmp_path)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("predicted") == len(capacity.CHECKS)
 
 
 @pytest.mark.timeout(1200)  # imports torch and PEFT twice

@@ -64,9 +64,11 @@ def test_warm_hours_replace_it_and_go_with_the_line_in_the_file(project: Scripte
     assert price["month"] < always["month"]
 
 
-def test_a_ttl_that_does_not_fit_the_settings_changes_nothing(project: ScriptedProject) -> None:
+@pytest.mark.parametrize("command", ["deploy", "up"])
+def test_a_ttl_that_does_not_fit_the_settings_changes_nothing(project: ScriptedProject, command: str) -> None:
     before = project.serving().name
-    ran = project.user.run("deploy", str(project.root), "--ttl", "soon")
+    ran = project.user.run(command, str(project.root), "--ttl", "soon")
     assert ran.code == 2
     assert "--ttl 'soon'" in ran.message
+    assert "provisioning" not in ran.stderr
     assert project.serving().name == before

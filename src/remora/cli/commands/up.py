@@ -61,12 +61,17 @@ def up(
     how = DeployOptions(timeout, strategy, prune=prune, allow_unproven=allow_unproven, ttl=ttl)
     with diagnosed("up", folder, out):
         write_missing(folder, out, base=base, named=named)
-        provision_project(folder, where, out, verbose=verbose, first=partial(_look_first, out, max_hourly))
+        provision_project(
+            folder, where, out, verbose=verbose, first=partial(_look_first, out, max_hourly, ttl)
+        )
         deployed = deploy_project(folder, out, how)
     show_deployed(folder, deployed, out)
 
 
-def _look_first(out: Output, max_hourly: float | None, target: Target) -> None:
+def _look_first(out: Output, max_hourly: float | None, ttl: str | None, target: Target) -> None:
+    """Refuse what cannot work before anything is made."""
+    if ttl is not None:
+        target.settings.scale.with_ttl(ttl)
     check_limit(planned_price(target), max_hourly)
     _look_at_models(out, target)
 
