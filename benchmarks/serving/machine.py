@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from remora.engine.torch.native.levels import VARIABLE
+
 READ_BYTES = 1 << 30
 READS = 5
 
@@ -36,10 +38,14 @@ def describe(models: Path) -> Machine:
 
 
 def _processor() -> str:
+    """Its name with family and model, since sellers give several kinds one name, and a cap of its level."""
+    found: dict[str, str] = {}
     for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return "unknown"
+        name, _, value = line.partition(":")
+        found.setdefault(name.strip(), value.strip())
+    numbers = f"family {found.get('cpu family', '?')}, model {found.get('model', '?')}"
+    cap = os.environ.get(VARIABLE, "")
+    return f"{found.get('model name', 'unknown')} ({numbers}{f', capped to {cap}' if cap else ''})"
 
 
 def _read_bandwidth() -> float:

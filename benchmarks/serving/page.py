@@ -28,7 +28,7 @@ def write(results: Path, docs: Path) -> None:
     page = docs / "performance.md"
     page.write_text(with_results(page.read_text(encoding="utf-8"), report.text(turns)), encoding="utf-8")
     (docs / "images").mkdir(exist_ok=True)
-    (docs / PLOT).write_text(plot.svg(report.rows(turns)), encoding="utf-8")
+    (docs / PLOT).write_text(plot.svg(report.rows(report.by_machine(turns)[0])), encoding="utf-8")
 
 
 def with_results(page: str, results: str) -> str:

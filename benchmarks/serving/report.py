@@ -66,11 +66,22 @@ GOALS = (
 
 
 def text(turns: Sequence[Turn]) -> str:
-    """The whole report in Markdown."""
-    lines = [*_machines(turns), "", *_ratios(turns), "", *_table(rows(turns))]
+    """The whole report in Markdown, a section for each machine."""
+    return "\n".join("\n".join(_section(own)) + "\n" for own in by_machine(turns))
+
+
+def by_machine(turns: Sequence[Turn]) -> list[list[Turn]]:
+    """The turns of each kind of machine, the one with the most turns first."""
+    found: dict[tuple[str, int], list[Turn]] = {}
+    for turn in turns:
+        found.setdefault((turn.machine.processor, turn.machine.cores), []).append(turn)
+    return sorted(found.values(), key=len, reverse=True)
+
+
+def _section(turns: Sequence[Turn]) -> Iterator[str]:
+    yield from (*_machine(turns), "", *_ratios(turns), "", *_table(rows(turns)))
     if missing := list(dict.fromkeys(_missing(turns))):
-        lines += ["", *missing]
-    return "\n".join(lines) + "\n"
+        yield from ("", *missing)
 
 
 def rows(turns: Sequence[Turn]) -> Sequence[Row]:
@@ -94,21 +105,16 @@ def _row(turns: Sequence[Turn]) -> Row:
     )
 
 
-def _machines(turns: Sequence[Turn]) -> Iterator[str]:
-    """One line for each machine; what it reads varies from round to round on a shared one."""
-    for processor, cores in dict.fromkeys((turn.machine.processor, turn.machine.cores) for turn in turns):
-        own = [
-            turn.machine
-            for turn in turns
-            if (turn.machine.processor, turn.machine.cores) == (processor, cores)
-        ]
-        reads = _span(machine.read_bytes_per_second / 1e9 for machine in own)
-        bounds = _span(machine.bound_tokens_per_second for machine in own)
-        yield (
-            f"Machine: {processor}, {cores} cores, reads {reads} GB/s; one request in bf16 is bound at "
-            f"{bounds} tokens/s."
-        )
-    yield "Medians over the rounds, of memory the most; a ratio is the median of those of single rounds."
+def _machine(turns: Sequence[Turn]) -> Iterator[str]:
+    """What the machine of all these turns is; what it reads varies from round to round on a shared one."""
+    machine = turns[0].machine
+    reads = _span(turn.machine.read_bytes_per_second / 1e9 for turn in turns)
+    bounds = _span(turn.machine.bound_tokens_per_second for turn in turns)
+    yield from (f"### {machine.processor}, {machine.cores} cores", "")
+    yield (
+        f"It reads {reads} GB/s, so one request in bf16 is bound at {bounds} tokens/s. "
+        "Medians over the rounds, of memory the most; a ratio is the median of those of single rounds."
+    )
 
 
 def _span(values: Iterator[float]) -> str:

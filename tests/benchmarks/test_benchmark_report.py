@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -52,6 +53,15 @@ def test_a_ratio_is_the_median_of_those_of_single_rounds() -> None:
 def test_what_was_not_measured_in_one_round_is_not_compared() -> None:
     turns = [turn("Remora", 80.0), turn("a thread for each request", 4.0, run="tuesday")]
     assert "vs a thread" not in report.text(turns)
+
+
+def test_machines_are_told_apart() -> None:
+    other = replace(turn("Remora", 40.0), machine=replace(MACHINE, processor="Slide rule"))
+    said = report.text([turn("Remora", 80.0), turn("Remora", 90.0, number=1), other])
+    first, second = said.split("### ")[1:]
+    assert first.startswith("Abacus, 2 cores\n")
+    assert "| 8 adapters, 16 concurrent | Remora | bf16 | 2 | 85.0 |" in first
+    assert "| 8 adapters, 16 concurrent | Remora | bf16 | 1 | 40.0 |" in second
 
 
 def test_of_several_peers_the_fastest_counts() -> None:
