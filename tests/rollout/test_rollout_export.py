@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from remora.azure.app.scale import Scale, scale_document
 from remora.azure.app.state import AppState, app_state_of
 from remora.errors import NotOffered
+from remora.project.warm_hours import WarmHours
 from remora.rollout.export.compose import compose_file
 from remora.rollout.export.kubernetes import kubernetes_list, secret_name
 from remora.rollout.export.workload import workload_of
@@ -127,6 +130,14 @@ def test_one_replica_needs_no_autoscaler_and_a_gpu_is_a_limit() -> None:
     assert "HorizontalPodAutoscaler" not in {item["kind"] for item in document["items"]}
     (container,) = document["items"][1]["spec"]["template"]["spec"]["containers"]
     assert container["resources"]["limits"] == {"memory": "4Gi", "nvidia.com/gpu": "2"}
+
+
+def test_hours_are_told_because_they_are_not_exported() -> None:
+    hours = WarmHours.parse("Mon-Fri 08:00-18:00")
+    scale = scale_document({}, Scale(0, 3, warm=(hours,), warm_replicas=1), datetime.now(UTC))
+    workload = workload_of("app", state(scale=scale), gpus=0)
+    assert workload.hours == "0 to 3 replicas, awake Mon-Fri 08:00-18:00 UTC"
+    assert workload_of("app", state(), gpus=0).hours == ""
 
 
 def test_a_compose_file_has_one_service_with_its_share_and_no_key() -> None:
