@@ -226,6 +226,7 @@ static void check_layers() {
     const int64_t cache_size = kv_heads * cache_rows * size;
     const Numbers start(rows * hidden, FLOAT32, 1), norm(hidden, FLOAT32, 1), head_norm(heads * size, FLOAT32, 1);
     const bool outs = between(0, 1), whole = between(0, 1);
+    const int64_t activation = between(0, 2), interleaved = between(0, 1);
     const Numbers keys(2 * cache_size, cache_kind, 1), values(2 * cache_size, cache_kind, 1), cos(2 * rows * size, FLOAT32, 1);
     std::vector<int64_t> cache_row(rows), first_row(rows), seen(rows), last;
     for (int64_t row = 0; row < rows; row++) {
@@ -260,7 +261,7 @@ static void check_layers() {
             if (outs && i) layer.input_norm = layer.mlp_norm = {}, layer.softcap = 5;
             layer.whole_norms = kind && whole && i, layer.rope = i;
             if (kind) layer.q_norm = layer.k_norm = {head_norm.floats.data(), nullptr, 1e-6, 0};
-            layer.activation = generator() % 3, layer.interleaved = between(0, 1), layer.scaling = 0.1, layer.residual = i ? 0.8 : 1, layer.rotates = i, layer.window = i ? 2 : 0;
+            layer.activation = (activation + i) % 3, layer.interleaved = interleaved, layer.scaling = 0.1, layer.residual = i ? 0.8 : 1, layer.rotates = i, layer.window = i ? 2 : 0;
             layer.heads = heads, layer.kv_heads = kv_heads, layer.head_size = size, layer.cache_rows = cache_rows;
             const size_t offset = i * cache_size * (cache_kind == BFLOAT16 ? 2 : 4);
             layer.keys = (char*)const_cast<void*>(k.data()) + offset, layer.values = (char*)const_cast<void*>(v.data()) + offset;

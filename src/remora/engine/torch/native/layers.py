@@ -40,12 +40,7 @@ ACTIVATIONS = {
     "gelu_pytorch_tanh": Activation.GELU_TANH,
     "relu2": Activation.RELU_SQUARED,
 }
-NORMS_WITH_ONE = (
-    "gemma",
-    "gemma2",
-    "gemma3_text",
-    "nemotron",
-)  # they multiply by one more than their weights
+NORMS_WITH_ONE = ("gemma", "gemma2", "gemma3_text", "nemotron")  # these multiply by one more than weights
 CENTRED_NORMS = ("CohereLayerNorm", "Cohere2LayerNorm")  # beside torch's own
 NORMS = (  # of what attention and the MLP read, and of what they add, in families that have the last of a row
     ("input_layernorm", "post_attention_layernorm", "post_self_attn_layernorm", "post_mlp_layernorm"),
