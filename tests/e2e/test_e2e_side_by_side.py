@@ -152,7 +152,11 @@ def test_conversations_stay_in_the_browser_and_can_be_renamed_and_deleted(column
 def test_a_turn_can_be_deleted(columns: Page, endpoint: RunningEndpoint) -> None:
     ask(columns, "one")
     expect(columns.locator(".answer")).to_have_count(2)
+    endpoint.hold()
     ask(columns, "two")
+    endpoint.until(lambda stats: stats.running_requests == 2)
+    expect(columns.get_by_role("button", name="Delete turn")).to_have_count(0)  # until both have answered
+    endpoint.release()
     expect(columns.locator(".answer")).to_have_count(4)
     columns.get_by_role("button", name="Delete turn").click()
     expect(columns.locator(".answer p")).to_have_text(["one", "3f9a12cd3f9a:one"])

@@ -201,6 +201,7 @@ async function ask(text) {
   $("send").hidden = true;
   $("stop-all").hidden = false;
   for (const id of ["count", "saved", "rename", "delete"]) $(id).disabled = true;
+  removeLastTools(); // what they take back must not be on its way
   $("status").textContent = "answering";
   for (const column of columns) {
     const turn = { role: "user", content: text };
@@ -222,7 +223,7 @@ async function ask(text) {
 
 // Below the last answers: ask again, edit the question, or delete both. Each takes the last turn back in all columns.
 function lastTools(text) {
-  document.querySelectorAll(".again").forEach((each) => each.remove());
+  removeLastTools();
   const column = columns[0];
   const line = element("div", "facts again");
   for (const [name, act] of [["Regenerate", () => ask(takeBack())], ["Edit and resend", () => { $("message").value = takeBack(); $("message").focus(); }], ["Delete turn", () => { takeBack(); keepShorter(); }]]) {
@@ -242,6 +243,10 @@ function lastTools(text) {
     }
     return text;
   }
+}
+
+function removeLastTools() {
+  document.querySelectorAll(".again").forEach((each) => each.remove());
 }
 
 function kept() {
@@ -265,7 +270,7 @@ function keep(text) {
 // After its last turn was deleted: the turn before it is the last one now.
 function keepShorter() {
   const before = columns[0].turns.findLast((turn) => turn.role === "user");
-  document.querySelectorAll(".again").forEach((each) => each.remove());
+  removeLastTools();
   if (current !== null && before) keep(before.content);
   else if (current !== null) $("delete").click();
   if (before) lastTools(before.content);
