@@ -152,6 +152,7 @@ def test_conversations_stay_in_the_browser_and_can_be_renamed_and_deleted(column
 def test_a_turn_can_be_deleted(columns: Page, endpoint: RunningEndpoint) -> None:
     ask(columns, "one")
     expect(columns.locator(".answer")).to_have_count(2)
+    expect(columns.get_by_role("button", name="Delete turn")).to_be_visible()
     endpoint.hold()
     ask(columns, "two")
     endpoint.until(lambda stats: stats.running_requests == 2)
