@@ -53,7 +53,7 @@ def main() -> None:
             "REMORA_SCALE_MAX_REPLICAS": str(replicas),
         }
         project = shutil.copytree(EXAMPLE, Path(folder) / "tone")
-        _allow(project, replicas)
+        _allow(environment, project, replicas)
         try:
             _remora(environment, "up", str(project), "--yes")
             key = _remora(environment, "secrets", str(project))["api_key"]
@@ -63,9 +63,9 @@ def main() -> None:
             _remora(environment, "cloud", "stop")
 
 
-def _allow(project: Path, replicas: int) -> None:
+def _allow(environment: dict[str, str], project: Path, replicas: int) -> None:
     """Let the template have so many instances."""
-    _remora(dict(os.environ), "init", str(project), "--force")
+    _remora(environment, "init", str(project), "--force")
     path = project / "infra" / "provision" / "inference.parameters.json"
     document = json.loads(path.read_text())
     document["parameters"]["maximumInstanceCount"] = {"value": replicas}
@@ -136,14 +136,13 @@ def _kill_one(home: Path, turn: int) -> None:
 
 
 def _report(results: Results, replicas: int) -> None:
-    seconds = sorted(results.first_token_seconds)
-    p95 = statistics.quantiles(seconds, n=20)[-1] if len(seconds) > 1 else float("nan")
     for kind in ("whole", "stream"):
         failed = [text for of_kind, text in results.failed if of_kind == kind]
         sys.stdout.write(f"{kind:<7} {results.answered[kind]} answered, {len(failed)} failed\n")
         for text, count in Counter(failed).items():
             sys.stdout.write(f"        {count} x {text}\n")
-    median = statistics.median(seconds)
+    seconds = results.first_token_seconds
+    median, p95 = statistics.median(seconds), statistics.quantiles(seconds, n=20)[-1]
     sys.stdout.write(f"first token of {replicas} replicas: median {median:.2f} s, p95 {p95:.2f} s\n")
 
 

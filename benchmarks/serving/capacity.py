@@ -16,7 +16,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,10 @@ from benchmarks.serving import machine
 from benchmarks.serving.measure import REQUEST_TIMEOUT_SECONDS
 from benchmarks.serving.model import SHAPE, TINY, make_models
 from benchmarks.serving.process import started
-from benchmarks.serving.servers import Server, openai_request, openai_tokens, remora_command
+from benchmarks.serving.servers import Server, remora_server
 from benchmarks.serving.workload import Ask
 
 SECONDS = 25.0
-FULL = 0.7  # of what a replica can do: beyond, waiting times grow fast
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +56,6 @@ class Costs:
         """What N clients get together."""
         return work.clients / float(np.dot(_parts(work), (self.step, self.row, self.prompt)))
 
-    def replicas(self, requests_per_second: float, work: Work) -> int:
-        """How many replicas a load needs if each is to be busy for no more than `FULL` of its time."""
-        return max(1, int(np.ceil(requests_per_second / (FULL * self.requests_per_second(work)))))
-
 
 CALIBRATION = (Work(1, 64, 64), Work(16, 64, 64), Work(1, 768, 8))
 CHECKS = (Work(4, 128, 64), Work(8, 256, 32), Work(16, 32, 128), Work(16, 256, 64))
@@ -85,16 +80,8 @@ def main() -> int:
     models = make_models(options.folder.resolve(), options.adapters, tiny=options.tiny)
     words = int(str((TINY if options.tiny else SHAPE)["vocab_size"]))
 
-    def command(folder: Path, adapters: int, port: int) -> list[str]:
-        return remora_command(folder, adapters, port, "--quantize", options.quantize)
-
-    server = Server(
-        "Remora",
-        options.quantize,
-        command,
-        openai_request("base"),
-        openai_tokens,
-        ready_path="/readyz",
+    server = replace(
+        remora_server("Remora", options.quantize, "--quantize", options.quantize),
         environment={"REMORA_SERVE_SPECULATION": "off"},  # what it saves depends on the texts
     )
     with started(server, models, options.adapters) as running:

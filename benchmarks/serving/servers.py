@@ -63,8 +63,8 @@ def openai_tokens(chunk: Body) -> int:
 def servers() -> list[Server]:
     """Every server that can run here, ours first."""
     found = [
-        _remora("Remora", "bf16"),
-        _remora("Remora, int8", "int8", "--quantize", "int8"),
+        remora_server("Remora", "bf16"),
+        remora_server("Remora, int8", "int8", "--quantize", "int8"),
         _program("a thread for each request", "threads.py", sys.executable),
         _program("PEFT, static batches", "static_batches.py", sys.executable),
     ]
@@ -102,7 +102,7 @@ def remora_command(models: Path, adapters: int, port: int, *flags: str) -> list[
     return [sys.executable, "-m", "remora", "serve", str(models), *where, *flags]
 
 
-def _remora(name: str, precision: str, *flags: str) -> Server:
+def remora_server(name: str, precision: str, *flags: str) -> Server:
     def command(models: Path, adapters: int, port: int) -> list[str]:
         return remora_command(models, adapters, port, *flags)
 

@@ -45,7 +45,6 @@ def test_a_capacity_is_what_its_costs_say() -> None:
     assert costs.requests_per_second(work) == pytest.approx(
         16 / (16 * 100 * 0.0005 + 50 * (0.02 + 16 * 0.001))
     )
-    assert [costs.replicas(rate, work) for rate in (0.1, 4.29, 4.31, 43)] == [1, 1, 2, 10]
 
 
 @pytest.mark.timeout(1200)

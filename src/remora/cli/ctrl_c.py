@@ -3,7 +3,7 @@
 Python raises KeyboardInterrupt between any two instructions of the main thread. A library does not expect it
 everywhere. In a finalizer Python drops it, and says nothing if the object is a file, as a response of urllib3
 is. In `Queue.put`, before the queue's `with` begins, the queue stays locked and urllib3's clean-up waits for
-it for ever. Of 2,276 interrupts of a loop that polled Resource Manager 6 were lost in the first way.
+it for ever.
 """
 
 from __future__ import annotations

@@ -26,7 +26,10 @@ class ScaleSettings:
 
     def with_ttl(self, text: str) -> ScaleSettings:
         """The same with another time to live. Raises InvalidInput."""
-        changed = replace(self, ttl_minutes=_span(text, "--ttl"))
+        try:
+            changed = replace(self, ttl_minutes=parse_span(text))
+        except ValueError as error:
+            raise InvalidInput(f"--ttl {text!r}: {error}", hint=SPAN_RULE, param="--ttl") from None
         if problem := changed.problem:
             raise InvalidInput(f"--ttl {text}: {problem[1]}", hint=problem[2], param="--ttl")
         return changed
@@ -71,10 +74,3 @@ def scale_of(values: Mapping[str, object], refuse: Callable[[str, str, str], Exc
     if settings.problem:
         raise refuse(*settings.problem)
     return settings
-
-
-def _span(text: str, param: str) -> int:
-    try:
-        return parse_span(text)
-    except ValueError as error:
-        raise InvalidInput(f"{param} {text!r}: {error}", hint=SPAN_RULE, param=param) from None

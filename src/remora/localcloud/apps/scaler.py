@@ -50,10 +50,12 @@ class Scaler:
             return
         if self._plan.windows and self._calendar is None:
             self._calendar = in_background(self._follow_windows(), f"the windows of {self._name}")
+        if self._evaluating:  # so while requests come, no request works out what cron rules ask for
+            return
         floor = self._plan.floor(self._clock.utc_now())
         settled = self._count() == floor and not self._in_flight and not self._arrived
         fixed = floor >= self._plan.maximum and self._count() == floor
-        if self._evaluating or settled or fixed:
+        if settled or fixed:
             return
         self._evaluating = in_background(self._evaluate(), self._name)
 

@@ -16,7 +16,7 @@ from remora.engine.torch.layers.projection import Projection
 from remora.engine.torch.layers.scores import Scores
 from remora.engine.torch.lora.bank import LoraPair
 from remora.engine.torch.lora.token_rows import TokenRows
-from remora.engine.torch.native.layers import KINDS, NativeLayers, rope_kinds
+from remora.engine.torch.native.layers import KINDS, NativeLayers
 from remora.engine.torch.native.structs import MOST_PARTS, Layer, Pair, Products, Step, Use
 from remora.engine.torch.scheduling.batch import Batch, RowGroup, Span
 
@@ -53,7 +53,6 @@ class NativeForward:
         self._embedding: torch.Tensor = model.get_input_embeddings().weight.detach()
         self._rotary = model.model.rotary_emb
         self._embedding_factor = _embedding_factor(model)
-        self._ropes = rope_kinds(model)
         self._logits_factor = _logits_factor(model.config)
         self._neighbours = model.config.model_type in NEIGHBOURS
         self._logits_cap: float | None = getattr(model.config, "final_logit_softcapping", None)
@@ -151,7 +150,7 @@ class NativeForward:
 
     def _rotated(self, hidden: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosines and sines (kinds of rope, rows, rotary size)."""
-        kinds: list[tuple[str, ...]] = [(kind,) for kind in self._ropes] or [()]
+        kinds: list[tuple[str, ...]] = [(kind,) for kind in self._native.ropes] or [()]
         made = [self._rotary(hidden, positions, *kind) for kind in kinds]
         cos, sin = (torch.cat(parts) for parts in zip(*made, strict=True))
         if self._neighbours:

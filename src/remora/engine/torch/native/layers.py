@@ -104,7 +104,10 @@ class BlockedPair(LoraPair):
 
 
 class NativeLayers:
-    """The structs of all layers and the head, and the tensors that they point to."""
+    """The structs of all layers and the head, and the tensors that they point to.
+
+    `ropes` are the kinds of rotary embedding that the layers use; empty if all use the same.
+    """
 
     def __init__(self, model: Any, projections: Sequence[Projection], cache: KvCache) -> None:
         self._kept: list[torch.Tensor] = []
@@ -115,7 +118,7 @@ class NativeLayers:
         self._activation = ACTIVATIONS[_activation(model.config)]
         self._norm_offset = 1.0 if model.config.model_type in NORMS_WITH_ONE else 0.0
         self._interleaved = model.config.model_type in INTERLEAVED
-        self._ropes = rope_kinds(model)
+        self.ropes: tuple[str, ...] = tuple(getattr(model.model.rotary_emb, "layer_types", ()))
         last_norm = next(getattr(model.model, name) for name in LAST_NORMS if hasattr(model.model, name))
         layers = [
             self._layer(f"model.layers.{index}", module, by_name, cache)
@@ -154,7 +157,7 @@ class NativeLayers:
             parallel=norms["mlp_norm"] is norms["mlp_out"] is None,
             scaling=attention.scaling,
             softcap=getattr(attention, "attn_logit_softcapping", None) or 0.0,
-            rope=self._ropes.index(_rope_of(attention)) if self._ropes else 0,
+            rope=self.ropes.index(_rope_of(attention)) if self.ropes else 0,
             activation=self._activation,
             residual=getattr(module, "residual_multiplier", 1.0),
             rotates=_rotates(attention),
@@ -210,11 +213,6 @@ class NativeLayers:
     def _kept_at(self, tensor: torch.Tensor) -> int:
         self._kept.append(tensor.contiguous())
         return self._kept[-1].data_ptr()
-
-
-def rope_kinds(model: Any) -> tuple[str, ...]:
-    """The kinds of rotary embedding that its layers use; empty if all use the same."""
-    return tuple(getattr(model.model.rotary_emb, "layer_types", ()))
 
 
 def _rope_of(attention: Any) -> str:
