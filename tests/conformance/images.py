@@ -9,8 +9,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -18,13 +20,15 @@ from typing import Any, Final
 import httpx
 from tests.conformance.recordings import Exchange
 
-# What the images do: a web server, which says so. It listens where the local cloud tells it to.
+# What the images do: a web server, which says so. It listens where the local cloud tells it to. Its first
+# question is asked when it handles SIGTERM: until then it would end before the recording shows that it did.
 SERVING: Final = """\
 # in place of {former}
 import http.server as h, os, signal, time, urllib.request
+who = os.environ.get('CONTAINER_APP_REVISION', '-') + '/' + os.environ.get('CONTAINER_APP_REPLICA_NAME', '-')
 def asked(what):
     try:
-        return urllib.request.urlopen('{gate}/' + what).read() == b'yes'
+        return urllib.request.urlopen('{gate}/' + what + '/' + who).read() == b'yes'
     except OSError:
         return True
 def leave(*_):
@@ -48,6 +52,7 @@ IMAGES: Final = (
 # A command that the recording shows as ready, and that needs what its image does not bring here.
 COMMANDS: Final[tuple[list[str], ...]] = ([], ["npm", "start"])
 RUNNING: Final = ("Running", "RunningAtMaxScale", "ScaledToZero")
+ASKS_AGAIN_SECONDS: Final = 2  # of a stand-in that wants to end, with much to spare
 
 
 @dataclass(slots=True)
@@ -58,6 +63,9 @@ class Gate:
     _known: set[str] = field(default_factory=set)
     _newest: str = ""
     _may_end: bool = False
+    _up: set[tuple[str, str]] = field(default_factory=set)  # revision and replica, once they handle SIGTERM
+    _dismissed: set[tuple[str, str]] = field(default_factory=set)
+    _kept: dict[str, float] = field(default_factory=dict)  # when one of a revision was last told not to end
     _server: ThreadingHTTPServer | None = None
 
     def __enter__(self) -> Gate:
@@ -65,8 +73,7 @@ class Gate:
 
         class Answers(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                _, key, what = self.path.split("/")
-                yes = key in gate._began if what == "may-begin" else gate._may_end
+                yes = gate._answer(*self.path.split("/")[1:])
                 self.send_response(200)
                 self.end_headers()
                 self.wfile.write(b"yes" if yes else b"no")
@@ -90,15 +97,35 @@ class Gate:
         self._known.add(key)
         return f"http://127.0.0.1:{self._server.server_address[1]}/{key}"
 
-    def follow(self, recorded: Exchange) -> None:
-        """Let begin and end what had begun and ended when this was recorded."""
+    def _answer(self, key: str, what: str, revision: str, replica: str) -> bool:
+        self._up.add((revision, replica))
+        if what == "may-begin":
+            return key in self._began
+        may_end = self._may_end or (revision, replica) in self._dismissed
+        if not may_end:
+            self._kept[revision] = time.monotonic()
+        return may_end
+
+    def is_settled(self, revision: str, replicas: Iterable[str]) -> bool:
+        """Whether its replicas are up, or wait for one that is kept from its end."""
+        if time.monotonic() - self._kept.get(revision, -math.inf) < ASKS_AGAIN_SECONDS:
+            return True
+        return all((revision, replica) in self._up for replica in replicas)
+
+    def follow(self, recorded: Exchange, path: str) -> None:
+        """Let begin and end what had begun and ended when this was recorded; `path` is asked here."""
         shown = list(_documents(recorded.answer_body))
         for document in shown:
             self._newest = document.get("latestRevisionName") or self._newest
         if any(self._is_ready(document) for document in shown) or self._is_asked(recorded):
             self._began |= self._known
-        ends = recorded.method == "DELETE" or recorded.url.path.endswith("/restart")
-        self._may_end = ends or any(document.get("active") is False for document in shown)
+        if recorded.method == "DELETE":
+            self._dismissed |= self._up
+        if path.endswith("/restart"):
+            revision = path.split("/")[-2]
+            self._dismissed |= {item for item in self._up if item[0] == revision}
+            self._kept.pop(revision, None)
+        self._may_end = any(document.get("active") is False for document in shown)
 
     def _is_ready(self, document: dict[str, Any]) -> bool:
         """Whether an app or a revision shows that the newest revision is ready."""
@@ -125,6 +152,12 @@ def with_stand_ins(body: Any, gate: Gate) -> Any:
             program = SERVING.format(gate=address, former=json.dumps(former))
             container["command"] = ["python3", "-c", program]
     return body
+
+
+def has_stand_in(document: Any) -> bool:
+    """Whether a container of an app or a revision, as the local cloud has it, is a stand-in."""
+    commands = [container.get("command") or [""] for container in _containers(document)]
+    return any(command[-1].startswith(MARK) for command in commands)
 
 
 def without_stand_ins(answer: httpx.Response) -> httpx.Response:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -18,7 +18,7 @@ import httpx
 from tests.conformance.bindings import Bindings
 from tests.conformance.differences import differences
 from tests.conformance.files import Account
-from tests.conformance.images import Gate, with_stand_ins, without_stand_ins
+from tests.conformance.images import Gate, has_stand_in, with_stand_ins, without_stand_ins
 from tests.conformance.normal import normal_id
 from tests.conformance.preparation import prepare
 from tests.conformance.recordings import RECORDED_SUBSCRIPTION, Exchange, Scenario
@@ -79,7 +79,9 @@ class Replay:
         reason = self.scope.why_not(recorded)
         if reason:
             return Outcome(self.scenario.name, position, operation, Verdict.OUT_OF_SCOPE, (reason,))
-        self._gate.follow(recorded)
+        if recorded.to_arm and recorded.method in ("PATCH", "PUT"):
+            self._settle(recorded)
+        self._gate.follow(recorded, self._bindings.rewrite(recorded.url.path))
         if recorded.to_files:
             account = self._accounts[recorded.url.netloc.split(".")[0]]
             verdict, notes = verdict_of(account.ask(self._client, recorded, self._accounts)[1])
@@ -88,6 +90,29 @@ class Replay:
         else:
             verdict, notes = self._ask_until_settled(position, recorded)
         return Outcome(self.scenario.name, position, operation, verdict, tuple(notes))
+
+    def _settle(self, recorded: Exchange) -> None:
+        """Wait for the replicas that an app is about to start: when this was recorded, they were up."""
+        app = self._bindings.rewrite(recorded.url.path)
+        deadline = time.monotonic() + MOST_SECONDS
+        while "/containerapps/" in app.lower() and time.monotonic() < deadline:
+            if all(self._gate.is_settled(*item) for item in self._replicas(app)):
+                return
+            time.sleep(POLL_SECONDS)
+
+    def _replicas(self, app: str) -> Iterator[tuple[str, list[str]]]:
+        """The active revisions that stand-ins run, each with its replicas' names."""
+        for revision in self._listed(f"{app}/revisions"):
+            if revision["properties"]["active"] and has_stand_in(revision):
+                yield (
+                    revision["name"],
+                    [item["name"] for item in self._listed(f"{app}/revisions/{revision['name']}/replicas")],
+                )
+
+    def _listed(self, path: str) -> list[dict[str, Any]]:
+        """What is listed there; nothing where there is no app."""
+        answer = self._client.get(f"{self.cloud.connection.arm_url}{path}?api-version=2024-03-01")
+        return answer.json()["value"] if answer.status_code == 200 else []
 
     def _ask_until_settled(self, position: int, recorded: Exchange) -> tuple[Verdict, list[str]]:
         """Reads are asked again while they differ in what time changes."""
