@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -68,6 +69,23 @@ while True:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stderr.rstrip().endswith("KeyboardInterrupt")
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_an_interrupt_that_waits_when_the_command_is_done_is_no_alarm(at_once: bool) -> None:
+    program = f"""
+import os, signal
+from remora.cli.ctrl_c import interrupt_at_once, interrupt_outside_libraries
+interrupt_outside_libraries()
+signal.raise_signal(signal.SIGINT)  # in a library, for all that the handler knows
+if {at_once}:
+    interrupt_at_once()
+    os._exit(0)
+signal.signal(signal.SIGALRM, signal.SIG_DFL)  # as Python's end does
+signal.pause()
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=False)
+    assert done.returncode == (0 if at_once else -signal.SIGALRM)
 
 
 def test_a_signal_that_is_ignored_stays_ignored() -> None:

@@ -39,3 +39,14 @@ def interrupt_outside_libraries() -> None:
         signal.setitimer(signal.ITIMER_REAL, _PAUSE_SECONDS)
 
     signal.signal(signal.SIGINT, interrupt)
+
+
+def interrupt_at_once() -> None:
+    """Let SIGINT end the process: the command is done, and Python's own end handles no signal.
+
+    It would also be ended by the alarm of a SIGINT that still waits.
+    """
+    if not hasattr(signal, "setitimer") or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, 0)

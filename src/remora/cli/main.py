@@ -12,8 +12,15 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from remora.cli.ctrl_c import interrupt_outside_libraries
-from remora.cli.output.streams import SIGPIPE_EXIT, cannot_print, make_streams_safe, silence, takes_data
+from remora.cli.ctrl_c import interrupt_at_once, interrupt_outside_libraries
+from remora.cli.output.streams import (
+    INTERRUPTED_EXIT,
+    SIGPIPE_EXIT,
+    cannot_print,
+    make_streams_safe,
+    silence,
+    takes_data,
+)
 
 if TYPE_CHECKING:
     from remora.errors import RemoraError
@@ -115,11 +122,14 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     try:
         code = _run(argv)
         sys.stdout.flush()
+    except KeyboardInterrupt:  # all that was left to do is printing
+        code = INTERRUPTED_EXIT
     except BrokenPipeError:
         code = SIGPIPE_EXIT
         silence(sys.stdout)
     except OSError as error:
         code = _report(cannot_print(error), argv)
+    interrupt_at_once()
     sys.exit(code)
 
 

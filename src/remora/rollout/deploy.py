@@ -30,7 +30,7 @@ from remora.rollout.share.lock import HeldLock
 from remora.rollout.share.owner import claim
 from remora.rollout.steps import Steps
 from remora.rollout.turns import Replace, Restart, Stay, Turn
-from remora.rollout.undo import or_back, switched
+from remora.rollout.undo import Switched, or_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,8 @@ class Deployed:
 class Rollout:
     """One rollout of a payload to an app. The caller holds the lock of its share.
 
-    `choose` is called if there is no room for a candidate beside the serving revision.
+    `switched` gets the revision's name once the switch stays. `choose` is called if there is no room for a
+    candidate beside the serving revision.
     """
 
     def __init__(
@@ -74,8 +75,10 @@ class Rollout:
         timeout_seconds: float,
         steps: Steps,
         choose: Choose,
+        switched: Switched,
     ) -> None:
         self._payload = payload
+        self._switched = switched
         self._lock = lock
         self._app = lock.fence(app)
         self._share = lock.share
@@ -105,8 +108,9 @@ class Rollout:
                 self._until_ready(turn, name)
                 verdict = self._check(turn, name)
                 verdict = self._switch(turn, name, verdict)
-            with switched(name) if turn.moves else nullcontext():  # no undo: it would include the aliases
-                kept = self._settle(turn)
+            if turn.moves:
+                self._switched.name = name
+            kept = self._settle(turn)  # no undo: it would include the aliases
         return self._deployed(turn, name, load, verdict, kept)
 
     def _admitted(self, strategy: Strategy) -> Before:

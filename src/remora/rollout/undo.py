@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from remora.errors import Interrupted, Locked, RemoraError
 from remora.rollout.share.lock import HeldLock
@@ -31,14 +32,22 @@ def or_back(back: Callable[[], None], lock: HeldLock, steps: Steps) -> Iterator[
         raise
 
 
-@contextmanager
-def switched(name: str) -> Iterator[None]:
-    """Turn Ctrl+C into Interrupted that says which revision serves: nothing is undone after the switch."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"interrupted; the traffic is on {name} already, and the aliases and the former revision are not "
-            "all settled",
-            hint="complete it with: remora deploy",
-        ) from None
+@dataclass(slots=True)
+class Switched:
+    """The revision that a rollout has switched the traffic to; "" before that."""
+
+    name: str = ""
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Turn Ctrl+C after the switch into Interrupted: nothing is undone then, and it says what serves."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            if not self.name:
+                raise
+            raise Interrupted(
+                f"interrupted; the traffic is on {self.name} already, and what follows the switch may be "
+                "incomplete",
+                hint="complete it with: remora deploy",
+            ) from None

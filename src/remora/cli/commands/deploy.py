@@ -43,6 +43,7 @@ from remora.rollout.share.adapter_plan import Removal
 from remora.rollout.share.contents import Contents
 from remora.rollout.share.lock import HeldLock, locked
 from remora.rollout.share.part import Part, narrowed, part_of
+from remora.rollout.undo import Switched
 
 app = typer.Typer(add_completion=False)
 
@@ -148,8 +149,13 @@ def deploy_project(folder: Path, out: Output, options: DeployOptions) -> Deploye
             f"interrupted; {kept}, and uploaded files are kept for the next deploy",
             hint="start again with: remora deploy",
         ) from None
-    _remember_endpoint(folder, deployment, deployed.url)
+    with _switched(deployed).told():
+        _remember_endpoint(folder, deployment, deployed.url)
     return deployed
+
+
+def _switched(deployed: Deployed) -> Switched:
+    return Switched(deployed.revision if deployed.changed else "")
 
 
 def _check_no_ttl(ttl: str | None) -> None:
@@ -205,7 +211,8 @@ def _roll_out(
     options: DeployOptions,
     out: Output,
 ) -> Deployed:
-    with locked(deployment.share, command_line("deploy", folder)) as lock:
+    switched = Switched()
+    with switched.told(), locked(deployment.share, command_line("deploy", folder)) as lock:
         rollout = Rollout(
             payload(lock),
             deployment.app,
@@ -214,6 +221,7 @@ def _roll_out(
             timeout_seconds=options.timeout_seconds,
             steps=out.step,
             choose=lambda why: out.agrees(f"{why}. Stop the serving revision first?", default=False),
+            switched=switched,
         )
         return rollout.run(options.strategy)
 
@@ -236,7 +244,12 @@ def release_payload(
 
 
 def show_deployed(folder: Path, deployed: Deployed, out: Output) -> None:
-    """Print the final panel."""
+    """Print the final panel. Raises Interrupted on Ctrl+C."""
+    with _switched(deployed).told():
+        _show_deployed(folder, deployed, out)
+
+
+def _show_deployed(folder: Path, deployed: Deployed, out: Output) -> None:
     document = deployed_document(folder.resolve().name, str(folder), deployed)
     document |= {"awake": None, "price": None}
     with suppress(RemoraError):  # what was deployed serves, and both can be asked for again
