@@ -61,6 +61,8 @@ def main() -> None:
         _print_row("imports alone", page, _imports_alone(page), Needed(0, 0))
         server = _server(page, options.quantize)
         with started(server, models, options.adapters) as process:
+            if page == "on":  # it is made for the first visitor
+                httpx.get(f"http://127.0.0.1:{process.port}/").raise_for_status()
             _print_row("ready", page, process.memory_mib(), needed)
             asyncio.run(_ask(process, options.adapters))
             _print_row(f"after {REQUESTS} requests", page, process.memory_mib(), answered)

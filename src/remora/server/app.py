@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -47,6 +47,9 @@ from remora.server.supervision import Supervisor
 from remora.server.telemetry.answer_watch import AnswerWatch, OpenAnswers
 from remora.server.telemetry.metrics import EndpointMetrics, metrics_routes
 from remora.server.telemetry.request_log import TIME_HEADER, Recorded, RecordSink
+from remora.server.ui.on_demand import ChatPage
+from remora.server.ui.side_by_side import side_by_side_routes
+from remora.server.ui.token_colours import token_colour_routes
 from remora.server.wire.problems import install_problem_handlers, unknown_route
 
 EXPOSED_HEADERS = (
@@ -83,8 +86,6 @@ def create_app(
     prompts that `examples` returns.
     """
     supervisor = supervisor or Supervisor()
-    lifespan = _running(supervisor)
-    app = FastAPI(title="Remora", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     constraints = Constraints()
     keys = keys or key_ring(settings)
     admission, answers_open = admission or admission_of(settings, keys), OpenAnswers()
@@ -92,6 +93,9 @@ def create_app(
     roster = roster or Roster(engine, models)
     answerer = _answerer(roster, AnswerWatch(metrics, answers_open), settings)
     sessions = Sessions(keys, settings.session_seconds)
+    page = ChatPage(answerer, admission, examples) if settings.chat_page else None
+    lifespan = _running(supervisor, page)
+    app = FastAPI(title="Remora", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
 
     install_problem_handlers(app)
     app.include_router(chat_routes(answerer, constraints, settings))
@@ -111,9 +115,11 @@ def create_app(
     app.include_router(unknown_route())
     if settings.asks_for_key:
         app.include_router(login_routes(keys, sessions))
-    if settings.chat_page:
+    if page:
         app.include_router(chat_routes(answerer, constraints, settings, PAGE_CHAT_PATH, shortens=True))
-        _add_pages(app, answerer, admission, examples)
+        app.include_router(side_by_side_routes(answerer, examples))
+        app.include_router(token_colour_routes(answerer))
+        app.mount("/", page)  # after all other routes: it takes every path
 
     _guard(
         app, settings, keys=keys, sessions=sessions, admission=admission, sinks=[metrics.note_request, *sinks]
@@ -131,16 +137,6 @@ def _answerer(roster: Roster, watch: AnswerWatch, settings: ServerSettings) -> A
         tools=settings.tools,
         bring=roster.bring,
     )
-
-
-def _add_pages(app: FastAPI, answerer: Answerer, admission: Admission, examples: Examples) -> None:
-    from remora.server.ui.page import mount_chat_page
-    from remora.server.ui.side_by_side import side_by_side_routes
-    from remora.server.ui.token_colours import token_colour_routes
-
-    app.include_router(side_by_side_routes(answerer, examples))
-    app.include_router(token_colour_routes(answerer))
-    mount_chat_page(app, answerer, admission, examples)
 
 
 def key_ring(settings: ServerSettings) -> KeyRing:
@@ -202,14 +198,17 @@ def _guard(
     app.add_middleware(Recorded, headers=HEADERS, sinks=sinks)
 
 
-def _running(supervisor: Supervisor) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """A lifespan in which its tasks run; they end when the endpoint does."""
+def _running(
+    supervisor: Supervisor, page: ChatPage | None
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """A lifespan in which their tasks run; they end when the endpoint does."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         running = asyncio.create_task(supervisor.run())
         try:
-            yield
+            async with page.running() if page else nullcontext():
+                yield
         finally:
             running.cancel()
             await asyncio.wait({running})

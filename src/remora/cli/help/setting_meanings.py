@@ -43,7 +43,7 @@ MEANINGS: Final[dict[str, str]] = {
     "serve.metrics": "Who may read `/metrics`: `key` asks for an API key, `open` does not.",
     "serve.log": "`json` logs one line for each request; `off` leaves these lines out.",
     "serve.tools": "How a model is told of tools: by its chat template, in words (`generic`), or not at all.",
-    "serve.page": "Whether `/` is the chat page. `off` saves the memory that the page takes.",
+    "serve.page": "Whether `/` is the chat page. Until somebody opens it, it takes no memory.",
     "serve.proof": "What happens to an adapter without a measurable effect: `warn` reports it, `refuse` does "
     "not serve it, `off` does not measure.",
     "scale.min_replicas": "The fewest replicas. 0 lets the app sleep after five minutes without a request.",
