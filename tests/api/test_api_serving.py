@@ -73,6 +73,14 @@ def serving(
             process.kill()
 
 
+@contextmanager
+def signed_in(url: str, home: Path) -> Iterator[httpx.Client]:
+    """A visitor, who waits while the page is made."""
+    with httpx.Client(base_url=url, timeout=DEADLINE_SECONDS) as browser:
+        browser.post("/login", data={"key": (home / "serve.key").read_text().strip()})
+        yield browser
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_folder_is_served_until_a_signal_and_then_ends_well(
     project: Path, tmp_path: Path, number: signal.Signals
@@ -87,13 +95,14 @@ def test_a_folder_is_served_until_a_signal_and_then_ends_well(
         assert answer.usage is not None
         assert answer.usage.completion_tokens <= 4
         assert (answer.system_fingerprint or "").startswith("one@")
-        with httpx.Client(base_url=url) as browser:
-            browser.post("/login", data={"key": key})
-            with browser.stream("GET", "/gradio_api/heartbeat/someone") as page_left_open:
-                assert page_left_open.status_code == 200
-                process.send_signal(number)
-                assert process.stderr is not None
-                rest = process.stderr.read()
+        with (
+            signed_in(url, home) as browser,
+            browser.stream("GET", "/gradio_api/heartbeat/someone") as page_left_open,
+        ):
+            assert page_left_open.status_code == 200
+            process.send_signal(number)
+            assert process.stderr is not None
+            rest = process.stderr.read()
         assert process.wait(20) == 0
     *requests, last = rest.splitlines()
     assert last == "stopping"
@@ -104,7 +113,10 @@ def test_a_folder_is_served_until_a_signal_and_then_ends_well(
 def test_an_idle_server_with_its_page_uses_almost_no_cpu(project: Path, tmp_path: Path) -> None:
     if not cpu_time.can_be_read():
         pytest.skip("the CPU time of another process is read from /proc")
-    with serving(project, tmp_path / "home") as (process, _):
+    home = tmp_path / "home"
+    with serving(project, home) as (process, url):
+        with signed_in(url, home) as browser:
+            assert "gradio" in browser.get("/").text
         # What the start has left to do may go on for a while: one quiet span is enough.
         until(lambda: cpu_time.share_within(process.pid, IDLE_SECONDS) <= MOST_IDLE_SHARE)
 
