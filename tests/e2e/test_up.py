@@ -22,6 +22,7 @@ import httpx
 import openai
 import pytest
 from playwright.sync_api import Browser, expect
+from tests.e2e.conftest import PATIENCE_MS
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tone"
 SIX_KEYS = (
@@ -255,6 +256,7 @@ def test_the_deployed_chat_page_answers_streams_and_stops(
     user: User, first_up: dict[str, Any], browser: Browser, tmp_path: Path
 ) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(PATIENCE_MS)
     page.goto(user.ok("open", str(user.project), "--print")["url"])
     page.fill("#key", user.ok("secrets", str(user.project))["api_key"])
     page.click("button")
