@@ -37,10 +37,10 @@ test-real: $(READY)  ## both adapters and the base of demo-real against PEFT, in
 	REMORA_TEST_SMOLLM2=$(REAL) $(BIN)/python -m pytest tests/examples/test_examples_smollm2.py
 
 # A file of tests stays with one worker, so that what a file shares is made once. Files keep their order: by the
-# number of their tests, those with few long ones would all come last. Four workers keep two cores busy: half of
+# number of their tests, those with few long ones would all come last. Three workers keep two cores busy: half of
 # the time a test waits for a process.
 test: $(READY) chromium axe  ## what CI runs
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # Folders whose tests start little: for every save. What runs servers, clouds and trained models is in `make test`.
 FAST := tests/adapters tests/api tests/docs tests/project tests/test_architecture.py tests/test_errors.py

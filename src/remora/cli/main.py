@@ -129,7 +129,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         silence(sys.stdout)
     except OSError as error:
         code = _report(cannot_print(error), argv)
-    interrupt_at_once()
+    if arguments is None:  # the process ends here
+        interrupt_at_once()
     sys.exit(code)
 
 
