@@ -13,14 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from remora.cli.ctrl_c import interrupt_at_once, interrupt_outside_libraries
-from remora.cli.output.streams import (
-    INTERRUPTED_EXIT,
-    SIGPIPE_EXIT,
-    cannot_print,
-    make_streams_safe,
-    silence,
-    takes_data,
-)
+from remora.cli.output.streams import SIGPIPE_EXIT, cannot_print, make_streams_safe, silence, takes_data
 
 if TYPE_CHECKING:
     from remora.errors import RemoraError
@@ -123,7 +116,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = _run(argv)
         sys.stdout.flush()
     except KeyboardInterrupt:  # all that was left to do is printing
-        code = INTERRUPTED_EXIT
+        from remora.errors import Interrupted
+
+        code = Interrupted.exit_code
     except BrokenPipeError:
         code = SIGPIPE_EXIT
         silence(sys.stdout)

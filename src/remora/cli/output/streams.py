@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 STDOUT = "stdout"
 SIGPIPE_EXIT = 141  # 128 and the signal's number, as a shell shows it
-INTERRUPTED_EXIT = 130
 
 
 def make_streams_safe() -> None:

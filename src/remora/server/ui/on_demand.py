@@ -1,7 +1,6 @@
 """The chat page, made when somebody opens it first. Owns when; what it is, is `page`'s.
 
-Gradio takes 2 of the 7 seconds of a start and the memory of docs/performance.md, and most replicas only
-answer the API.
+Most replicas only answer the API; Gradio would make each of them start later and take more memory.
 """
 
 from __future__ import annotations
