@@ -7,6 +7,8 @@ ORDER := Olga here: I need 12 solar panels in Bergen by Friday.
 
 # Threads of torch that wait must not take the cores from those that work.
 export OMP_WAIT_POLICY := passive
+# Bytecode of our sources is kept, whatever the shell says: else each of some thousand processes compiles them.
+export PYTHONDONTWRITEBYTECODE :=
 
 AXE_CORE := axe-core@4.14.1
 

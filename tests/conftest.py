@@ -7,6 +7,10 @@ import signal
 
 from hypothesis import settings
 
+from remora.collector import collect_seldom
+
+collect_seldom()  # as the program's own processes do
+
 # A runner in the background may have been started with SIGINT ignored, which every process that a test
 # starts would inherit; then Ctrl+C could not be tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)

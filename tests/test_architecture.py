@@ -12,15 +12,16 @@ SOURCE = ROOT / "src" / "remora"
 PAGE = ROOT / "docs" / "explanation" / "architecture.md"
 
 ALLOWED: dict[str, frozenset[str]] = {
+    "collector": frozenset(),
     "errors": frozenset(),
     "project": frozenset({"errors"}),
     "adapters": frozenset({"errors", "project"}),
     "engine": frozenset({"errors", "project", "adapters"}),
-    "server": frozenset({"errors", "project", "adapters", "engine"}),
+    "server": frozenset({"collector", "errors", "project", "adapters", "engine"}),
     "azure": frozenset({"errors", "project", "adapters"}),
     "rollout": frozenset({"errors", "project", "adapters", "azure"}),
     "localcloud": frozenset({"errors"}),
-    "cli": frozenset({"errors", "project", "adapters", "azure", "rollout"}),
+    "cli": frozenset({"collector", "errors", "project", "adapters", "azure", "rollout"}),
     "__main__": frozenset({"cli"}),
 }
 ONLY_WHEN_STARTED = {"cli": frozenset({"server", "localcloud"})}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import random
 import sys
 import time
@@ -30,6 +31,7 @@ from benchmarks.serving.servers import Server, remora_server
 from benchmarks.serving.workload import Ask
 
 SECONDS = 25.0
+_loads = itertools.count()  # one that is measured again has other prompts, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def main() -> int:
 
 def _rate(server: Server, port: int, work: Work, words: int, options: argparse.Namespace) -> float:
     """Requests per second of clients that ask for `--seconds`; prompts differ, so that no cache helps."""
-    numbers = random.Random(f"{work}")  # noqa: S311 - a workload, no secret
+    numbers = random.Random(f"{work} {next(_loads)}")  # noqa: S311 - a workload, no secret
 
     def asks(client: int) -> tuple[str, dict[str, Any]]:
         ids = tuple(numbers.randrange(10, words - 10) for _ in range(work.prompt_tokens))

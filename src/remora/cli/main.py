@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from remora.cli.ctrl_c import interrupt_at_once, interrupt_outside_libraries
 from remora.cli.output.streams import SIGPIPE_EXIT, cannot_print, make_streams_safe, silence, takes_data
+from remora.collector import collect_seldom
 
 if TYPE_CHECKING:
     from remora.errors import RemoraError
@@ -110,6 +111,8 @@ def help_text() -> str:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run `remora`; never returns, and prints no traceback unless REMORA_DEBUG=1."""
     argv = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:  # the process is this command's
+        collect_seldom()
     make_streams_safe()
     interrupt_outside_libraries()
     try:
@@ -124,7 +127,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         silence(sys.stdout)
     except OSError as error:
         code = _report(cannot_print(error), argv)
-    if arguments is None:  # the process ends here
+    if arguments is None:  # and ends here
         interrupt_at_once()
     sys.exit(code)
 

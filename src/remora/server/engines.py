@@ -72,6 +72,9 @@ def _tokenizers(base_path: Path) -> AdapterTokenizers:
 
 
 def _torch(base_path: Path, settings: EngineSettings) -> Engine:
+    from remora.engine.torch.compiler_on_demand import import_compiler_on_demand
+
+    import_compiler_on_demand()
     from remora.engine.torch.engine import TorchEngine
 
     return TorchEngine.load(

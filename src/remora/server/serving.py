@@ -21,6 +21,7 @@ from remora.adapters.examples import Examples, read_examples
 from remora.adapters.model_set import ModelSet, remark_notes, sampling_notes
 from remora.adapters.registry import AdapterRegistry
 from remora.adapters.shared import SharedModels
+from remora.collector import keep_loaded
 from remora.engine.base import Engine
 from remora.engine.loading import PROGRESS
 from remora.errors import InvalidInput, PortInUse
@@ -114,6 +115,7 @@ def serve(
                 sinks=sinks,
                 examples=examples,
             )
+            keep_loaded()
             run(
                 app,
                 listener,
