@@ -1,11 +1,12 @@
 """How many requests one replica answers a second: a model from three measured loads, and its error on others.
 
     python -m benchmarks.serving.capacity [--adapters 8] [--quantize none] [--folder FOLDER] [--tiny]
+                                          [--write docs/capacity.jsonl]
 
 A step of the engine makes one token for each of N running requests and takes `step + N * row` seconds. A
 token of a prompt takes `prompt` seconds, in which no other token is made. So N clients that ask one request
 after the other get their answers every `N * p * prompt + t * (step + N * row)` seconds, with p tokens in and
-t out.
+t out. `--write` adds the result to those that `capacity_page` makes a page from.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import json
+import os
 import random
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +62,18 @@ class Costs:
         return work.clients / float(np.dot(_parts(work), (self.step, self.row, self.prompt)))
 
 
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What was measured on a machine: its costs, and requests per second of loads that did not make them."""
+
+    processor: str
+    cores: int
+    quantize: str
+    adapters: int
+    costs: Costs
+    checks: Sequence[tuple[Work, float]]
+
+
 CALIBRATION = (Work(1, 64, 64), Work(16, 64, 64), Work(1, 768, 8))
 CHECKS = (Work(4, 128, 64), Work(8, 256, 32), Work(16, 32, 128), Work(16, 256, 64))
 
@@ -86,18 +101,26 @@ def main() -> int:
         remora_server("Remora", options.quantize, "--quantize", options.quantize),
         environment={"REMORA_SERVE_SPECULATION": "off"},  # what it saves depends on the texts
     )
+    machine_name = machine.describe(models).processor
     with started(server, models, options.adapters) as running:
         for _ in range(2):  # the first one warms up
             measured = [(work, _rate(server, running.port, work, words, options)) for work in CALIBRATION]
         costs = costs_of(measured)
         row, prompt = f"{costs.row * 1e3:.2f} ms for each request in it", f"{costs.prompt * 1e3:.2f} ms"
-        sys.stdout.write(f"{machine.describe(models).processor}: a step {costs.step * 1e3:.1f} ms, {row}, ")
+        sys.stdout.write(f"{machine_name}: a step {costs.step * 1e3:.1f} ms, {row}, ")
         sys.stdout.write(f"a token of a prompt {prompt}\n")
+        checks = []
         for work in CHECKS:
             said = costs.requests_per_second(work)
             rate = _rate(server, running.port, work, words, options)
             error = f"{said / rate - 1:+.0%}"
             sys.stdout.write(f"{work}: {rate:.2f} requests/s, predicted {said:.2f} ({error})\n")
+            checks.append((work, rate))
+    if options.write:
+        _keep(
+            options,
+            Capacity(machine_name, os.cpu_count() or 1, options.quantize, options.adapters, costs, checks),
+        )
     return 0
 
 
@@ -133,12 +156,18 @@ async def _measured(
         return answered / (time.perf_counter() - begun)
 
 
+def _keep(options: argparse.Namespace, capacity: Capacity) -> None:
+    with options.write.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(capacity)) + "\n")
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--adapters", type=int, default=8)
     parser.add_argument("--quantize", default="none")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each load")
     parser.add_argument("--folder", type=Path, default=Path(".bench"), help="where models are kept")
+    parser.add_argument("--write", type=Path, help="the file of kept results")
     parser.add_argument("--tiny", action="store_true", help="a toy model, to try the program itself")
     return parser.parse_args()
 

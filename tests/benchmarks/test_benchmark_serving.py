@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmarks.serving import capacity, memory, records
+from benchmarks.serving import capacity, capacity_page, memory, records
 from benchmarks.serving.workload import ANSWER_TOKENS, Load
 
 ROOT = Path(__file__).parents[2]
@@ -50,10 +50,28 @@ def test_a_capacity_is_what_its_costs_say() -> None:
 @pytest.mark.timeout(1200)
 def test_a_capacity_is_measured_and_checked(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.serving.capacity", "--tiny", "--seconds", "0.2"]
-    command += ["--adapters", "2", "--folder", str(tmp_path)]
+    kept = tmp_path / "capacity.jsonl"
+    command += ["--adapters", "2", "--folder", str(tmp_path), "--write", str(kept)]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.count("predicted") == len(capacity.CHECKS)
+    kept.write_text(kept.read_text() * 2)
+    [result] = capacity_page.read(kept)  # the later one
+    page = capacity_page.with_results(
+        f"a\n{capacity_page.BEGIN}\nold\n{capacity_page.END}\nz", capacity_page.text([result])
+    )
+    assert page.startswith("a\n")
+    assert page.endswith("\nz")
+    assert "old" not in page
+    assert page.count(" clients, ") == len(capacity.CHECKS)
+
+
+def test_replicas_and_their_price_follow_from_the_costs() -> None:
+    slow = capacity.Costs(0.1, 0.01, 0.004)
+    checks = [(work, slow.requests_per_second(work)) for work in capacity.CHECKS]
+    told = capacity_page.text([capacity.Capacity("a processor", 2, "none", 8, slow, checks)])
+    assert told.count("+0%") == len(checks)
+    assert "| 128 and 64 | 0.64 | 25 | 3 |" in told
 
 
 @pytest.mark.timeout(1200)  # imports torch and PEFT twice
