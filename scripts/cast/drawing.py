@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 from xml.sax.saxutils import escape
@@ -12,13 +13,9 @@ from rich.text import Text
 from scripts.cast.film import Film, Piece
 from scripts.cast.recording import COLUMNS, COMMANDS
 
-SHOWN_ROWS: Final = 26
 ROW: Final = 18.0
 CHARACTER: Final = 7.8
 MARGIN: Final = 14.0
-WIDTH: Final = round(COLUMNS * CHARACTER + 2 * MARGIN)
-HEIGHT: Final = round(SHOWN_ROWS * ROW + 2 * MARGIN)
-TITLE: Final = "A terminal: remora up deploys two adapters to the local cloud; base model and adapters answer"
 COLOURS: Final = {  # by ANSI's number: on light, on dark
     1: ("#b3261e", "#ff8a80"),
     2: ("#1a6e2e", "#7ee787"),
@@ -42,18 +39,46 @@ DARK: Final = """
 """
 
 
-def draw(film: Film, seconds: float) -> str:
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """How much of a terminal is drawn, and its words for those who do not see it."""
+
+    columns: int
+    rows: int
+    title: str
+    description: str
+
+    @property
+    def width(self) -> int:
+        return round(self.columns * CHARACTER + 2 * MARGIN)
+
+    @property
+    def height(self) -> int:
+        return round(self.rows * ROW + 2 * MARGIN)
+
+
+CAST: Final = Screen(
+    COLUMNS,
+    26,
+    "A terminal: remora up deploys two adapters to the local cloud; base model and adapters answer",
+    "; ".join(COMMANDS) + ". Waiting is shortened.",
+)
+
+
+def draw(film: Film, seconds: float, screen: Screen = CAST) -> str:
     """The SVG."""
+    width, height = screen.width, screen.height
     names = {
         span: f"k{number}" for number, span in enumerate(sorted({(p.start, p.end) for p in film.pieces}))
     }
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
-        f"  <title>{escape(TITLE)}</title>",
-        f"  <desc>{escape('; '.join(COMMANDS))}. Waiting is shortened.</desc>",
-        f"  <style>{_style(film, names, seconds)}  </style>",
-        f'  <rect class="screen" x="1" y="1" width="{WIDTH - 2}" height="{HEIGHT - 2}" rx="8"/>',
-        f'  <svg x="{MARGIN:g}" y="{MARGIN:g}" width="{WIDTH - 2 * MARGIN:g}" height="{SHOWN_ROWS * ROW:g}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">',
+        f"  <title>{escape(screen.title)}</title>",
+        f"  <desc>{escape(screen.description)}</desc>",
+        f"  <style>{_style(film, names, seconds, screen.rows)}  </style>",
+        f'  <rect class="screen" x="1" y="1" width="{width - 2}" height="{height - 2}" rx="8"/>',
+        f'  <svg x="{MARGIN:g}" y="{MARGIN:g}" width="{width - 2 * MARGIN:g}" '
+        f'height="{screen.rows * ROW:g}">',
         '  <g class="rows" xml:space="preserve">',
         *(_row(piece, names[piece.start, piece.end], seconds) for piece in film.pieces),
         "  </g>",
@@ -63,7 +88,7 @@ def draw(film: Film, seconds: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _style(film: Film, names: dict[tuple[float, float], str], seconds: float) -> str:
+def _style(film: Film, names: dict[tuple[float, float], str], seconds: float, shown: int) -> str:
     light = "".join(f"    .c{number} {{ fill: {on_light}; }}\n" for number, (on_light, _) in COLOURS.items())
     dark = "".join(f"      .c{number} {{ fill: {on_dark}; }}\n" for number, (_, on_dark) in COLOURS.items())
     motion = "".join(
@@ -72,11 +97,12 @@ def _style(film: Film, names: dict[tuple[float, float], str], seconds: float) ->
         for (start, end), name in names.items()
     )
     steps = " ".join(
-        f"{_percent(time, seconds)} {{ transform: {_scrolled(rows)}; }}" for time, rows in _scrolls(film)
+        f"{_percent(time, seconds)} {{ transform: {_scrolled(rows, shown)}; }}"
+        for time, rows in _scrolls(film, shown)
     )
     return (
         f"{STYLE}{light}    .past {{ visibility: hidden; }}\n"
-        f"    .rows {{ transform: {_scrolled(film.heights[-1][1])}; }}\n"
+        f"    .rows {{ transform: {_scrolled(film.heights[-1][1], shown)}; }}\n"
         f"    @media (prefers-color-scheme: dark) {{{DARK}{dark}    }}\n"
         f"    @media (prefers-reduced-motion: no-preference) {{\n{motion}"
         f"      .rows {{ animation: rows {seconds:g}s step-end infinite; }}\n"
@@ -93,17 +119,17 @@ def _appearance(start: float, end: float, seconds: float) -> str:
     return f"{before}{_percent(start, seconds)} {{ {shown} }}{after} 100% {{ {last} }}"
 
 
-def _scrolls(film: Film) -> Iterator[tuple[float, int]]:
+def _scrolls(film: Film, shown: int) -> Iterator[tuple[float, int]]:
     """When the screen moves, and how many rows there are then."""
     moved = -1
     for time, rows in film.heights:
-        if max(rows, SHOWN_ROWS) != moved:
-            moved = max(rows, SHOWN_ROWS)
+        if max(rows, shown) != moved:
+            moved = max(rows, shown)
             yield time, rows
 
 
-def _scrolled(rows: int) -> str:
-    return f"translateY({-max(0, rows - SHOWN_ROWS) * ROW:g}px)"
+def _scrolled(rows: int, shown: int) -> str:
+    return f"translateY({-max(0, rows - shown) * ROW:g}px)"
 
 
 def _percent(time: float, seconds: float) -> str:

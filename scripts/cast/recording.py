@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -44,23 +45,28 @@ class Frame:
 
 def record() -> list[Frame]:
     """The frames of all commands. Ends the shell and the local cloud that they started."""
+    with shell() as (screen, _):
+        for command in COMMANDS:
+            screen.run(command)
+            screen.rest()
+        return screen.frames
+
+
+@contextmanager
+def shell(columns: int = COLUMNS) -> Iterator[tuple[Screen, Path]]:
+    """A shell in a folder of its own, with the example in it, which is there for the block."""
     if shutil.which("tmux") is None:
         sys.exit("tmux is missing: apt-get install tmux")
     with tempfile.TemporaryDirectory(prefix="remora-cast-") as folder:
         place = Path(folder)
         shutil.copytree(EXAMPLE, place / "tone", ignore=shutil.ignore_patterns("infra"))
         environment = _environment(place)
-        screen = Screen(place, environment)
+        screen = Screen(place, environment, columns)
         try:
-            for command in COMMANDS:
-                screen.watch(screen.is_waiting)
-                screen.type(command)
-                screen.watch(screen.is_waiting)
-                screen.rest()
+            yield screen, place
         finally:
             screen.close()
             subprocess.run(["remora", "cloud", "stop"], env=environment, check=False, capture_output=True)
-        return screen.frames
 
 
 def _environment(place: Path) -> dict[str, str]:
@@ -73,15 +79,21 @@ def _environment(place: Path) -> dict[str, str]:
 class Screen:
     """A shell in a tmux of its own, which is reached by a socket in `place`."""
 
-    def __init__(self, place: Path, environment: dict[str, str]) -> None:
+    def __init__(self, place: Path, environment: dict[str, str], columns: int = COLUMNS) -> None:
         self.frames: list[Frame] = []
         self._environment = environment
         self._tmux = ("tmux", "-S", str(place / "tmux"), "-f", "/dev/null")
         self._started = time.monotonic()
         shell = ("env", f"PS1={PROMPT}", "bash", "--norc", "--noprofile")
-        size = ("-x", str(COLUMNS), "-y", str(ROWS))
+        size = ("-x", str(columns), "-y", str(ROWS))
         self._do("new-session", "-d", *size, "-c", str(place), *shell)
         self._do("set-option", "-g", "status", "off")
+
+    def run(self, command: str) -> None:
+        """Type a command at the prompt, and look until the next prompt is there."""
+        self.watch(self.is_waiting)
+        self.type(command)
+        self.watch(self.is_waiting)
 
     def type(self, command: str) -> None:
         """Type a command as somebody would, and send it."""
