@@ -143,8 +143,9 @@ docs: $(READY)  ## what of the docs is made from the code: openapi.json, the ref
 	$(BIN)/python -m tests.test_architecture
 	$(BIN)/python -m tests.engine.models_page
 
-cast: $(READY)  ## docs/images/cast.svg, recorded anew: examples/tone in a terminal (needs tmux; a minute)
+cast: $(READY)  ## docs/images/cast.svg, and panel, why and logs: recorded anew in a terminal (needs tmux; two minutes)
 	$(BIN)/python -m scripts.cast docs
+	$(BIN)/python -m scripts.cast.stills docs
 
 # Mermaid draws the diagrams and iframe-worker searches, both from the site itself; axe-core looks at three pages.
 SITE_TOOLS := build/site-tools

@@ -37,25 +37,38 @@ TIME = "2026-11-29T10:00:01.1234567+00:00"
     ],
 )
 def test_a_line_is_time_replica_level_and_message(raw: str, shown: str) -> None:
-    text = painter()(LogLine(TIME, "app--1-aaaaa", raw))
     terminal = Terminal(file=io.StringIO(), color_system=None, width=40)
     with terminal.capture() as printed:
-        terminal.print(text)
-    assert text.plain == shown
+        terminal.print(painter()(LogLine(TIME, "app--1-aaaaa", raw)))
     assert printed.get().rstrip("\n") == shown
+
+
+def test_a_long_line_goes_on_below_its_message_and_shortens_digests() -> None:
+    raw = json.dumps(
+        {"level": "info", "message": "request", "digest": "0123456789ab" + 52 * "c", "status": 200}
+    )
+    terminal = Terminal(file=io.StringIO(), color_system=None, width=50, force_terminal=True)
+    with terminal.capture() as printed:
+        terminal.print(painter()(LogLine(TIME, "app--1-aaaaa", raw)))
+    assert printed.get().splitlines() == [
+        "10:00:01 aaaaa info    request",
+        "                       digest=0123456789ab…",
+        "                       status=200",
+    ]
 
 
 def test_each_replica_keeps_its_colour() -> None:
     paint = painter()
-    colours = [str(paint(LogLine(TIME, name, "x")).spans[1].style) for name in ("a", "b", "a")]
+    colours = [str(paint(LogLine(TIME, name, "x")).title.spans[1].style) for name in ("a", "b", "a")]
     assert colours[0] == colours[2] != colours[1]
 
 
 def test_an_error_is_red_and_shows_its_traceback() -> None:
     raw = json.dumps({"level": "error", "message": "failed", "traceback": "Traceback\n  line"})
     text = painter()(LogLine(TIME, "app--1-aaaaa", raw))
-    assert text.plain.endswith("error   failed\nTraceback\n  line")
-    assert str(text.spans[-1].style) == "red"
+    assert text.title.plain.endswith("error   ")
+    assert text.text == "failed\nTraceback\n  line"
+    assert text.style == "red"
 
 
 def test_filters_add_up() -> None:

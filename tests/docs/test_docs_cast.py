@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
+import pytest
 from scripts.cast.__main__ import FILE
 from scripts.cast.recording import COMMANDS, PROMPT
+from scripts.cast.stills import COLUMNS, PICTURES
 from tests.docs.blocks import ROOT, Block
 from tests.docs.test_docs_blocks import problems
 
@@ -44,6 +46,20 @@ def test_every_typed_command_is_one_that_works() -> None:
     assert set(COMMANDS) <= typed
     assert [each for each in typed if not any(command.startswith(each) for command in COMMANDS)] == []
     assert list(problems(Block("images/cast.svg", 1, "sh", "", "\n".join(COMMANDS)))) == []
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_still_is_eighty_columns_of_a_command(name: str) -> None:
+    text = (ROOT / "docs" / "images" / f"{name}.svg").read_text("utf-8")
+    drawn = ElementTree.fromstring(text)  # noqa: S314 - our own file
+    shown = ["".join(row.itertext()) for row in drawn.iter(f"{NAMESPACE}text")]
+    command = PICTURES[name][0]
+    assert shown[0] == PROMPT + command
+    assert list(problems(Block(f"images/{name}.svg", 1, "sh", "", command))) == []
+    assert max(map(len, shown)) <= COLUMNS
+    assert len(text.encode()) < MOST_BYTES
+    assert not re.search(r"href|url\(|@import|<script|<image", text)
+    assert not [row for row in shown if re.search(r"rk-|/home/|/tmp/|/root|/work/", row)]
 
 
 def test_it_shows_neither_a_key_nor_a_path_of_a_machine() -> None:

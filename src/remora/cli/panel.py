@@ -6,16 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.console import Group
 from rich.text import Text
 
 from remora.adapters.adapter import Digest, short
 from remora.cli.commands.golden import golden_document
+from remora.cli.output.hanging import Hanging
 from remora.cli.output.next_command import command_line
 from remora.cli.output.proof_lines import proof_document, proof_text
 from remora.cli.price import price_line
 from remora.rollout.deploy import Deployed
 
 _PREVIEW_CHARACTERS = 60
+_INDENT = 14
+_BETWEEN_COMMANDS = " · "
 
 
 def deployed_document(name: str, folder: str, deployed: Deployed) -> dict[str, Any]:
@@ -49,14 +53,12 @@ def deployed_document(name: str, folder: str, deployed: Deployed) -> dict[str, A
     }
 
 
-def deployed_panel(document: Mapping[str, Any]) -> Text:
+def deployed_panel(document: Mapping[str, Any]) -> Group:
     """The panel for people."""
     seconds = document["seconds"]
     phases = " · ".join(f"{phase} {value:.1f}s" for phase, value in seconds.items())
-    panel = Text()
-    panel.append(" ● ", style="green bold")
-    panel.append(str(document["name"]), style="bold")
-    panel.append(f"  ready in {sum(seconds.values()):.1f}s  ({phases})\n")
+    head = Text.assemble((" ● ", "green bold"), (str(document["name"]), "bold"), "  ")
+    parts = [Hanging(head, f"ready in {sum(seconds.values()):.1f}s  ({phases})", indent=_INDENT)]
     uploaded, folder = document["uploaded"], Path(document["folder"])
     new = "new" if document["new_revision"] else "restarted" if document["restarted"] else "unchanged"
     program = document["program"]
@@ -82,14 +84,14 @@ def deployed_panel(document: Mapping[str, Any]) -> Text:
         rows["Kept"] = (
             f"{document['kept_revision']}, without traffic; go back with: {command_line('rollback', folder)}"
         )
-    for title, text in rows.items():
-        panel.append(f"   {title:<10} ", style="dim").append(f"{text}\n")
-    for answer in document["answers"]:
-        panel.append("   Answered   ", style="dim").append(_answer_line(answer, program))
-    panel.append("   Next       ", style="dim")
-    commands = ("chat", "open", "logs", "down")
-    panel.append(" · ".join(command_line(command, folder) for command in commands))
-    return panel
+    parts += [_row(title, text) for title, text in rows.items()]
+    parts += [_row("Answered", _answer_line(answer, program)) for answer in document["answers"]]
+    commands = (command_line(command, folder) for command in ("chat", "open", "logs", "down"))
+    return Group(*parts, _row("Next", _BETWEEN_COMMANDS.join(commands), between=_BETWEEN_COMMANDS))
+
+
+def _row(title: str, text: str, *, between: str = " ") -> Hanging:
+    return Hanging(Text(f"   {title:<10} ", style="dim"), text, between=between)
 
 
 def _answer_line(answer: Mapping[str, Any], program: str | None) -> str:
@@ -98,4 +100,4 @@ def _answer_line(answer: Mapping[str, Any], program: str | None) -> str:
     who = f"{answer['model']}@{short(Digest(digest))}" if digest else f"{answer['model']}{base}"
     text = " ".join(str(answer["answer"]).split())
     shown = text if len(text) <= _PREVIEW_CHARACTERS else text[: _PREVIEW_CHARACTERS - 1] + "…"
-    return f"{who}: {answer['prompt']!r} → {shown!r}\n"
+    return f"{who}: {answer['prompt']!r} → {shown!r}"

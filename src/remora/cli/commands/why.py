@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from remora.cli.output.console import Mode, Output, OutputOption
+from remora.cli.output.hanging import Hanging
 from remora.cli.output.next_command import in_folder, next_command
 from remora.cli.project_folder import FolderArgument, in_project
 from remora.cli.why.diagnosis import facts_of
@@ -97,11 +98,15 @@ def _shown(facts: Facts, verdict: Verdict, fix: str, *, every: bool) -> Group:
         left_out = len(facts.rows) - len(rows)
         parts.append(Text(f"{left_out} earlier rows are left out; all of them: --all"))
     certainty = f" ({verdict.confidence})" if verdict.is_known else ""
-    parts += [table, Text(), Text(f"Cause     {verdict.says}{certainty}", style=_STYLES[verdict.confidence])]
+    parts += [table, Text(), _row("Cause", f"{verdict.says}{certainty}", _STYLES[verdict.confidence])]
     title = "Evidence" if verdict.is_known else "Nearest"
-    parts += [Text(f"{title:<9} {fact.source}: {fact.what}") for fact in verdict.evidence]
-    parts += [Text(f"Fix       {fix}")] if fix else []
+    parts += [_row(title, f"{fact.source}: {fact.what}") for fact in verdict.evidence]
+    parts += [_row("Fix", fix)] if fix else []
     return Group(*parts)
+
+
+def _row(title: str, text: str, style: str = "") -> Hanging:
+    return Hanging(Text(f"{title:<9} ", style=style), text, style)
 
 
 def _time(fact: Fact, rows: Sequence[Fact]) -> str:

@@ -20,6 +20,7 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
+from remora.cli.output.hanging import Hanging
 from remora.cli.output.next_command import next_command
 from remora.cli.output.step import SHOWN, Event, Step
 from remora.cli.output.streams import STDOUT, printing, telling
@@ -29,6 +30,7 @@ from remora.errors import CannotWrite, InvalidInput, RemoraError, listed
 ERRORS_PAGE: Final = "docs/reference/errors.md"
 """It has a section for each code."""
 _WIDE = 200
+_INDENT = 4  # of a message that goes on in the next row
 
 
 class Mode(StrEnum):
@@ -94,7 +96,7 @@ class Output:
         """Whether stdout is a terminal that shows text for people."""
         return self.mode is Mode.HUMAN and self._out.is_terminal
 
-    def styled(self, text: Text) -> None:
+    def styled(self, text: RenderableType) -> None:
         """One line of data in colours, for a terminal; its text must have no control characters."""
         with printing():
             self._out.print(text)
@@ -258,11 +260,12 @@ class Output:
                 self.result("error", {"error": body, "next": following, "exit_code": error.exit_code})
                 return
         with telling():
-            self._err.print(f"Error ({error.code}): {error.message}", style="red")
+            head = Text(f"Error ({error.code}): ", style="red")
+            self._err.print(Hanging(head, error.message, "red", indent=_INDENT))
             if error.hint:
-                self._err.print(f"  → {error.hint}")
+                self._err.print(Hanging(Text("  → "), error.hint))
             for note in notes:
-                self._err.print(f"  {note}")
+                self._err.print(Hanging(Text("  "), note))
             more = f"remora explain {error.code}"
             if self._err.is_terminal and more not in error.hint:  # a log has the code, and that is enough
                 self._err.print(f"  more: {more}", style="dim")
@@ -283,7 +286,7 @@ class Output:
         elif event in SHOWN:
             mark, style = SHOWN[event]
             took_text = "" if seconds is None else f" ({seconds:.1f}s)"
-            self._err.print(f"{mark}{text}{took_text}", style=style or None)
+            self._err.print(Hanging(Text(mark, style), f"{text}{took_text}", style, indent=_INDENT))
 
     def _list(self, choices: Sequence[tuple[str, str]]) -> None:
         for value, label in choices:

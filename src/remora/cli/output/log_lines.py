@@ -15,7 +15,7 @@ from typing import Any
 from rich.text import Text
 
 from remora.azure.app.log_stream import LogLine
-from remora.cli.output.terminal import visible
+from remora.cli.output.hanging import Hanging
 from remora.errors import InvalidInput
 from remora.rollout.why.facts import plain_time
 
@@ -25,6 +25,7 @@ _LEVEL = re.compile(r"^(?:\S+ )?(DEBUG|INFO|WARNING|ERROR|CRITICAL|Normal|Warnin
 _TELLS_TIME = ("time", "level", "logger", "message", "traceback")
 _COLOURS = ("cyan", "magenta", "blue", "green", "yellow")
 _STYLES = {"warning": "yellow", "error": "red", "critical": "bold red", "debug": "dim"}
+_DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 _SUFFIX_CHARACTERS = 5
 _LEVEL_CHARACTERS = 7
 
@@ -76,18 +77,21 @@ def _moment(since: str) -> str:
     return plain_time(since)
 
 
-def painter() -> Callable[[LogLine], Text]:
-    """A function that formats lines; each replica keeps the colour that it got first."""
+def painter() -> Callable[[LogLine], Hanging]:
+    """A function that formats lines; each replica keeps the colour that it got first.
+
+    Of a digest the first characters are shown, as everywhere.
+    """
     colours: dict[str, str] = {}
 
-    def paint(line: LogLine) -> Text:
+    def paint(line: LogLine) -> Hanging:
         colour = colours.setdefault(line.replica, _COLOURS[len(colours) % len(_COLOURS)])
         level, message = _parts(line.text)
         style = _STYLES.get(level, "")
         text = Text().append(f"{plain_time(line.time)[11:19]} ", style="dim")
         text.append(f"{line.replica[-_SUFFIX_CHARACTERS:]:<{_SUFFIX_CHARACTERS}} ", style=colour)
         text.append(f"{level:<{_LEVEL_CHARACTERS}} ", style=style or "dim")
-        return text.append(visible(message), style=style)
+        return Hanging(text, _DIGEST.sub(r"\1…", message), style)
 
     return paint
 
