@@ -28,6 +28,7 @@ from remora.server.settings import ServerSettings
 
 PROGRESS = "loading weights 12 of 28"
 CHUNK_BYTES = 64 * 1024
+TURNS = 20
 
 
 class Looped:
@@ -51,6 +52,9 @@ class Looped:
 
     def _run(self) -> None:
         self._loop.run_until_complete(self._serve())
+        for _ in range(TURNS):  # in which closed connections let go of their sockets
+            self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
     async def _serve(self) -> None:

@@ -60,15 +60,15 @@ def openai_client(url: str) -> openai.OpenAI:
 
 def test_openai_python_streams_through_a_proxy_that_bears_no_silence(asleep: Fronted) -> None:
     later(asleep.ingress.wake)
-    chunks = openai_client(asleep.hasty.url).chat.completions.create(model=BASE, messages=USER, stream=True)
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "hello there"
+    with openai_client(asleep.hasty.url) as client:
+        chunks = client.chat.completions.create(model=BASE, messages=USER, stream=True)
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "hello there"
     assert asleep.hasty.cut == 0
 
 
 def test_without_the_front_that_proxy_cuts_it(asleep: Fronted) -> None:
     with Pipe(asleep.ingress.url, silence_seconds=2.0) as hasty:
-        client = openai_client(hasty.url)
-        with pytest.raises(openai.APIConnectionError):
+        with openai_client(hasty.url) as client, pytest.raises(openai.APIConnectionError):
             client.chat.completions.create(model=BASE, messages=USER, stream=True)
         assert hasty.cut
 
@@ -167,18 +167,14 @@ def test_waiting_requests_are_bounded(asleep: Fronted, monkeypatch: pytest.Monke
 
 def test_an_error_behind_the_200_is_the_apis_own_event(asleep: Fronted) -> None:
     later(asleep.ingress.wake, 1.0)
-    with pytest.raises(openai.APIError, match="nobody"):
-        list(
-            openai_client(asleep.hasty.url).chat.completions.create(
-                model="nobody", messages=USER, stream=True
-            )
-        )
+    with openai_client(asleep.hasty.url) as client, pytest.raises(openai.APIError, match="nobody"):
+        list(client.chat.completions.create(model="nobody", messages=USER, stream=True))
 
 
 def test_an_error_behind_the_200_of_the_other_apis(asleep: Fronted) -> None:
     later(asleep.ingress.wake, 1.0)
-    client = anthropic.Anthropic(base_url=asleep.hasty.url, api_key=KEY, max_retries=0)
     with (
+        anthropic.Anthropic(base_url=asleep.hasty.url, api_key=KEY, max_retries=0) as client,
         pytest.raises(anthropic.APIError, match="nobody"),
         client.messages.stream(model="nobody", messages=USER, max_tokens=9) as stream,
     ):
@@ -187,9 +183,9 @@ def test_an_error_behind_the_200_of_the_other_apis(asleep: Fronted) -> None:
 
 def test_ollamas_client_waits_for_its_lines(asleep: Fronted) -> None:
     later(asleep.ingress.wake)
-    client = ollama.Client(host=asleep.hasty.url, headers=HEADERS, timeout=DEADLINE_SECONDS)
-    parts = client.chat(model=BASE, messages=USER, stream=True)
-    assert "".join(part.message.content or "" for part in parts) == "hello there"
+    with ollama.Client(host=asleep.hasty.url, headers=HEADERS, timeout=DEADLINE_SECONDS) as client:
+        parts = client.chat(model=BASE, messages=USER, stream=True)
+        assert "".join(part.message.content or "" for part in parts) == "hello there"
     assert asleep.hasty.cut == 0
 
 

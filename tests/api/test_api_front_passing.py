@@ -61,7 +61,7 @@ def test_an_answer_is_the_endpoints_own(
     sent = {"content": body} if isinstance(body, bytes) else {"json": body} if body is not None else {}
     given = {"authorization": f"Bearer {KEY}", "x-request-id": "mine-1", **headers}
     direct, through = (
-        httpx.request(method, url + path, headers=given, timeout=DEADLINE_SECONDS, **sent)  # type: ignore[arg-type]
+        httpx.request(method, url + path, headers=given, timeout=DEADLINE_SECONDS, **sent)
         for url in (awake.endpoint.url, awake.front.url)
     )
     assert through.status_code == direct.status_code

@@ -19,6 +19,7 @@ from remora.azure.app.scale import wanted_scale
 from remora.cli.commands.start import start_if_stopped
 from remora.cli.compare.measured_rollout import measuring_for
 from remora.cli.context import Deployment, open_deployment
+from remora.cli.deploy_front import check_no_front, with_front
 from remora.cli.deploy_program import program_payload, reachable
 from remora.cli.models.project_models import read_project
 from remora.cli.output.console import Mode, Output, OutputOption, YesOption
@@ -134,6 +135,7 @@ def deploy_project(folder: Path, out: Output, options: DeployOptions) -> Deploye
     try:
         if shape.runs_workspace(folder, mount):
             _check_no_ttl(options.ttl)
+            check_no_front(deployment)
             payload = program_payload(
                 folder, shape, mount, options.part, out, timeout_seconds=options.timeout_seconds
             )
@@ -223,7 +225,8 @@ def _roll_out(
             choose=lambda why: out.agrees(f"{why}. Stop the serving revision first?", default=False),
             switched=switched,
         )
-        return rollout.run(options.strategy)
+        deployed = rollout.run(options.strategy)
+        return with_front(deployment, deployed, lock, out, timeout_seconds=options.timeout_seconds)
 
 
 def release_payload(
