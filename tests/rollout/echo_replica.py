@@ -1,4 +1,4 @@
-"""`python echo_replica.py MOUNT`: what the tests of the front run as a container: the endpoint, without a model.
+"""`python echo_replica.py MOUNT`: a container of the tests: the endpoint without a model.
 
 It loads until the share has no file `.remora/hold`, and says so as an engine does.
 """

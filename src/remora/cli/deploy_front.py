@@ -1,4 +1,4 @@
-"""The front's part of a deploy: after the model's release serves, the front follows it. Prints through steps."""
+"""The front's part of a deploy: once the model's release serves, the front follows. Prints through steps."""
 
 from __future__ import annotations
 

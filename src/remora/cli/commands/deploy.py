@@ -256,10 +256,11 @@ def _show_deployed(folder: Path, deployed: Deployed, out: Output) -> None:
     document = deployed_document(folder.resolve().name, str(folder), deployed)
     document |= {"awake": None, "price": None}
     with suppress(RemoraError):  # what was deployed serves, and both can be asked for again
-        deployed_app = open_deployment(folder, out).app
+        deployment = open_deployment(folder, out)
+        deployed_app = deployment.app
         revision = deployed_app.revision(deployed.revision)
         document["awake"] = revision.scale.awake(revision.created) or None
-        document["price"] = deployed_price(deployed_app)
+        document["price"] = deployed_price(deployed_app, front=deployment.front is not None)
     for warning in unknown_proofs(document["proof"]):
         out.warn(warning)
     out.result("deploy", document, deployed_panel(document))
