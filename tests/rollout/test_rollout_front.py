@@ -24,6 +24,7 @@ from remora.azure.app.apps import ContainerApp
 from remora.azure.app.state import Revision
 from remora.project.toolkit.config import load_inference_config
 from remora.rollout.front import UPSTREAM_VARIABLE
+from remora.server.front.model import AWAKE_SECONDS
 
 REPLICA = Path(__file__).with_name("echo_replica.py")
 ROOT = Path(__file__).parents[2]
@@ -77,6 +78,7 @@ def start_again(project: ScriptedProject) -> None:
     while any(replica.ready for replica in app.replicas(name)):
         assert time.monotonic() < deadline
         time.sleep(0.2)
+    time.sleep(AWAKE_SECONDS + 0.5)  # so long the front takes a model that has just answered for awake
 
 
 def test_before_it_is_asked_for_there_is_none(project: ScriptedProject) -> None:
@@ -108,7 +110,12 @@ def test_a_stream_begins_while_the_model_starts(project: ScriptedProject) -> Non
     url, key = f"http://{front_of(project).read().fqdn}", project.app().api_key()
     headers = {"authorization": f"Bearer {key}"}
     body = {"model": "tone", "messages": USER, "stream": True}
-    unstreamed = httpx.post(f"{url}/v1/chat/completions", json={**body, "stream": False}, headers=headers)
+    unstreamed = httpx.post(
+        f"{url}/v1/chat/completions",
+        json={**body, "stream": False},
+        headers=headers,
+        timeout=PATIENCE_SECONDS,
+    )
     assert (unstreamed.status_code, unstreamed.headers["retry-after"]) == (503, "5")
     told = []
     with httpx.stream(
