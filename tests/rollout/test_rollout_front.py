@@ -160,7 +160,6 @@ def test_a_new_key_reaches_the_front(project: ScriptedProject) -> None:
 
 def test_provisioning_again_keeps_what_the_front_runs(project: ScriptedProject) -> None:
     before = serving_front(project)
-    update_settings(project.root, {"scale.front": True})
     parameters = project.root / "infra" / "provision" / "inference.parameters.json"
     parameters.write_text(
         parameters.read_text().replace(
@@ -174,6 +173,7 @@ def test_provisioning_again_keeps_what_the_front_runs(project: ScriptedProject) 
         before.environment[UPSTREAM_VARIABLE],
     )
     assert httpx.get(f"http://{front_of(project).read().fqdn}/healthz").status_code == 200
+    assert deploy(project)["front"] == before.name
 
 
 def test_a_front_that_fails_leaves_the_former_one(project: ScriptedProject) -> None:
