@@ -92,17 +92,6 @@ var keyVariables = concat(empty(apiKey) ? [] : [
     secretRef: 'remora-admin-key'
   }
 ])
-var keySecrets = concat(empty(apiKey) ? [] : [
-  {
-    name: 'remora-api-key'
-    value: apiKey
-  }
-], empty(adminKey) ? [] : [
-  {
-    name: 'remora-admin-key'
-    value: adminKey
-  }
-])
 var consumptionProfile = {
   workloadProfileType: 'Consumption'
   name: 'Consumption'
@@ -196,6 +185,98 @@ resource envStorage 'Microsoft.App/managedEnvironments/storages@2025-07-01' = {
   }
 }
 
+// Its program is in the release on the share, as the model's is; without a release there is nothing to run.
+resource frontApp 'Microsoft.App/containerApps@2025-07-01' = if (front) {
+  name: frontAppName
+  location: location
+  properties: {
+    environmentId: environment.id
+    workloadProfileName: 'Consumption'
+    configuration: {
+      activeRevisionsMode: 'Multiple'
+      secrets: concat(empty(apiKey) ? [] : [
+        {
+          name: 'remora-api-key'
+          value: apiKey
+        }
+      ], empty(adminKey) ? [] : [
+        {
+          name: 'remora-admin-key'
+          value: adminKey
+        }
+      ])
+      ingress: {
+        external: true
+        allowInsecure: false
+        targetPort: 7860
+        transport: 'Auto'
+        traffic: frontTraffic
+      }
+    }
+    template: {
+      containers: [
+        {
+          name: frontAppName
+          image: 'docker.io/library/python:3.12-slim'
+          command: [
+            '/bin/bash'
+            '-c'
+            'test "$REMORA_RELEASE" || exec sleep infinity; cd /mount/.remora/releases/$REMORA_RELEASE; exec python3 start.py'
+          ]
+          env: concat(keyVariables, frontVariables)
+          resources: {
+            cpu: json('0.25')
+            memory: '0.5Gi'
+          }
+          probes: [
+            {
+              type: 'Readiness'
+              httpGet: {
+                path: '/healthz'
+                port: 7860
+                scheme: 'HTTP'
+              }
+              initialDelaySeconds: 1
+              periodSeconds: 2
+              timeoutSeconds: 5
+              failureThreshold: 3
+            }
+            {
+              type: 'Liveness'
+              httpGet: {
+                path: '/healthz'
+                port: 7860
+                scheme: 'HTTP'
+              }
+              initialDelaySeconds: 60
+              periodSeconds: 30
+              timeoutSeconds: 5
+              failureThreshold: 10
+            }
+          ]
+          volumeMounts: [
+            {
+              volumeName: '${fileShareName}volume'
+              mountPath: '/mount'
+            }
+          ]
+        }
+      ]
+      scale: {
+        minReplicas: 1
+        maxReplicas: 1
+      }
+      volumes: [
+        {
+          name: '${fileShareName}volume'
+          storageType: 'AzureFile'
+          storageName: envStorage.name
+        }
+      ]
+    }
+  }
+}
+
 resource acaApp 'Microsoft.App/containerApps@2025-07-01' = {
   name: acaAppName
   location: location
@@ -204,7 +285,17 @@ resource acaApp 'Microsoft.App/containerApps@2025-07-01' = {
     workloadProfileName: workloadProfile == 'Consumption' ? 'Consumption' : 'GPU'
     configuration: {
       activeRevisionsMode: 'Multiple'
-      secrets: concat(keySecrets, otherSecrets.items)
+      secrets: concat(empty(apiKey) ? [] : [
+        {
+          name: 'remora-api-key'
+          value: apiKey
+        }
+      ], empty(adminKey) ? [] : [
+        {
+          name: 'remora-admin-key'
+          value: adminKey
+        }
+      ], otherSecrets.items)
       ingress: {
         external: true
         allowInsecure: false
@@ -282,88 +373,6 @@ resource acaApp 'Microsoft.App/containerApps@2025-07-01' = {
             }
           }
         ]
-      }
-      volumes: [
-        {
-          name: '${fileShareName}volume'
-          storageType: 'AzureFile'
-          storageName: envStorage.name
-        }
-      ]
-    }
-  }
-}
-
-// Its program is in the release on the share, as the model's is; without a release there is nothing to run.
-resource frontApp 'Microsoft.App/containerApps@2025-07-01' = if (front) {
-  name: frontAppName
-  location: location
-  properties: {
-    environmentId: environment.id
-    workloadProfileName: 'Consumption'
-    configuration: {
-      activeRevisionsMode: 'Multiple'
-      secrets: keySecrets
-      ingress: {
-        external: true
-        allowInsecure: false
-        targetPort: 7860
-        transport: 'Auto'
-        traffic: frontTraffic
-      }
-    }
-    template: {
-      containers: [
-        {
-          name: frontAppName
-          image: 'docker.io/library/python:3.12-slim'
-          command: [
-            '/bin/bash'
-            '-c'
-            'test "$REMORA_RELEASE" || exec sleep infinity; cd /mount/.remora/releases/$REMORA_RELEASE; exec python3 start.py'
-          ]
-          env: concat(keyVariables, frontVariables)
-          resources: {
-            cpu: json('0.25')
-            memory: '0.5Gi'
-          }
-          probes: [
-            {
-              type: 'Readiness'
-              httpGet: {
-                path: '/healthz'
-                port: 7860
-                scheme: 'HTTP'
-              }
-              initialDelaySeconds: 1
-              periodSeconds: 2
-              timeoutSeconds: 5
-              failureThreshold: 3
-            }
-            {
-              type: 'Liveness'
-              httpGet: {
-                path: '/healthz'
-                port: 7860
-                scheme: 'HTTP'
-              }
-              initialDelaySeconds: 60
-              periodSeconds: 30
-              timeoutSeconds: 5
-              failureThreshold: 10
-            }
-          ]
-          volumeMounts: [
-            {
-              volumeName: '${fileShareName}volume'
-              mountPath: '/mount'
-            }
-          ]
-        }
-      ]
-      scale: {
-        minReplicas: 1
-        maxReplicas: 1
       }
       volumes: [
         {
