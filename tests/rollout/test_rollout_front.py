@@ -93,6 +93,8 @@ def test_switched_on_it_has_the_endpoints_address(project: ScriptedProject) -> N
     update_settings(project.root, {"scale.front": True})
     price = run(project, "plan").document["price"]["front"]
     assert price["month"] or price["month_elsewhere"]
+    refused = project.user.run("deploy", str(project.root))
+    assert (refused.code, refused.document["error"]["hint"]) == (3, "make it with: remora up")
     assert run(project, "provision", "--yes").document["front"]
     deployed = deploy(project)
     front = front_of(project)

@@ -21,7 +21,6 @@ def with_front(
     """
     front = deployment.front
     if front is None:
-        _check_made(deployment)
         return deployed
     rollout = FrontRollout(
         front,
@@ -52,8 +51,9 @@ def check_no_front(deployment: Deployment) -> None:
         )
 
 
-def _check_made(deployment: Deployment) -> None:
-    if deployment.settings.scale.front:
+def check_front_made(deployment: Deployment) -> None:
+    """Raises DeploymentNotFound if the settings ask for a front that nothing has made yet."""
+    if deployment.settings.scale.front and deployment.front is None:
         raise DeploymentNotFound(
             "scale.front is true, and there is no front yet", hint="make it with: remora up"
         )

@@ -19,7 +19,7 @@ from remora.azure.app.scale import wanted_scale
 from remora.cli.commands.start import start_if_stopped
 from remora.cli.compare.measured_rollout import measuring_for
 from remora.cli.context import Deployment, open_deployment
-from remora.cli.deploy_front import check_no_front, with_front
+from remora.cli.deploy_front import check_front_made, check_no_front, with_front
 from remora.cli.deploy_program import program_payload, reachable
 from remora.cli.models.project_models import read_project
 from remora.cli.output.console import Mode, Output, OutputOption, YesOption
@@ -142,6 +142,7 @@ def deploy_project(folder: Path, out: Output, options: DeployOptions) -> Deploye
             deployed = _roll_out(folder, deployment, lambda _: payload, options, out)
         else:
             check_remora(shape, mount)
+            check_front_made(deployment)
             deployed = _deploy_release(folder, deployment, options, out)
     except KeyboardInterrupt:
         kept = (
