@@ -94,7 +94,8 @@ def test_switched_on_it_has_the_endpoints_address(project: ScriptedProject) -> N
     price = run(project, "plan").document["price"]["front"]
     assert price["month"] or price["month_elsewhere"]
     refused = project.user.run("deploy", str(project.root))
-    assert (refused.code, refused.document["error"]["hint"]) == (3, "make it with: remora up")
+    assert refused.code == 3
+    assert refused.document["error"]["hint"].startswith("make it with: remora up")
     assert run(project, "provision", "--yes").document["front"]
     deployed = deploy(project)
     front = front_of(project)
