@@ -40,7 +40,7 @@ from remora.engine.base import GenerationRequest, SamplingParams
 from remora.engine.echo import EchoEngine
 from remora.project.api_keys import ApiKey
 from remora.server.app import admission_of, create_app, key_ring
-from remora.server.serving import DrainingServer, bind
+from remora.server.listening import DrainingServer, bind
 from remora.server.settings import ServerSettings
 
 KEY = "a-key"

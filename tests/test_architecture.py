@@ -52,7 +52,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "why",
         "export",
     ),
-    "server": ("wire", "access", "generation", "telemetry", "roster", "api", "ui"),
+    "server": ("wire", "access", "generation", "telemetry", "roster", "api", "ui", "front"),
     "server/api": ("schema", "responses", "messages", "ollama"),
 }
 

@@ -8,6 +8,7 @@ from scripts.reference.table import code, table
 
 from remora.adapters.adapter import Digest
 from remora.adapters.in_place import IN_PLACE
+from remora.adapters.starting_note import FOLDER as STARTING
 from remora.adapters.store import (
     ALIASES,
     EXAMPLES,
@@ -45,6 +46,7 @@ LAYOUT: Final[dict[str, str]] = {
     f"{adapter_folder('NAME', DIGEST)}/": "An adapter.",
     f"{ALIASES}": "Which digest each name points to now, and which before.",
     f"{ROOT / 'alias-sets' / 'ID.json'}": "The names that one revision starts with.",
+    f"{STARTING.as_posix()}/REPLICA.json": "How far a replica that starts has come; it goes when it serves.",
     f"{EXAMPLES}": "Prompts that the chat pages offer: the golden prompts of the project.",
     f"{release_folder('ID')}/": "What a revision runs: code, requirements, settings.",
     f"{ROOT / 'deps' / 'KEY'}/": "Wheels, kept by the first start that needs them.",

@@ -22,7 +22,7 @@ from remora.errors import EngineFailed
 from remora.project.api_keys import ApiKey
 from remora.server.access.admission import Admission
 from remora.server.app import admission_of, create_app, key_ring
-from remora.server.serving import DrainingServer, bind
+from remora.server.listening import DrainingServer, bind
 from remora.server.settings import ServerSettings
 
 KEY = "a-key-for-tests"

@@ -21,7 +21,8 @@ from remora.engine.base import Engine
 from remora.engine.echo import EchoEngine
 from remora.engine.loading import PROGRESS
 from remora.errors import LoadFailed
-from remora.server.serving import bind, serve
+from remora.server.listening import bind
+from remora.server.serving import serve
 from remora.server.settings import ServerSettings
 
 

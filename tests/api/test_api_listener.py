@@ -156,7 +156,7 @@ def test_after_a_refusal_the_rest_of_the_body_may_come_and_the_connection_be_use
 
 
 def test_empty_lines_do_not_hold_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("remora.server.serving.IDLE_CONNECTION_SECONDS", 1)
+    monkeypatch.setattr("remora.server.listening.IDLE_CONNECTION_SECONDS", 1)
     settings = ServerSettings(api_keys=KEYS, chat_page=False)
     with RunningEndpoint(settings) as endpoint, connected(endpoint) as connection:
         connection.sendall(request("GET", "/healthz"))

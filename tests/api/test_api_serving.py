@@ -28,7 +28,7 @@ from remora.adapters.store import RELEASE_FILE, Release, release_folder
 from remora.cli.main import main
 from remora.errors import InvalidInput, PortInUse
 from remora.server.access.auth import is_loopback
-from remora.server.serving import bind
+from remora.server.listening import bind
 
 EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 - never bound: it is refused
 IDLE_SECONDS = 3.0

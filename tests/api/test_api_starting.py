@@ -16,7 +16,7 @@ import pytest
 from tests.api.endpoint_builder import DEADLINE_SECONDS, KEY
 from tests.api.slow_start import SlowStart, slow_start
 
-from remora.server.serving import bind
+from remora.server.listening import bind
 from remora.server.starting import MOST_KEPT, Starting
 
 HTML = {"accept": "text/html,*/*"}

@@ -75,11 +75,24 @@ def test_the_compiled_template_that_we_ship_is_current() -> None:
 
 
 def test_our_template_has_the_six_outputs_in_order_and_hides_the_key(template: dict[str, Any]) -> None:
-    assert list(template["outputs"]) == SIX_OUTPUTS
+    assert list(template["outputs"]) == [*SIX_OUTPUTS, "ACA_FRONT_NAME"]
     secure = {"apiKey": "securestring", "adminKey": "securestring", "otherSecrets": "secureObject"}
     assert {name: template["parameters"][name]["type"] for name in secure} == secure
     shown = json.dumps([template["outputs"], template["variables"]])
     assert [name for name in secure if f"parameters('{name}')]" in shown] == []
+
+
+def test_the_front_is_off_unless_asked_for_and_has_the_same_keys(template: dict[str, Any]) -> None:
+    assert template["parameters"]["front"] == {**template["parameters"]["front"], "defaultValue": False}
+    front, app = template["resources"][-2:]
+    assert (front["condition"], front["name"]) == ("[parameters('front')]", "[parameters('frontAppName')]")
+    assert "condition" not in app
+    configuration = front["properties"]["configuration"]
+    assert "remora-api-key" in configuration["secrets"]
+    assert "otherSecrets" not in configuration["secrets"]
+    container = front["properties"]["template"]["containers"][0]
+    assert container["resources"] == {"cpu": "[json('0.25')]", "memory": "0.5Gi"}
+    assert front["properties"]["template"]["scale"] == {"minReplicas": 1, "maxReplicas": 1}
 
 
 def test_by_default_one_cpu_replica_at_most_and_none_while_nobody_asks(template: dict[str, Any]) -> None:

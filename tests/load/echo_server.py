@@ -11,7 +11,7 @@ from remora.adapters.registry import AdapterRegistry
 from remora.engine.echo import EchoEngine
 from remora.project.api_keys import ApiKey
 from remora.server.app import admission_of, create_app, key_ring
-from remora.server.serving import bind, run
+from remora.server.listening import bind, run
 from remora.server.settings import ServerSettings
 
 

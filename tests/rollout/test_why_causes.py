@@ -307,6 +307,18 @@ REPORTED: tuple[tuple[str, Confidence, str, tuple[tuple[Source, str], ...]], ...
         "remora status",
         ((COMMAND, "up: not_ready: [Errno -2] Name or service not known"),),
     ),
+    (
+        "front_down",
+        CERTAIN,
+        "remora logs --front",
+        ((Source.REVISION, "the front aiacaapp-front: Failed, does not run"),),
+    ),
+    (
+        "front_down",
+        LIKELY,
+        "remora logs --front",
+        ((COMMAND, "deploy: not_ready: the new release serves at http://x, but its front was not updated"),),
+    ),
     ("ingress_timeout", LIKELY, "stream", ((COMMAND, "up: not_ready: stream timeout"),)),
     (
         "log_stream_refused",

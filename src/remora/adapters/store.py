@@ -7,6 +7,7 @@
 .remora/aliases.json                    alias → digest; the only file that decides what is served
 .remora/alias-sets/<id>.json            the aliases that one revision starts with, see `aliases.py`
 .remora/examples.json                   prompts that the chat pages offer, see `examples.py`
+.remora/starting/<replica>.json         how far a start has come, see `starting_note.py`
 .remora/releases/<id>/…                 code and settings that a revision runs
 """
 

@@ -43,9 +43,19 @@ class Deployment:
         group, account = self.config.resource_group or "", self.config.storage_account or ""
         return Share(self.clients, group, account, self.config.file_share or "")
 
+    @property
+    def front(self) -> ContainerApp | None:
+        """The app before the model's, if there is one."""
+        return ContainerApp(self.clients, self.app.group, self.config.front) if self.config.front else None
+
+    @property
+    def apps(self) -> tuple[ContainerApp, ...]:
+        """All apps of the endpoint, the model's first."""
+        return (self.app, self.front) if self.front else (self.app,)
+
     def url(self) -> str:
-        """The endpoint's URL as the cloud knows it now."""
-        return f"{self.clients.profile.endpoint_scheme}://{self.app.read().fqdn}"
+        """The endpoint's URL as the cloud knows it now: that of the front, if there is one."""
+        return f"{self.clients.profile.endpoint_scheme}://{(self.front or self.app).read().fqdn}"
 
     def endpoint(self) -> Endpoint:
         """A client of the endpoint, with its key; of AI Toolkit's program where that runs."""

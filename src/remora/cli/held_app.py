@@ -14,7 +14,14 @@ from remora.rollout.share.lock import locked
 
 @contextmanager
 def held_app(deployment: Deployment, command: str, out: Output) -> Iterator[ContainerApp]:
-    """Hold the share's lock while the block runs; the app is changed only through it.
+    """`held_apps` for the model's app alone."""
+    with held_apps(deployment, command, out) as apps:
+        yield apps[0]
+
+
+@contextmanager
+def held_apps(deployment: Deployment, command: str, out: Output) -> Iterator[tuple[ContainerApp, ...]]:
+    """Hold the share's lock while the block runs; the apps are changed only through it, the model's first.
 
     Raises Locked, naming the holder, if another command changes the endpoint. What ends the costs of an app
     must not depend on its share: if that is gone or cannot be reached, warn, and go on without its lock.
@@ -26,7 +33,7 @@ def held_app(deployment: Deployment, command: str, out: Output) -> Iterator[Cont
             raise
         except RemoraError as error:
             out.warn(f"continuing without the lock of the share: {error.message}")
-            app = deployment.app
+            apps = deployment.apps
         else:
-            app = lock.fence(deployment.app)
-        yield app
+            apps = tuple(map(lock.fence, deployment.apps))
+        yield apps

@@ -14,7 +14,7 @@ from remora.cli.commands.golden import golden_document
 from remora.cli.output.hanging import Hanging
 from remora.cli.output.next_command import command_line
 from remora.cli.output.proof_lines import proof_document, proof_text
-from remora.cli.price import price_line
+from remora.cli.price import front_line, price_line
 from remora.rollout.deploy import Deployed
 
 _PREVIEW_CHARACTERS = 60
@@ -30,6 +30,7 @@ def deployed_document(name: str, folder: str, deployed: Deployed) -> dict[str, A
         "endpoint": f"{deployed.url}/v1",
         "chat_page": f"{deployed.url}/",
         "program": deployed.program,
+        "front": deployed.front or None,
         "revision": deployed.revision,
         "new_revision": deployed.changed,
         "restarted": deployed.restarted,
@@ -78,6 +79,9 @@ def deployed_panel(document: Mapping[str, Any]) -> Group:
         rows["Awake"] = document["awake"]
     if document.get("price"):
         rows["Price"] = price_line(document["price"])
+    if document["front"]:
+        costs = front_line(document["price"]) if document.get("price") else ""
+        rows["Front"] = f"{document['front']}: {costs or 'answers while the model sleeps'}"
     if document["comparison"]:
         rows["Compared"] = "; ".join(document["comparison"])
     if document["kept_revision"]:

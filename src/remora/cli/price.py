@@ -20,7 +20,10 @@ from remora.errors import Refused, RemoraError
 
 DEFAULT_REQUESTS_PER_HOUR = 10.0
 _COOLDOWN_SECONDS = 300.0
+FRONT_SIZE = Size(0.25, 0.5)  # as in the template
+FRONT_BUSY_SECONDS = 30.0
 _PROFILE, _CPU, _MEMORY = "workloadProfile", "cpu", "memory"
+FRONT_HINT = "the first request after a sleep waits for a start; [scale] front = true answers it at once"
 
 MaxHourlyOption = Annotated[
     float | None,
@@ -50,11 +53,14 @@ def planned_price(target: Target, requests_per_hour: float = DEFAULT_REQUESTS_PE
     scale = wanted_scale(target.settings.scale)
     load = Load(scale.min_replicas, scale.kept_replicas, _COOLDOWN_SECONDS, requests_per_hour)
     most = max(scale.max_replicas, int(_number(_value("maximumInstanceCount", values, declared), 1)))
-    return _document(target.wanted.location, profile, size, load, most)
+    front = FRONT_SIZE if target.settings.scale.front else None
+    return _document(target.wanted.location, profile, size, load, most, front)
 
 
-def deployed_price(app: ContainerApp, requests_per_hour: float = DEFAULT_REQUESTS_PER_HOUR) -> dict[str, Any]:
-    """The price of an app as it is in the cloud."""
+def deployed_price(
+    app: ContainerApp, requests_per_hour: float = DEFAULT_REQUESTS_PER_HOUR, *, front: bool = False
+) -> dict[str, Any]:
+    """The price of an app as it is in the cloud, and of its front, if there is one."""
     state = app.read()
     region, profile = region_and_profile(app, state)
     size = DEFAULT_SIZES.get(profile)
@@ -65,7 +71,7 @@ def deployed_price(app: ContainerApp, requests_per_hour: float = DEFAULT_REQUEST
         size = Size(vcpu, gib, size.gpus)
     scale = state.scale
     load = Load(scale.min_replicas, scale.kept_replicas, _COOLDOWN_SECONDS, requests_per_hour)
-    return _document(region, profile, size, load, scale.max_replicas)
+    return _document(region, profile, size, load, scale.max_replicas, FRONT_SIZE if front else None)
 
 
 def check_limit(price: Mapping[str, Any], most: float | None) -> None:
@@ -98,6 +104,20 @@ def price_line(price: Mapping[str, Any]) -> str:
     return f"{told}; {_amounts(elsewhere)}" if elsewhere else told
 
 
+def front_line(price: Mapping[str, Any]) -> str:
+    """One line: what the front costs beside the model; "" without one."""
+    front = price.get("front")
+    if not front:
+        return ""
+    known = price if front["month"] is not None else price["elsewhere"]
+    month = front["month"] if front["month"] is not None else front["month_elsewhere"]
+    size = f"{front['vcpu']:g} CPU, {front['gib']:g} GiB, always on"
+    if month is None or known is None:
+        return f"{size}, price not known in {price['region']}"
+    where = "" if known is price else f" in {known['region']}"
+    return f"{size}, {month:.2f} {known['currency']} a month{where}"
+
+
 def _amounts(price: Mapping[str, Any]) -> str:
     unit = price["currency"]
     return (
@@ -107,7 +127,9 @@ def _amounts(price: Mapping[str, Any]) -> str:
     )
 
 
-def _document(region: str, profile: str, size: Size | None, load: Load, max_replicas: int) -> dict[str, Any]:
+def _document(
+    region: str, profile: str, size: Size | None, load: Load, max_replicas: int, front: Size | None
+) -> dict[str, Any]:
     known = price_of(region, profile, size, load) if size else None
     elsewhere = known_elsewhere(profile, size, load) if size and known is None else None
     return {
@@ -116,6 +138,20 @@ def _document(region: str, profile: str, size: Size | None, load: Load, max_repl
         "max_replicas": max_replicas,
         **_values(known),
         "elsewhere": _values(elsewhere) | {"region": elsewhere.region} if elsewhere else None,
+        "front": _front(region, front, load.requests_per_hour) if front else None,
+    }
+
+
+def _front(region: str, size: Size, requests_per_hour: float) -> dict[str, Any]:
+    """The front runs all the time, and is at work only while a request goes through it."""
+    load = Load(1, 1.0, FRONT_BUSY_SECONDS, requests_per_hour)
+    here = price_of(region, "Consumption", size, load)
+    elsewhere = known_elsewhere("Consumption", size, load) if here is None else None
+    return {
+        "vcpu": size.vcpu,
+        "gib": size.gib,
+        "month": here.month if here else None,
+        "month_elsewhere": elsewhere.month if elsewhere else None,
     }
 
 

@@ -37,6 +37,8 @@ from remora.project.toolkit.parameter_rules import check_parameters
 from remora.project.toolkit.parameters import load_parameters, shadowed_parameters
 from remora.project.toolkit.resolved import Resolved, check_group_known, given_values, resolve_parameters
 
+FRONT = "front"  # the template's parameter
+
 SubscriptionOption = Annotated[
     str | None, typer.Option("--subscription", envvar="AZURE_SUBSCRIPTION_ID", help="Subscription id.")
 ]
@@ -110,7 +112,7 @@ def find_target(
     check_parameters(folder, resolved, declared, BICEP_FILE.as_posix())
     existing = group_location(clients, str(group.value))
     location = existing or _location(clients, str(group.value), options, out)
-    values = given_values(resolved)
+    values = {**given_values(resolved), **_front(settings, template)}
     wanted = Wanted(str(group.value), str(values.get("location") or location), template, values)
     return Target(
         clients,
@@ -121,6 +123,20 @@ def find_target(
         existing is not None,
         (cloud, subscription, group, *resolved),
     )
+
+
+def _front(settings: Settings, template: Mapping[str, Any]) -> dict[str, object]:
+    """The template's parameter for the front, if the settings ask for one."""
+    if not settings.scale.front:
+        return {}
+    if FRONT not in (template.get("parameters") or {}):
+        raise InvalidInput(
+            f"scale.front is true, and {BICEP_FILE.as_posix()} has no parameter {FRONT!r}: it is an older"
+            " template, or your own",
+            hint="move that file away (the next command writes the current one), or set front = false",
+            param="scale.front",
+        )
+    return {FRONT: True}
 
 
 def read_template(folder: Path, out: Output, unwritten: Mapping[Path, str] | None = None) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from remora.errors import InvalidInput
 from remora.project.warm_hours import RULE, SPAN_RULE, WarmHours, parse_span
 
+FRONT_WAIT_SECONDS = 200
+MAX_FRONT_WAIT_SECONDS = 230  # an ingress cuts a request after 240 s
 MAX_REPLICAS = 1000  # the limit of Container Apps
 
 
@@ -16,13 +18,16 @@ class ScaleSettings:
     """The number of replicas.
 
     `ttl_minutes` after a deploy they go to zero, and a request wakes them; 0 for never. `warm` are hours in
-    which a replica stays awake although there may be none.
+    which a replica stays awake although there may be none. With a `front` a small app is always on before the
+    model's: it answers while that one sleeps, and what is no stream waits `front_wait_seconds` for it.
     """
 
     min_replicas: int
     max_replicas: int
     ttl_minutes: int = 0
     warm: tuple[WarmHours, ...] = ()
+    front: bool = False
+    front_wait_seconds: int = FRONT_WAIT_SECONDS
 
     def with_ttl(self, text: str) -> ScaleSettings:
         """The same with another time to live. Raises InvalidInput."""
@@ -33,6 +38,11 @@ class ScaleSettings:
         if problem := changed.problem:
             raise InvalidInput(f"--ttl {text}: {problem[1]}", hint=problem[2], param="--ttl")
         return changed
+
+    @property
+    def sleeps(self) -> bool:
+        """Whether there are times without a replica."""
+        return not self.min_replicas or bool(self.ttl_minutes)
 
     @property
     def problem(self) -> tuple[str, str, str] | None:
@@ -70,7 +80,9 @@ def scale_of(values: Mapping[str, object], refuse: Callable[[str, str, str], Exc
         raise refuse("scale.ttl", f"scale.ttl is {spans!r}: {error}", SPAN_RULE) from None
     least, most = values["scale.min_replicas"], values["scale.max_replicas"]
     assert isinstance(least, int) and isinstance(most, int)  # noqa: S101, PT018 - their types were checked
-    settings = ScaleSettings(least, most, ttl_minutes, tuple(warm))
+    front, wait = values["scale.front"], values["scale.front_wait_seconds"]
+    assert isinstance(front, bool) and isinstance(wait, int)  # noqa: S101, PT018 - as above
+    settings = ScaleSettings(least, most, ttl_minutes, tuple(warm), front, wait)
     if settings.problem:
         raise refuse(*settings.problem)
     return settings

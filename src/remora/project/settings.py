@@ -19,7 +19,13 @@ from remora.project.gate_settings import GateSettings, gate_of
 from remora.project.model_name import is_hub_id
 from remora.project.prompt_template import RULE as PROMPT_RULE
 from remora.project.prompt_template import parse_prompt_template
-from remora.project.scale_settings import MAX_REPLICAS, ScaleSettings, scale_of
+from remora.project.scale_settings import (
+    FRONT_WAIT_SECONDS,
+    MAX_FRONT_WAIT_SECONDS,
+    MAX_REPLICAS,
+    ScaleSettings,
+    scale_of,
+)
 
 SETTINGS_FILE = "remora.toml"
 HUB = "hub:"  # before the id of a base model on the hub, which looks like a path
@@ -140,6 +146,8 @@ OPTIONS = (
     _Option("scale.max_replicas", int, 1, low=1, high=MAX_REPLICAS),
     _Option("scale.ttl", str),
     _Option("scale.warm", list, ()),
+    _Option("scale.front", bool, False),
+    _Option("scale.front_wait_seconds", int, FRONT_WAIT_SECONDS, low=1, high=MAX_FRONT_WAIT_SECONDS),
     _Option("gate.prompts", str, "golden"),
     _Option("gate.adapters", list, ()),
     _Option("gate.min_accuracy", float, high=1),

@@ -38,8 +38,9 @@ class Deployed:
     """What a rollout did.
 
     `seconds` is the time of each phase; `kept` is the revision that still runs without traffic, for a
-    rollback ("" for none). `program` names the user's own program, which requires no key and proves no
-    adapter; None is Remora's. `measured` says how the adapters compare, if they were compared.
+    rollback ("" for none). `front` is the revision of the app before the model's, if there is one, and
+    `url` is then its address. `program` names the user's own program, which requires no key and proves
+    no adapter; None is Remora's. `measured` says how the adapters compare, if they were compared.
     """
 
     revision: str
@@ -55,6 +56,7 @@ class Deployed:
     program: str | None = None
     restarted: bool = False
     measured: Sequence[str] = ()
+    front: str = ""
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 

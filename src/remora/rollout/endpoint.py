@@ -149,6 +149,14 @@ class Endpoint:
             raise NotReady(f"{self.url} does not answer: {error}", hint="run: remora status") from error
 
 
+def is_alive(url: str) -> bool:
+    """Whether the program at this address answers its health check, which needs no key."""
+    try:
+        return httpx.get(f"{url}/healthz", timeout=CONNECT_SECONDS).is_success
+    except httpx.HTTPError:
+        return False
+
+
 def _chunk(line: str) -> Json:
     document: Json = json.loads(line.removeprefix("data: "))
     if "error" in document:

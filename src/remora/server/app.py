@@ -17,6 +17,7 @@ from remora.server.access.admission import Admission
 from remora.server.access.admitted import PAGE_CHAT_PATH, Admitted
 from remora.server.access.auth import METRICS_PATH, OPEN_PATHS, KeyRequired, LoopbackOnly
 from remora.server.access.azure_paths import AzurePaths, DeploymentModel
+from remora.server.access.fronted import Fronted
 from remora.server.access.key_ring import KeyRing
 from remora.server.access.leniency import WARNING_HEADER, Lenient
 from remora.server.access.limits import BodyLimit, HeaderLimit
@@ -195,6 +196,7 @@ def _guard(
         )
     app.add_middleware(HeaderLimit, max_header_bytes=settings.max_header_bytes)
     app.add_middleware(AzurePaths)
+    app.add_middleware(Fronted, keys=keys)
     app.add_middleware(Recorded, headers=HEADERS, sinks=sinks)
 
 

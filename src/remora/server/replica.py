@@ -24,7 +24,8 @@ from remora.server.access.keys import (
     keys_from_environment,
 )
 from remora.server.engines import EngineSettings, load_engine
-from remora.server.serving import bind, serve
+from remora.server.listening import bind
+from remora.server.serving import serve
 from remora.server.settings import ServerSettings
 
 ALIAS_SET_VARIABLE = "REMORA_ADAPTERS"

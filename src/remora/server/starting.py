@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from remora import __version__
+from remora.adapters.starting_note import StartingNote
 from remora.errors import NotReady
 from remora.server.access.auth import PROBED_PATHS
 from remora.server.access.page_headers import HEADERS
@@ -42,10 +43,14 @@ _SECURITY = "".join(f"{name.decode()}: {value.decode()}\r\n" for name, value in 
 
 
 class Starting:
-    """Answers on a listener from a thread of its own while the block runs, or until `hand_over`."""
+    """Answers on a listener from a thread of its own while the block runs, or until `hand_over`.
 
-    def __init__(self, listener: socket.socket, *, page: bool) -> None:
+    What it is told is on the share too, by `note`, for who cannot reach this replica yet.
+    """
+
+    def __init__(self, listener: socket.socket, *, page: bool, note: StartingNote | None = None) -> None:
         self._listener = listener
+        self._note = note
         self._page = page_file("starting.html", css=("card.css",)) if page else ""
         self._told = "starting"
         self._kept: list[socket.socket] = []
@@ -55,9 +60,13 @@ class Starting:
     def tell(self, progress: str) -> None:
         """Say this of the progress from now on. It is shown to everybody who asks, without a key."""
         self._told = f"starting: {progress}"
+        if self._note:
+            self._note.tell(progress)
 
     def __enter__(self) -> Self:
         self._thread.start()
+        if self._note:
+            self._note.begin()
         return self
 
     def __exit__(
@@ -76,6 +85,8 @@ class Starting:
             self._thread.join()
             self._wake.close()
             self._waker.close()
+            if self._note:
+                self._note.end()
         kept, self._kept = self._kept, []
         return kept
 

@@ -144,6 +144,13 @@ class ContainerApp:
             body = {"properties": {"configuration": {"secrets": secrets}, "template": template}}
             self._apps_to_change.begin_update(self.group, self.name, body).result()
 
+    def replace_secrets(self, values: Mapping[str, str]) -> None:
+        """Set the whole list of secrets. Revisions that run keep the values that they started with."""
+        secrets = [{"name": name, "value": value} for name, value in values.items()]
+        with explained(f"setting the secrets of {self.name!r}"):
+            body = {"properties": {"configuration": {"secrets": secrets}}}
+            self._apps_to_change.begin_update(self.group, self.name, body).result()
+
     def log_token(self) -> str:
         """A short-lived token for the log stream."""
         with explained(f"requesting a log token of {self.name!r}"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from remora.azure.app.apps import (
@@ -23,6 +23,9 @@ OWN_SECRETS = frozenset({API_KEY_SECRET, ADMIN_KEY_SECRET})  # secrets that are 
 OWN_VARIABLES = frozenset({API_KEY_VARIABLE, ADMIN_KEY_VARIABLE})
 GPU_PROFILE_NAME = "GPU"  # the name in Remora's and AI Toolkit's templates, for any type
 
+FRONT_PARAMETER, FRONT_SUFFIX = "frontAppName", "-front"
+_FRONT_STEM = 26  # characters of the model's app in the name of its front, as in the template
+
 Json = dict[str, Any]
 
 
@@ -38,7 +41,13 @@ def with_existing(
     `declared` are the template's parameters: no others are added.
     """
     found, known = tuple(resource_ids), set(declared)
-    kept = {**_of_app(clients, group, found, known), **_of_environment(clients, group, found, parameters)}
+    apps = [name for kind, name in map(resource_name, found) if kind == "containerapps"]
+    fronts = front_names(apps, parameters)
+    kept = {
+        **_of_app(clients, group, [name for name in apps if name not in fronts], known),
+        **_of_front(clients, group, fronts),
+        **_of_environment(clients, group, found, parameters),
+    }
     return _together({name: value for name, value in kept.items() if name in known}, parameters)
 
 
@@ -55,18 +64,25 @@ def environment_profiles(clients: Clients, group: str, resource_ids: Iterable[st
     return list(document["properties"].get("workloadProfiles") or ())
 
 
+def front_names(apps: Iterable[str], parameters: Mapping[str, Any]) -> list[str]:
+    """Which of a template's container apps is the front of another one; none, as a rule."""
+    known = list(apps)
+    derived = {f"{name[:_FRONT_STEM]}{FRONT_SUFFIX}" for name in known}
+    named = parameters.get(FRONT_PARAMETER)
+    return [name for name in known if (name == named if named else name in derived)]
+
+
 def resource_name(resource_id: str) -> tuple[str, str]:
     """(type without the provider, in lower case; name) of a resource's id."""
     parts = resource_id.rpartition("/providers/")[2].split("/")[1:]
     return "/".join(parts[::2]).lower(), "/".join(parts[1::2])
 
 
-def _of_app(clients: Clients, group: str, resource_ids: Iterable[str], declared: Set[str]) -> Json:
+def _of_app(clients: Clients, group: str, names: Sequence[str], declared: Set[str]) -> Json:
     """Parameters that keep an app's secrets, and its serving revision's environment, scale and traffic.
 
     A new app gets new keys, and so does an app without keys.
     """
-    names = [name for kind, name in map(resource_name, resource_ids) if kind == "containerapps"]
     app = ContainerApp(clients, group, names[0]) if names else None
     if app is None or not app.exists():
         return {"apiKey": new_secret(), "adminKey": new_secret()}
@@ -90,8 +106,23 @@ def _of_app(clients: Clients, group: str, resource_ids: Iterable[str], declared:
         }
     if not state.latest_ready_revision:
         return kept
-    pinned = state.traffic.pinned(state.latest_ready_revision)
-    return {**kept, "revisionTraffic": [share.to_json() for share in pinned.shares]}
+    return {**kept, "revisionTraffic": _pinned(state)}
+
+
+def _of_front(clients: Clients, group: str, names: Sequence[str]) -> Json:
+    """Parameters that keep what a deploy has given the front: its variables and its traffic."""
+    front = ContainerApp(clients, group, names[0]) if names else None
+    if front is None or not front.exists():
+        return {}
+    state = front.read()
+    serving = front.revision(state.serving_revision) if state.serving_revision else state
+    variables = [{"name": k, "value": v} for k, v in serving.environment.items() if k not in OWN_VARIABLES]
+    traffic = {"frontTraffic": _pinned(state)} if state.latest_ready_revision else {}
+    return {"frontVariables": variables, **traffic}
+
+
+def _pinned(state: AppState) -> list[Json]:
+    return [share.to_json() for share in state.traffic.pinned(state.latest_ready_revision).shares]
 
 
 def _secret_variables(state: AppState) -> list[Json]:

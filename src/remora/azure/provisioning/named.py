@@ -11,7 +11,7 @@ from typing import Any
 
 from remora.azure.failures import explained
 from remora.azure.profile import Clients
-from remora.azure.provisioning.existing import resource_name
+from remora.azure.provisioning.existing import FRONT_PARAMETER, front_names, resource_name
 from remora.azure.provisioning.template import Wanted, follows_location
 from remora.errors import DeploymentNotFound, Refused
 
@@ -42,6 +42,8 @@ class NamedResource:
 def named_resources(clients: Clients, wanted: Wanted) -> tuple[NamedResource, ...]:
     """The resources of `wanted.resource_ids`, in the order of the parameters. Raises Refused."""
     here = _in_group(clients, wanted)
+    apps = [name for kind, name in map(resource_name, wanted.resource_ids) if kind == "containerapps"]
+    fronts = front_names(apps, wanted.parameters)
     found = []
     for kind, name in map(resource_name, wanted.resource_ids):
         if kind in _PARAMETERS:
@@ -50,8 +52,9 @@ def named_resources(clients: Clients, wanted: Wanted) -> tuple[NamedResource, ..
                 _check_region(wanted, kind, name, here)
                 _CHECKS.get(kind, _accept)(wanted, name, document)
             shown = name.rpartition("/")[2]
-            found.append(NamedResource(_PARAMETERS[kind], kind, shown, document is not None))
-    order = list(_PARAMETERS.values())
+            parameter = FRONT_PARAMETER if shown in fronts and kind == "containerapps" else _PARAMETERS[kind]
+            found.append(NamedResource(parameter, kind, shown, document is not None))
+    order = [*_PARAMETERS.values(), FRONT_PARAMETER]
     return tuple(sorted(found, key=lambda item: (order.index(item.parameter), item.name)))
 
 

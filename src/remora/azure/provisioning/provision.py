@@ -27,6 +27,7 @@ from remora.azure.provisioning.existing import with_existing
 from remora.azure.provisioning.leftovers import existed_tags
 from remora.azure.provisioning.named import share_exists
 from remora.errors import DeploymentNotFound, Locked, ProvisioningFailed, Refused
+from remora.project.toolkit.config import FRONT_KEY
 
 _FINGERPRINT_TAG = "remora-fingerprint"
 
@@ -98,14 +99,15 @@ def _fingerprint(template: Json, parameters: Mapping[str, Any]) -> str:
 
 
 def _still_stands(clients: Clients, group: str, deployment: Json) -> bool:
-    """Whether a deployment succeeded, and its app and share still exist."""
+    """Whether a deployment succeeded, and its apps and share still exist."""
     if deployment["properties"].get("provisioningState") != "Succeeded":
         return False
     outputs = _outputs(deployment)
     app, account, share = (
         outputs.get(key) for key in ("ACA_APP_NAME", "STORAGE_ACCOUNT_NAME", "FILE_SHARE_NAME")
     )
-    if app is None or not ContainerApp(clients, group, app).exists():
+    apps = [app, *filter(None, [outputs.get(FRONT_KEY)])]
+    if app is None or not all(ContainerApp(clients, group, str(name)).exists() for name in apps):
         return False
     return account is None or share is None or share_exists(clients, group, account, share)
 

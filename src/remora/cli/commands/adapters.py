@@ -203,9 +203,8 @@ def gc(
     out = Output(output)
     deployment = open_deployment(folder, out)
     with out.step("looking for unused files") as say:
-        garbage = collect_garbage(
-            deployment.share, deployment.app, grace=timedelta(hours=grace_hours), dry_run=dry_run
-        )
+        share, grace = deployment.share, timedelta(hours=grace_hours)
+        garbage = collect_garbage(share, deployment.app, front=deployment.front, grace=grace, dry_run=dry_run)
         verb = "would remove" if dry_run else "removed"
         say(f"{verb} {len(garbage.folders)} folders and {len(garbage.files)} files")
     document = {

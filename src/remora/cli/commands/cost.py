@@ -12,7 +12,7 @@ from remora.azure.app.state import Replica
 from remora.cli.context import open_deployment
 from remora.cli.output.console import Mode, Output, OutputOption
 from remora.cli.output.next_command import command_line
-from remora.cli.price import DEFAULT_REQUESTS_PER_HOUR, RequestsOption, deployed_price, price_line
+from remora.cli.price import DEFAULT_REQUESTS_PER_HOUR, RequestsOption, deployed_price, front_line, price_line
 from remora.cli.project_folder import FolderArgument, in_project
 from remora.rollout.why.facts import now_text, seconds_between
 
@@ -30,7 +30,7 @@ def cost(
     out = Output(output)
     deployment = open_deployment(folder, out)
     app_now = deployment.app
-    price = deployed_price(app_now, requests_per_hour)
+    price = deployed_price(app_now, requests_per_hour, front=deployment.front is not None)
     once = price["hour_management"] or 0.0
     hour = None if price["hour_awake"] is None else price["hour_awake"] - once
     running = [
@@ -66,6 +66,8 @@ def _running(replica: Replica, revision: str, hour: float | None) -> dict[str, A
 def _text(folder: Path, document: dict[str, Any]) -> str:
     price = document["price"]
     lines = [f"Price    {price_line(price)}"]
+    if line := front_line(price):
+        lines.append(f"Front    {line}")
     if not document["billed"]:
         lines.append("Billed   nothing: the local cloud runs on this machine; these are Azure's prices")
     for row in document["running"]:

@@ -19,6 +19,7 @@ from remora.azure.app.scale import wanted_scale
 from remora.cli.commands.start import start_if_stopped
 from remora.cli.compare.measured_rollout import measuring_for
 from remora.cli.context import Deployment, open_deployment
+from remora.cli.deploy_front import check_front_made, check_no_front, with_front
 from remora.cli.deploy_program import program_payload, reachable
 from remora.cli.models.project_models import read_project
 from remora.cli.output.console import Mode, Output, OutputOption, YesOption
@@ -134,12 +135,14 @@ def deploy_project(folder: Path, out: Output, options: DeployOptions) -> Deploye
     try:
         if shape.runs_workspace(folder, mount):
             _check_no_ttl(options.ttl)
+            check_no_front(deployment)
             payload = program_payload(
                 folder, shape, mount, options.part, out, timeout_seconds=options.timeout_seconds
             )
             deployed = _roll_out(folder, deployment, lambda _: payload, options, out)
         else:
             check_remora(shape, mount)
+            check_front_made(deployment)
             deployed = _deploy_release(folder, deployment, options, out)
     except KeyboardInterrupt:
         kept = (
@@ -223,7 +226,8 @@ def _roll_out(
             choose=lambda why: out.agrees(f"{why}. Stop the serving revision first?", default=False),
             switched=switched,
         )
-        return rollout.run(options.strategy)
+        deployed = rollout.run(options.strategy)
+        return with_front(deployment, deployed, lock, out, timeout_seconds=options.timeout_seconds)
 
 
 def release_payload(
@@ -253,10 +257,11 @@ def _show_deployed(folder: Path, deployed: Deployed, out: Output) -> None:
     document = deployed_document(folder.resolve().name, str(folder), deployed)
     document |= {"awake": None, "price": None}
     with suppress(RemoraError):  # what was deployed serves, and both can be asked for again
-        deployed_app = open_deployment(folder, out).app
+        deployment = open_deployment(folder, out)
+        deployed_app = deployment.app
         revision = deployed_app.revision(deployed.revision)
         document["awake"] = revision.scale.awake(revision.created) or None
-        document["price"] = deployed_price(deployed_app)
+        document["price"] = deployed_price(deployed_app, front=deployment.front is not None)
     for warning in unknown_proofs(document["proof"]):
         out.warn(warning)
     out.result("deploy", document, deployed_panel(document))

@@ -18,7 +18,7 @@ from remora.azure.provisioning.deployment import (
 from remora.azure.provisioning.groups import delete_group, group_location, is_ours, list_resources
 from remora.azure.provisioning.leftovers import find_leftovers, remove_leftovers
 from remora.cli.context import connect, open_deployment
-from remora.cli.held_app import held_app
+from remora.cli.held_app import held_apps
 from remora.cli.models.base_option import read_settings
 from remora.cli.output.console import Mode, Output, OutputOption, YesOption
 from remora.cli.output.next_command import command_line
@@ -73,11 +73,15 @@ def down(
         return
     deployment = open_deployment(folder, out)
     name, group = deployment.config.app, deployment.config.resource_group
-    what = f"container app {name!r}"
+    what = f"container app {name!r}" + (
+        f" and its front {front!r}" if (front := deployment.config.front) else ""
+    )
     out.confirm(f"Delete {what}?", assume_yes=yes)
-    with held_app(deployment, command_line("down", folder), out) as held, out.step(f"deleting {what}"):
-        held.delete()
-    document = {"app": name, "resource_group": group, "purged": False, "removed": [f"containerApps {name}"]}
+    with held_apps(deployment, command_line("down", folder), out) as held, out.step(f"deleting {what}"):
+        for each in reversed(held):
+            each.delete()
+    removed = [f"containerApps {each.name}" for each in deployment.apps]
+    document = {"app": name, "resource_group": group, "purged": False, "removed": removed}
     out.result("down", document, f"Deleted {what}. Bring it back with: {command_line('up', folder)}")
 
 

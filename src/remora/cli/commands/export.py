@@ -32,7 +32,7 @@ def kubernetes(folder: FolderArgument = Path(), storage: StorageOption = 100) ->
     """Print Kubernetes objects (JSON, for kubectl apply -f): claim, Deployment, Service, autoscaler."""
     out = Output()
     deployment = open_deployment(folder, out)
-    workload = _workload(deployment)
+    workload = _workload(deployment, out)
     _print(kubernetes_list(workload, storage_gib=storage), out)
     secret, names = secret_name(workload), sorted(set(workload.secrets.values()))
     values = " ".join(f"--from-literal={name}=VALUE" for name in names)
@@ -53,18 +53,20 @@ def compose(folder: FolderArgument = Path(), share: ShareOption = "./share") -> 
     """Print a Compose file (JSON, for docker compose -f). Keys come from variables of its environment."""
     out = Output()
     deployment = open_deployment(folder, out)
-    workload = _workload(deployment)
+    workload = _workload(deployment, out)
     _print(compose_file(workload, share=share), out)
     names = ", ".join(workload.secrets)
     out.note(f"Set {names} before you start it; the keys are shown by: {command_line('secrets', folder)}")
     _say_where_the_share_is(deployment, workload, f"folder {share}", out)
 
 
-def _workload(deployment: Deployment) -> Workload:
+def _workload(deployment: Deployment, out: Output) -> Workload:
     app_now = deployment.app
     state = app_now.read()
     _, profile = region_and_profile(app_now, state)
     size = DEFAULT_SIZES.get(profile)
+    if deployment.front:
+        out.note("The front is not in it: it is for the ingress of Container Apps.")
     return workload_of(app_now.name, state, gpus=size.gpus if size else 0)
 
 

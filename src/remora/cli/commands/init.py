@@ -22,6 +22,7 @@ from remora.cli.models.base_option import BaseOption, base_text, keep_base, prep
 from remora.cli.models.found_models import FoundModels, find_models
 from remora.cli.output.console import Mode, Output, OutputOption, YesOption
 from remora.cli.output.next_command import command_line
+from remora.cli.price import FRONT_HINT
 from remora.cli.project_folder import FolderArgument, in_project
 from remora.errors import InvalidFile
 from remora.project.alias import alias_from
@@ -60,6 +61,7 @@ class InitResult:
     skipped: tuple[Rejected, ...]
     scaffold: Scaffold
     warnings: tuple[str, ...]
+    waits: bool = False
 
     def relative(self, path: Path) -> str:
         """A path as users see it: relative to the project's folder if it is inside."""
@@ -120,6 +122,7 @@ def init_project(
         skipped=found.skipped,
         scaffold=scaffold,
         warnings=warnings,
+        waits=found.settings.scale.sleeps and not found.settings.scale.front,
     )
 
 
@@ -257,4 +260,5 @@ def _lines(folder: Path, result: InitResult) -> str:
     lines += [f"skipped  {result.relative(item.path)}: {item.reason}" for item in result.skipped]
     lines += [f"wrote    {path.as_posix()}" for path in result.scaffold.written]
     lines += [f"kept     {path.as_posix()}" for path in result.scaffold.kept]
+    lines += [f"sleeps   {FRONT_HINT}"] if result.waits else []
     return "\n".join([*lines, f"Next: {command_line('up', folder)}"])

@@ -13,11 +13,11 @@ import typer
 from remora.azure.app.apps import ContainerApp
 from remora.azure.app.log_stream import MAX_TAIL_LINES, LogLine
 from remora.azure.app.logs import Follower, read_all_logs, read_system_logs
-from remora.cli.context import open_deployment
+from remora.cli.context import Deployment, open_deployment
 from remora.cli.output.console import Mode, Output, OutputOption
 from remora.cli.output.log_lines import painter, wanted_lines
 from remora.cli.project_folder import FolderArgument, in_project
-from remora.errors import Interrupted, InvalidInput
+from remora.errors import DeploymentNotFound, Interrupted, InvalidInput
 
 app = typer.Typer(add_completion=False)
 
@@ -53,6 +53,9 @@ SystemOption = Annotated[
 ]
 
 
+FrontOption = Annotated[bool, typer.Option("--front", help="Show the log of the front: see [scale] front.")]
+
+
 @app.command(epilog="Example: remora logs examples/tone -f")
 @in_project()
 def logs(
@@ -61,6 +64,7 @@ def logs(
     tail: TailOption = None,
     revision: RevisionOption = None,
     system: SystemOption = False,
+    front: FrontOption = False,
     since: SinceOption = None,
     grep: GrepOption = None,
     request: RequestOption = None,
@@ -76,7 +80,7 @@ def logs(
     out = Output(output)
     wanted = wanted_lines(since, grep, request)
     lines = tail if tail is not None else _TAIL_LINES if wanted.is_all else MAX_TAIL_LINES
-    app_now = open_deployment(folder, out).app
+    app_now = _app(open_deployment(folder, out), front=front)
     if revision is not None:
         app_now.revision(revision)  # raises now, instead of waiting for a misspelt revision
     paint = painter()
@@ -89,6 +93,16 @@ def logs(
                 out.line(_shown(line, out.mode, system))
     except KeyboardInterrupt:  # the usual way to stop following: nothing to report
         raise typer.Exit(Interrupted.exit_code) from None
+
+
+def _app(deployment: Deployment, *, front: bool) -> ContainerApp:
+    if not front:
+        return deployment.app
+    if deployment.front is None:
+        raise DeploymentNotFound(
+            "the endpoint has no front", hint="set front = true under [scale]: remora up"
+        )
+    return deployment.front
 
 
 def _shown(line: LogLine, mode: Mode, system: bool) -> str:

@@ -16,7 +16,14 @@ from remora.cli.commands.provision import check, is_needed, prepare_target, reso
 from remora.cli.output.console import Mode, Output, OutputOption, YesOption
 from remora.cli.output.next_command import command_line
 from remora.cli.plan_release import release_document, release_lines
-from remora.cli.price import DEFAULT_REQUESTS_PER_HOUR, RequestsOption, planned_price, price_line
+from remora.cli.price import (
+    DEFAULT_REQUESTS_PER_HOUR,
+    FRONT_HINT,
+    RequestsOption,
+    front_line,
+    planned_price,
+    price_line,
+)
 from remora.cli.project_folder import FolderArgument, in_project
 from remora.cli.resolution import resolution_text
 from remora.cli.target import (
@@ -74,6 +81,7 @@ def plan(
         **provision,
         "program": program.value,
         "price": planned_price(target, requests_per_hour),
+        "sleeps": target.settings.scale.sleeps,
         **(_NO_RELEASE if program is Program.STOCK else release_document(target, out, prune=prune)),
     }
     out.result("plan", document, _text(folder, document))
@@ -115,6 +123,10 @@ def _text(folder: Path, document: dict[str, Any]) -> str:
     if not document["provision"]:
         lines.append("  = everything matches the template")
     lines.append(f"Price           {price_line(document['price'])}")
+    if line := front_line(document["price"]):
+        lines.append(f"Front           {line}")
+    elif document["sleeps"]:
+        lines.append(f"Front           none: {FRONT_HINT}")
     if document["uploads"] is None:
         lines += [
             "Program         AI Toolkit's own, from this folder as it is",

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from remora.azure.app.apps import ContainerApp
 from remora.azure.profile import Clients
 from remora.azure.provisioning.deployment import (
     ResourceProgress,
@@ -27,7 +28,7 @@ from remora.azure.provisioning.provision import provision as provision_template
 from remora.azure.provisioning.template import Wanted
 from remora.cli.commands.init import write_missing
 from remora.cli.context import Deployment
-from remora.cli.held_app import held_app
+from remora.cli.held_app import held_apps
 from remora.cli.interrupt import Work, interruptible
 from remora.cli.output.console import Mode, Output, OutputOption, YesOption
 from remora.cli.output.next_command import command_line
@@ -43,7 +44,7 @@ from remora.cli.target import (
 )
 from remora.cli.why.diagnosis import diagnosed
 from remora.errors import Locked, Refused
-from remora.project.toolkit.config import InferenceConfig, save_inference_config, with_outputs
+from remora.project.toolkit.config import FRONT_KEY, InferenceConfig, save_inference_config, with_outputs
 from remora.rollout.revision.placeholder import placeholders, put_to_sleep
 
 app = typer.Typer(add_completion=False)
@@ -79,6 +80,7 @@ def provision(
         "file_share": config.file_share,
         "app": config.app,
         "endpoint": config.url,
+        "front": config.front,
         "portal_url": done.portal_url,
     }
     shown = {key: value for key, value in document.items() if key != "changed" and value is not None}
@@ -127,22 +129,35 @@ def provision_project(
         prepared = prepare_target(target)
     with interruptible(out, _work(target)):
         provisioned = _provision(target, prepared, out)
+    removed = _remove_front(target, provisioned, out)
     written = with_outputs(target.config, provisioned.outputs, scheme=clients.profile.endpoint_scheme)
     if written != target.config:
         save_inference_config(folder, written)
     _let_sleep(Deployment(target.settings, written, clients), command_line("provision", folder), out)
-    return ProvisionedProject(written, provisioned.changed, rows, portal_url(clients, group))
+    changed = provisioned.changed or removed
+    return ProvisionedProject(written, changed, rows, portal_url(clients, group))
+
+
+def _remove_front(target: Target, provisioned: Provisioned, out: Output) -> bool:
+    """Delete the front that the template no longer names: a deployment itself deletes nothing."""
+    former = target.config.front
+    if former is None or former == provisioned.outputs.get(FRONT_KEY):
+        return False
+    with out.step(f"deleting the front {former}"):
+        ContainerApp(target.clients, target.wanted.group, former).delete()
+    return True
 
 
 def _let_sleep(deployment: Deployment, command: str, out: Output) -> None:
-    """Stop a first revision that has no release to run. A rollout that runs meanwhile does so itself."""
-    if deployment.config.app is None or not placeholders(deployment.app):
+    """Stop first revisions that have no release to run. A rollout that runs meanwhile does so itself."""
+    if deployment.config.app is None or not any(map(placeholders, deployment.apps)):
         return
     if deployment.config.missing:  # no deploy of the project can begin yet
         put_to_sleep(deployment.app)
         return
-    with suppress(Locked), held_app(deployment, command, out) as held:
-        put_to_sleep(held)
+    with suppress(Locked), held_apps(deployment, command, out) as held:
+        for each in held:
+            put_to_sleep(each)
 
 
 def _remember_group(folder: Path, target: Target) -> None:

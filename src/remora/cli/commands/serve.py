@@ -56,7 +56,7 @@ def serve(
     """Serve a folder's base model and adapters: an OpenAI-compatible API at /v1, a chat page at /."""
     from remora.adapters.model_set import models_of_project
     from remora.server.engines import EngineSettings, load_engine
-    from remora.server.serving import bind
+    from remora.server.listening import bind
     from remora.server.serving import serve as serve_models
 
     out = Output(assume_yes=yes)

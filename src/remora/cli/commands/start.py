@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from remora.cli.context import Deployment, open_deployment
-from remora.cli.held_app import held_app
+from remora.cli.held_app import held_apps
 from remora.cli.output.console import Mode, Output, OutputOption
 from remora.cli.output.next_command import command_line
 from remora.cli.project_folder import FolderArgument, in_project
@@ -22,8 +22,9 @@ def start(folder: FolderArgument = Path(), output: OutputOption = Mode.HUMAN) ->
     out = Output(output)
     deployment = open_deployment(folder, out)
     name, group = deployment.config.app or "", deployment.config.resource_group or ""
-    with held_app(deployment, command_line("start", folder), out) as held, out.step(f"starting {name}"):
-        held.start()
+    with held_apps(deployment, command_line("start", folder), out) as held, out.step(f"starting {name}"):
+        for each in held:
+            each.start()
     document = {"app": name, "resource_group": group, "running": True}
     out.result(
         "start", document, f"Started {name}. See when it answers with: {command_line('status', folder)}"
@@ -33,9 +34,10 @@ def start(folder: FolderArgument = Path(), output: OutputOption = Mode.HUMAN) ->
 def start_if_stopped(deployment: Deployment, command: str, out: Output) -> None:
     """Start a stopped app, for a command that needs a serving app."""
     app_now = deployment.app
-    if app_now.is_stopped():
+    if any(each.is_stopped() for each in deployment.apps):
         with (
-            held_app(deployment, command, out) as held,
+            held_apps(deployment, command, out) as held,
             out.step(f"starting {app_now.name}, which was stopped"),
         ):
-            held.start()
+            for each in held:
+                each.start()

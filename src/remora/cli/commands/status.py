@@ -17,6 +17,7 @@ from remora.cli.output.console import Mode, Output, OutputOption
 from remora.cli.output.proof_lines import proof_document, proof_text
 from remora.cli.project_folder import FolderArgument, in_project
 from remora.errors import DeploymentNotFound, RemoraError
+from remora.rollout.endpoint import is_alive
 from remora.rollout.gates.proving import proofs_of
 from remora.rollout.revision.failed_step import read_failed_step
 
@@ -56,6 +57,7 @@ def _document(deployment: Deployment, out: Output) -> dict[str, Any]:
         "app": app_now.name,
         "provisioning": state.provisioning,
         "endpoint": f"{url}/v1",
+        "front": _front(deployment),
         "image": state.image,
         "image_pulled": deployment.clients.profile.pulls_images,
         "isolated": deployment.clients.profile.isolates,
@@ -69,6 +71,26 @@ def _document(deployment: Deployment, out: Output) -> dict[str, Any]:
         _forget_probes(document)
     failed = _failed_command(app_now, shown) if document["answers"] is False else None
     return {**document, "failed_command": failed}
+
+
+def _front(deployment: Deployment) -> dict[str, Any] | None:
+    """The app before the model's, and whether it answers; asking it wakes nothing."""
+    front = deployment.front
+    if front is None:
+        return None
+    try:
+        state = front.read()
+    except DeploymentNotFound as error:
+        return {"app": front.name, "revision": None, "answers": False, "problem": error.message}
+    scheme = deployment.clients.profile.endpoint_scheme
+    answers = is_alive(f"{scheme}://{state.fqdn}")
+    problem = None if answers else "it does not answer; see: remora logs --front"
+    return {
+        "app": front.name,
+        "revision": state.serving_revision or None,
+        "answers": answers,
+        "problem": problem,
+    }
 
 
 def _revision(revision: Revision) -> dict[str, Any]:
@@ -151,6 +173,7 @@ def _table(document: dict[str, Any]) -> str:
         "app": f"{document['app']} in {document['resource_group']} ({document['cloud']})"
         f" {document['provisioning']}",
         "endpoint": document["endpoint"],
+        **({"front": _front_text(document["front"])} if document["front"] else {}),
         "answers": _ANSWERS.get(document["answers"], f"no: {document['problem']}"),
         "models": models,
         **({"proof": proof_text(proofs)} if proofs else {}),
@@ -168,6 +191,10 @@ def _table(document: dict[str, Any]) -> str:
     if document["failed_command"]:
         rows["failed"] = document["failed_command"]
     return "\n".join(f"{name:<10} {value}" for name, value in rows.items())
+
+
+def _front_text(front: dict[str, Any]) -> str:
+    return f"{front['app']} {front['problem'] or 'answers while the model sleeps'}"
 
 
 def _replica(replica: dict[str, str]) -> str:

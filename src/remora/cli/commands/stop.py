@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from remora.cli.context import open_deployment
-from remora.cli.held_app import held_app
+from remora.cli.held_app import held_apps
 from remora.cli.output.console import Mode, Output, OutputOption
 from remora.cli.output.next_command import command_line
 from remora.cli.project_folder import FolderArgument, in_project
@@ -25,7 +25,8 @@ def stop(folder: FolderArgument = Path(), output: OutputOption = Mode.HUMAN) -> 
     out = Output(output)
     deployment = open_deployment(folder, out)
     name, group = deployment.config.app or "", deployment.config.resource_group or ""
-    with held_app(deployment, command_line("stop", folder), out) as held, out.step(f"stopping {name}"):
-        held.stop()
+    with held_apps(deployment, command_line("stop", folder), out) as held, out.step(f"stopping {name}"):
+        for each in held:
+            each.stop()
     document = {"app": name, "resource_group": group, "running": False}
     out.result("stop", document, f"Stopped {name}. Start it again with: {command_line('start', folder)}")

@@ -52,6 +52,10 @@ MEANINGS: Final[dict[str, str]] = {
     "the next request wakes it. Without it they stay awake.",
     "scale.warm": "Hours in which a replica stays awake although `min_replicas` is 0, such as "
     "`Mon-Fri 08:00-18:00 Europe/Oslo`. Without a time zone they are in UTC.",
+    "scale.front": "Whether a small app that is always on stands before the model's: it answers at once "
+    "while that one sleeps or starts, and its address is the endpoint's. It has a price of its own.",
+    "scale.front_wait_seconds": "How long the front lets a request wait for a sleeping model, if it asks for "
+    "no stream. Then it gets 503 with `retry-after`.",
     "gate.prompts": "What a new revision is measured with before it gets traffic: the golden prompts, or "
     "a JSONL file of the project.",
     "gate.adapters": "The adapters that are measured; all of them without it.",

@@ -107,5 +107,6 @@ def _place(folder: Path, out: Output) -> Place | None:
         clients,
         group,
         ContainerApp(clients, group, config.app) if config.app else None,
+        ContainerApp(clients, group, config.front) if config.front else None,
         Share(clients, group, account, share) if account and share else None,
     )

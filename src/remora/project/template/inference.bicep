@@ -68,6 +68,18 @@ param revisionTraffic array = [
 @maxValue(40)
 param startMinutes int = 20
 
+@description('A small app that is always on before that of the model, which may sleep: see [scale] front in remora.toml.')
+param front bool = false
+param frontAppName string = '${take(acaAppName, 26)}-front'
+@description('Environment variables and traffic of the front. `remora deploy` sets them, and a later deployment of this template keeps them so.')
+param frontVariables array = []
+param frontTraffic array = [
+  {
+    latestRevision: true
+    weight: 100
+  }
+]
+
 var defaultCommand = join(defaultCommands, '; ')
 var keyVariables = concat(empty(apiKey) ? [] : [
   {
@@ -169,6 +181,98 @@ resource envStorage 'Microsoft.App/managedEnvironments/storages@2025-07-01' = {
       accountKey: storageAccount.listKeys().keys[0].value
       shareName: fileShare.name
       accessMode: 'ReadWrite'
+    }
+  }
+}
+
+// Its program is in the release on the share, as the model's is; without a release there is nothing to run.
+resource frontApp 'Microsoft.App/containerApps@2025-07-01' = if (front) {
+  name: frontAppName
+  location: location
+  properties: {
+    environmentId: environment.id
+    workloadProfileName: 'Consumption'
+    configuration: {
+      activeRevisionsMode: 'Multiple'
+      secrets: concat(empty(apiKey) ? [] : [
+        {
+          name: 'remora-api-key'
+          value: apiKey
+        }
+      ], empty(adminKey) ? [] : [
+        {
+          name: 'remora-admin-key'
+          value: adminKey
+        }
+      ])
+      ingress: {
+        external: true
+        allowInsecure: false
+        targetPort: 7860
+        transport: 'Auto'
+        traffic: frontTraffic
+      }
+    }
+    template: {
+      containers: [
+        {
+          name: frontAppName
+          image: 'docker.io/library/python:3.12-slim'
+          command: [
+            '/bin/bash'
+            '-c'
+            'test "$REMORA_RELEASE" || exec sleep infinity; cd /mount/.remora/releases/$REMORA_RELEASE; exec python3 start.py'
+          ]
+          env: concat(keyVariables, frontVariables)
+          resources: {
+            cpu: json('0.25')
+            memory: '0.5Gi'
+          }
+          probes: [
+            {
+              type: 'Readiness'
+              httpGet: {
+                path: '/healthz'
+                port: 7860
+                scheme: 'HTTP'
+              }
+              initialDelaySeconds: 1
+              periodSeconds: 2
+              timeoutSeconds: 5
+              failureThreshold: 3
+            }
+            {
+              type: 'Liveness'
+              httpGet: {
+                path: '/healthz'
+                port: 7860
+                scheme: 'HTTP'
+              }
+              initialDelaySeconds: 60
+              periodSeconds: 30
+              timeoutSeconds: 5
+              failureThreshold: 10
+            }
+          ]
+          volumeMounts: [
+            {
+              volumeName: '${fileShareName}volume'
+              mountPath: '/mount'
+            }
+          ]
+        }
+      ]
+      scale: {
+        minReplicas: 1
+        maxReplicas: 1
+      }
+      volumes: [
+        {
+          name: '${fileShareName}volume'
+          storageType: 'AzureFile'
+          storageName: envStorage.name
+        }
+      ]
     }
   }
 }
@@ -286,4 +390,5 @@ output RESOURCE_GROUP_NAME string = resourceGroup().name
 output STORAGE_ACCOUNT_NAME string = storageAccount.name
 output FILE_SHARE_NAME string = fileShare.name
 output ACA_APP_NAME string = acaApp.name
-output ACA_APP_ENDPOINT string = acaApp.properties.configuration.ingress.fqdn
+output ACA_APP_ENDPOINT string = front ? frontApp.properties.configuration.ingress.fqdn : acaApp.properties.configuration.ingress.fqdn
+output ACA_FRONT_NAME string = front ? frontApp.name : ''

@@ -18,6 +18,7 @@ from remora.project.files.json_file import change_object, read_object, type_name
 INFERENCE_FILE = Path("infra/inference.config.json")
 FINETUNING_FILE = Path("infra/finetuning.config.json")
 SCHEME_KEY = "ACA_APP_ENDPOINT_SCHEME"
+FRONT_KEY = "ACA_FRONT_NAME"
 
 INFERENCE_KEYS = {
     "SUBSCRIPTION_ID": "subscription_id",
@@ -40,7 +41,8 @@ FINETUNING_KEYS = {
 class InferenceConfig:
     """The outputs of provisioning, which every later command needs. `endpoint` is a host, maybe with a port.
 
-    `endpoint_scheme` is Remora's own key: Azure's endpoints use https, those of a local cloud http.
+    Two keys are Remora's own: `endpoint_scheme` (Azure's endpoints use https, those of a local cloud http),
+    and `front`, the app before the model's, if there is one; then `endpoint` is its address.
     """
 
     subscription_id: str | None = None
@@ -50,6 +52,7 @@ class InferenceConfig:
     app: str | None = None
     endpoint: str | None = None
     endpoint_scheme: str | None = None
+    front: str | None = None
 
     @property
     def url(self) -> str | None:
@@ -84,29 +87,33 @@ def load_inference_config(root: Path) -> InferenceConfig:
     if not path.exists():
         return InferenceConfig()
     document = read_object(path, comments=True)
-    known = _texts(path, document, (*INFERENCE_KEYS, SCHEME_KEY))
+    known = _texts(path, document, (*INFERENCE_KEYS, SCHEME_KEY, FRONT_KEY))
     scheme, endpoint = _split_endpoint(path, known["ACA_APP_ENDPOINT"], known[SCHEME_KEY])
     return InferenceConfig(
         **{name: known[key] for key, name in INFERENCE_KEYS.items() if name != "endpoint"},
         endpoint=endpoint,
         endpoint_scheme=scheme,
+        front=known[FRONT_KEY],
     )
 
 
 def save_inference_config(root: Path, config: InferenceConfig) -> None:
-    """Set the six keys, and our scheme if it is known, atomically; everything else in the file stays."""
+    """Set the six keys, and ours if they are known, atomically; everything else in the file stays."""
     document: dict[str, object] = {key: getattr(config, name) for key, name in INFERENCE_KEYS.items()}
     if config.endpoint_scheme is not None:
         document[SCHEME_KEY] = config.endpoint_scheme
+    if config.front is not None or load_inference_config(root).front is not None:
+        document[FRONT_KEY] = config.front
     change_object(root / INFERENCE_FILE, {(key,): value for key, value in document.items()})
 
 
 def with_outputs(config: InferenceConfig, outputs: Mapping[str, str], *, scheme: str) -> InferenceConfig:
-    """The config with a template's six outputs, by their keys in the file."""
+    """The config with a template's six outputs and the front's name, by their keys in the file."""
     merged = {key: outputs.get(key) or getattr(config, name) for key, name in INFERENCE_KEYS.items()}
     return InferenceConfig(
         **{name: merged[key] for key, name in INFERENCE_KEYS.items()},
         endpoint_scheme=scheme,
+        front=outputs.get(FRONT_KEY) or None,
     )
 
 

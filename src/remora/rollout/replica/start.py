@@ -5,6 +5,8 @@ Packages come from wheels on the share, which the first start with these require
 
     .remora/deps/<hash of requirements, Python, platform and pip's settings>/*.whl
 
+In the front's container (REMORA_FRONT_OF is set) it installs only what the front needs, and starts that.
+
 Meanwhile it answers probes on the port: alive, not ready. pip's own variables (PIP_EXTRA_INDEX_URL and so on)
 select the package index; set them in the template's environmentVariables.
 """
@@ -18,12 +20,13 @@ import platform
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -35,6 +38,10 @@ ALL_INTERFACES = "0.0.0.0"  # noqa: S104 - in a container, only the ingress can 
 DEFAULT_PORT = 7860
 STALE_SECONDS = 6 * 3600
 STOP_SECONDS = 0.5
+BEAT_SECONDS = 1.0
+SERVER, FRONT = "remora.server", "remora.server.front"
+FRONT_VARIABLE = "REMORA_FRONT_OF"
+FRONT_PACKAGES = frozenset({"fastapi", "httptools", "httpx", "pydantic", "uvicorn", "uvloop"})
 _SOURCES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX")
 
 
@@ -44,16 +51,22 @@ def main() -> None:
     host = os.environ.get("REMORA_HOST", ALL_INTERFACES)
     port = int(os.environ.get("PORT") or os.environ.get("CONTAINER_APP_PORT") or DEFAULT_PORT)
     path = [str(release / "code.zip")]
-    missing = [line for line in (release / "requirements.txt").read_text().split() if not is_installed(line)]
+    is_front = FRONT_VARIABLE in os.environ
+    wanted = (release / "requirements.txt").read_text().split()
+    if is_front:
+        wanted = [line for line in wanted if line.partition("==")[0] in FRONT_PACKAGES]
+    missing = [line for line in wanted if not is_installed(line)]
     if missing:
         installer = Installer(missing, release / "requirements.txt", mount / ".remora" / "deps")
         signal.signal(signal.SIGTERM, installer.stop)
-        with open_door(host, port, f"installing {len(missing)} packages; try again later"):
+        progress = f"installing {len(missing)} packages"
+        note = nullcontext() if is_front else noted(mount, progress)
+        with open_door(host, port, f"{progress}; try again later"), note:
             installer.install()
         path.append(str(installer.target))
     command = [
         sys.executable,
-        *("-m", "remora.server", str(mount)),
+        *("-m", FRONT if is_front else SERVER, str(mount)),
         *("--release", release.name),
         *("--host", host),
         *("--port", str(port)),
@@ -110,6 +123,35 @@ def open_door(host: str, port: int, reason: str) -> Iterator[None]:
             yield
         finally:
             door.shutdown()
+
+
+@contextmanager
+def noted(mount: Path, said: str) -> Iterator[None]:
+    """Say it in this replica's note on the share, for the front: see `remora/adapters/starting_note.py`.
+
+    The endpoint goes on with the same note.
+    """
+    name = os.environ.get("CONTAINER_APP_REPLICA_NAME") or socket.gethostname()
+    note = mount / ".remora" / "starting" / f"{name}.json"
+    ended = Event()
+
+    def beat() -> None:
+        number = 0
+        while not ended.wait(BEAT_SECONDS):
+            number += 1
+            partial = note.with_name(f".{note.name}.partial")
+            with suppress(OSError):
+                note.parent.mkdir(parents=True, exist_ok=True)
+                partial.write_text(json.dumps({"said": said, "beat": number}))
+                partial.replace(note)
+
+    beating = Thread(target=beat, daemon=True)
+    beating.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        beating.join()
 
 
 class Installer:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import PurePosixPath
 
 from remora.adapters.aliases import AliasSet
@@ -58,18 +59,21 @@ def collect_garbage(
     share: Share,
     app: ContainerApp,
     *,
+    front: ContainerApp | None = None,
     grace: timedelta = GRACE,
     dry_run: bool = False,
     times: LockTimes | None = None,
 ) -> Garbage:
     """Remove everything that nothing points to, under the share's lock; with `dry_run` only list it.
 
+    What a `front` before the app runs is kept too.
+
     Raises DeploymentNotFound without an app, because then it is not known what its next deploy would reuse.
     Raises Refused if the share belongs to another app.
     """
     check_owner(share, app)
     with locked(share, "adapters gc", times) as lock:
-        kept = _kept(share, app)
+        kept = _kept(share, (app, front) if front else (app,))
         garbage = _find(share, kept, datetime.now(UTC) - grace)
         if dry_run or not (garbage.folders or garbage.files):
             return garbage
@@ -87,11 +91,11 @@ def collect_garbage(
         return garbage
 
 
-def _kept(share: Share, app: ContainerApp) -> frozenset[PurePosixPath]:
+def _kept(share: Share, apps: Iterable[ContainerApp]) -> frozenset[PurePosixPath]:
     """The folders and files that something points to."""
     sets = [AliasSet.decode(share.read(ALIASES), str(ALIASES))]
     paths: set[PurePosixPath] = set()
-    for environment in _environments(app):
+    for environment in chain.from_iterable(map(_environments, apps)):
         if (release := environment.get(RELEASE_VARIABLE, "")) and release.isalnum():
             paths.add(release_folder(release))
             paths |= _models_of(share, release)

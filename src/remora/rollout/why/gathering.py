@@ -47,6 +47,7 @@ class Place:
     clients: Clients
     group: str
     app: ContainerApp | None = None
+    front: ContainerApp | None = None
     share: Share | None = None
 
 
@@ -84,10 +85,12 @@ def gather(place: Place, *, revision: str | None = None, last: Fact | None = Non
         events, history = _history(place)
         seen, problems = _revision(place, revision, events)
         app = [] if seen is None or place.app is None else _about(place.app, seen, pool)
-        facts = [*arm.result(), *lock.result(), *history, *problems, *app]
+        front = _read(Source.REVISION, lambda: _front(place.front))
+        facts = [*arm.result(), *lock.result(), *history, *problems, *app, *front]
     if last is not None and not _outdated(last, events):
         facts.append(last)
-    return Facts(in_order(facts), _serves(seen))
+    serves = "" if any(fact.wrong for fact in front) else _serves(seen)
+    return Facts(in_order(facts), serves)
 
 
 def _read(source: Source, read: Callable[[], Iterable[Fact]]) -> list[Fact]:
@@ -163,6 +166,19 @@ def _revision(place: Place, name: str | None, events: Sequence[Happened]) -> tup
         place.app.revision(name)  # a misspelt one is an error of the command, and no fact
     facts = _read(Source.REVISION, read)
     return (found[0] if found else None), facts
+
+
+def _front(front: ContainerApp | None) -> Iterable[Fact]:
+    """The app before the model's: it has the endpoint's address, so nobody gets in where it does not run."""
+    if front is None:
+        return
+    name = front.read().serving_revision
+    if not name:
+        yield Fact("", Source.REVISION, f"the front {front.name} has never been ready", wrong=True)
+        return
+    seen = _Seen(front.revision(name), front.replicas(name), serving=True)
+    told = f"the front {front.name}: {seen.revision.state or 'unknown'}"
+    yield Fact("", Source.REVISION, told if seen.answers else f"{told}, does not run", wrong=not seen.answers)
 
 
 def _states(seen: _Seen) -> Iterable[Fact]:

@@ -322,6 +322,15 @@ _ANSWER: Final = (
         (_certain(r"\bverification_failed\b"),),
     ),
     Cause(
+        "front_down",
+        "the front, which has the endpoint's address, does not run; the model's own app may well do",
+        "see what it prints: remora logs --front, then run: remora deploy",
+        (
+            _certain(r"\bthe front \S+(?: has never been ready|: .*, does not run)", Source.REVISION),
+            _likely(r"\bits front was not updated\b|\bthe front at \S+ passes nothing on\b"),
+        ),
+    ),
+    Cause(
         "name_not_resolved",
         "the name of the endpoint or of the cloud cannot be resolved yet",
         "wait for a few minutes, then run: remora status",
@@ -330,7 +339,7 @@ _ANSWER: Final = (
     Cause(
         "ingress_timeout",
         "the ingress ended a request that took longer than its limit of 240 s",
-        "stream long answers, or lower max_tokens; keep a replica awake with min_replicas = 1 under [scale]",
+        "stream long answers, or lower max_tokens; where the app slept, set front = true under [scale]",
         (
             _likely(r"stream timeout|upstream request timeout"),
             _likely(r"\b504\b", Source.SYSTEM, Source.COMMAND, Source.HISTORY),

@@ -51,7 +51,7 @@ class Recorded:
         self.app = app
         self.headers = tuple(headers)
         self.sinks = tuple(sinks)
-        self._own_names = {REQUEST_ID, *(name for name, _ in headers)}
+        self._own_names = {REQUEST_ID, TIME_HEADER.encode(), *(name for name, _ in headers)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -84,9 +84,11 @@ class Recorded:
     def _with_own(
         self, headers: Iterable[tuple[bytes, bytes]], record: RequestRecord, path: str
     ) -> list[tuple[bytes, bytes]]:
-        others = [header for header in headers if header[0] not in self._own_names]
+        more_name = dialect_of(path).id_header
+        own_names = self._own_names | {more_name}
+        others = [header for header in headers if header[0] not in own_names]
         time_ms = f"{record.age_seconds * 1000:.2f}".encode()
-        request_id, more_name = record.request_id.encode(), dialect_of(path).id_header
+        request_id = record.request_id.encode()
         return [
             *others,
             *self.headers,

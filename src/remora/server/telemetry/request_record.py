@@ -8,8 +8,10 @@ from __future__ import annotations
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from remora.server.generation.answering import Answer
+if TYPE_CHECKING:  # the front records requests too, and has no engine
+    from remora.server.generation.answering import Answer
 
 NO_ANSWER = 499  # nginx's status for a client that went away first
 
