@@ -191,7 +191,24 @@ def _identity(resource: TemplateResource, scope: Scope, place: Place) -> Resourc
         raise ExpressionError(f"The resource '{name}' is in another subscription, '{subscription}'.")
     if not resource.existing:
         _check_level(found, place)
-    return found
+    return found if resource.extends is None else replace(found, extends=_extended(resource, scope, place))
+
+
+def _extended(resource: TemplateResource, scope: Scope, place: Place) -> str:
+    """The id of the resource that a role assignment is for, of an id or of `type/name[/type/name…]`."""
+    text = scope.evaluate(resource.extends)
+    written = (
+        text if isinstance(text, str) and text.startswith("/") else f"{_group_id(place)}/providers/{text}"
+    )
+    if parse_resource_id(written) is None:
+        raise ExpressionError(
+            f"The 'scope' of the resource '{resource.name}' is not a resource id: '{text}'."
+        )
+    return written
+
+
+def _group_id(place: Place) -> str:
+    return f"/subscriptions/{place.subscription}/resourceGroups/{place.group}"
 
 
 def _check_level(identity: ResourceId, place: Place) -> None:

@@ -41,7 +41,16 @@ def parse_resource_path(path: str) -> ResourcePath | None:
 
 
 def parse_resource_id(text: str) -> ResourceId | None:
-    """A full resource id: in a resource group, in the subscription, or the id of a group itself."""
+    """A full resource id: in a resource group, in the subscription, or the id of a group itself.
+
+    Of a resource that extends another one, that one's id comes first.
+    """
+    extended, _, own = text.rpartition("/providers/")
+    if "/providers/" in extended and (owner := parse_resource_id(extended)) is not None:
+        path = parse_resource_path(own)
+        if path is None or path.tail is not None:
+            return None
+        return ResourceId(owner.subscription, owner.group, path.type, path.names, extended)
     segments = text.split("/")
     if len(segments) < 5 or segments[0] or not all(segments[1:]) or segments[1].lower() != "subscriptions":
         return None
