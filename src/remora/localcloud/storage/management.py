@@ -107,12 +107,9 @@ class StorageService:
         return record is None or self._accounts.allows_keys(record.document)
 
     def files_scope(self, name: str, share: str) -> str:
-        """What a role for the files of a share is checked on, as the service spells it; "" without account."""
-        owner, of_share = (
-            self._accounts.owner(name),
-            f"/fileServices/default/fileshares/{share}" if share else "",
-        )
-        return "" if owner is None else f"{owner}{of_share}"
+        """What a role for the files of a share is checked on; "" where there is no such account."""
+        owner, below = self._accounts.owner(name), f"/fileServices/default/fileshares/{share}"
+        return "" if owner is None else f"{owner}{below if share else ''}"
 
     def _record(self, name: str) -> Record | None:
         owner = self._accounts.owner(name)

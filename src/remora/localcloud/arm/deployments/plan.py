@@ -196,19 +196,12 @@ def _identity(resource: TemplateResource, scope: Scope, place: Place) -> Resourc
 
 def _extended(resource: TemplateResource, scope: Scope, place: Place) -> str:
     """The id of the resource that a role assignment is for, of an id or of `type/name[/type/name…]`."""
-    text = scope.evaluate(resource.extends)
-    written = (
-        text if isinstance(text, str) and text.startswith("/") else f"{_group_id(place)}/providers/{text}"
-    )
+    text = str(scope.evaluate(resource.extends))
+    group = f"/subscriptions/{place.subscription}/resourceGroups/{place.group}"
+    written = text if text.startswith("/") else f"{group}/providers/{text}"
     if parse_resource_id(written) is None:
-        raise ExpressionError(
-            f"The 'scope' of the resource '{resource.name}' is not a resource id: '{text}'."
-        )
+        raise ExpressionError(f"The 'scope' of '{resource.name}' is not the id of a resource: '{text}'.")
     return written
-
-
-def _group_id(place: Place) -> str:
-    return f"/subscriptions/{place.subscription}/resourceGroups/{place.group}"
 
 
 def _check_level(identity: ResourceId, place: Place) -> None:

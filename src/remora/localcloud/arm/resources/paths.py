@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from remora.localcloud.arm.resources.built_in import RESOURCE_GROUP
 from remora.localcloud.arm.resources.resource import ResourceId
@@ -46,11 +46,8 @@ def parse_resource_id(text: str) -> ResourceId | None:
     Of a resource that extends another one, that one's id comes first.
     """
     extended, _, own = text.rpartition("/providers/")
-    if "/providers/" in extended and (owner := parse_resource_id(extended)) is not None:
-        path = parse_resource_path(own)
-        if path is None or path.tail is not None:
-            return None
-        return ResourceId(owner.subscription, owner.group, path.type, path.names, extended)
+    if "/providers/" in extended:
+        return _extension(parse_resource_id(extended), parse_resource_path(own))
     segments = text.split("/")
     if len(segments) < 5 or segments[0] or not all(segments[1:]) or segments[1].lower() != "subscriptions":
         return None
@@ -66,6 +63,13 @@ def parse_resource_id(text: str) -> ResourceId | None:
     if path is None or path.tail is not None:
         return None
     return ResourceId(subscription, group, path.type, path.names)
+
+
+def _extension(owner: ResourceId | None, path: ResourcePath | None) -> ResourceId | None:
+    """The id of what extends a resource, such as a role assignment."""
+    if owner is None or path is None or path.tail is not None:
+        return None
+    return replace(owner, type=path.type, names=path.names, extends=str(owner))
 
 
 def resource_id(subscription: str, group: str, full_type: str, name: str) -> ResourceId | None:

@@ -1,4 +1,4 @@
-"""Microsoft.Authorization: which principal has which role on what. Checks only the data of file shares with it.
+"""Microsoft.Authorization: which principal has which role on what. It is checked for files of shares only.
 
 As on Azure an assignment extends the resource, the group or the subscription that it is for, and counts for
 all below. Any role can be assigned; those that are known here by name are in `ROLES`.
@@ -81,9 +81,7 @@ class RoleAssignments:
         for other in self.all():
             is_same = scope_of(other.id).lower() == scope.lower() and _meaning(other.document) == wanted
             if is_same and other.id.key != resource_id.key:
-                message = (
-                    f"The role assignment already exists. The ID of the existing one is {other.id.name}."
-                )
+                message = f"The role assignment already exists. The ID of the existing is {other.id.name}."
                 raise ArmError(409, "RoleAssignmentExists", message)
         created = (existing or {}).get("properties", {}).get("createdOn") or now_text()
         return {"properties": {"principalType": "User", **sent, "createdOn": created}}

@@ -24,9 +24,8 @@ _OF_PRINCIPAL: Final = re.compile(r"(?:principalId\s+eq\s+|assignedTo\(\s*)'([^'
 _OF_ROLE: Final = re.compile(r"roleName\s+eq\s+'([^']+)'", re.IGNORECASE)
 _SCOPES: Final = re.compile(r"/subscriptions/[^/]+(?:/resourceGroups/[^/]+)?", re.IGNORECASE)
 _KEYS_FIELD: Final = "Microsoft.Storage/storageAccounts/allowSharedKeyAccess"
-_KEYS_POLICY: Final = (
-    "/providers/Microsoft.Authorization/policyDefinitions/8c6a50c6-9ffd-4ae7-986f-5fa6111f9a54"
-)
+_POLICIES: Final = "/providers/Microsoft.Authorization/policyDefinitions"
+_KEYS_POLICY: Final = f"{_POLICIES}/8c6a50c6-9ffd-4ae7-986f-5fa6111f9a54"
 
 
 class AuthorizationRoutes:
@@ -106,9 +105,8 @@ class AuthorizationRoutes:
         policy = {"policyDefinitionId": _KEYS_POLICY, "policyAssignmentId": self._scope(request)}
         restriction = {"result": "Required", "values": ["false"], "policy": policy, "policyEffect": "Deny"}
         fields = [{"field": _KEYS_FIELD, "restrictions": [restriction]}] if denies else []
-        return JSONResponse(
-            {"fieldRestrictions": fields, "contentEvaluationResult": {"policyEvaluations": []}}
-        )
+        evaluated: Json = {"policyEvaluations": []}
+        return JSONResponse({"fieldRestrictions": fields, "contentEvaluationResult": evaluated})
 
     def _scope(self, request: Request) -> str:
         """The scope in the spelling of the resource that it is. Raises ArmError 404 without that resource."""
