@@ -106,17 +106,13 @@ def open_door(host: str, port: int, reason: str) -> Iterator[Callable[[str], Non
 
     What is given to the block sets the reason anew.
     """
-    error: dict[str, str | None] = {
-        "message": reason,
-        "type": "server_error",
-        "code": "not_ready",
-        "param": None,
-    }
+    told: dict[str, str | None] = {"message": reason, "type": "server_error"}
+    told |= {"code": "not_ready", "param": None}
 
     class Doorkeeper(BaseHTTPRequestHandler):
         def answer(self) -> None:
             alive = self.path == "/healthz"
-            body = json.dumps({"status": "alive"} if alive else {"error": error}).encode()
+            body = json.dumps({"status": "alive"} if alive else {"error": told}).encode()
             self.send_response(200 if alive else 503)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(body)))
@@ -144,7 +140,7 @@ def open_door(host: str, port: int, reason: str) -> Iterator[Callable[[str], Non
         waiting = Thread(target=door.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
         waiting.start()
         try:
-            yield lambda news: error.update(message=news)
+            yield lambda news: told.update(message=news)
         finally:
             door.shutdown()
 
