@@ -9,6 +9,7 @@ from remora.adapters.proof import Proof
 from remora.azure.share.files import Share
 from remora.cli.commands.deploy import DeployOptions, release_payload
 from remora.cli.context import Deployment
+from remora.cli.keyless import check_planned, size_of
 from remora.cli.models.named_share import named_share, open_named
 from remora.cli.models.project_models import on_share_document, read_project
 from remora.cli.output.console import Output
@@ -30,6 +31,7 @@ def release_document(target: Target, out: Output, *, prune: bool) -> dict[str, A
     with out.step("reading the project"):
         project = read_project(target.settings, lambda: _share(target, out))
         models, contents = project.models, project.contents
+    check_planned(target, size_of(contents))
     for line in project.on_share.lines() if project.on_share else ():
         out.note(line)
     deployment = Deployment(target.settings, target.config, target.clients)
