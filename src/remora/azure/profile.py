@@ -69,16 +69,6 @@ class CloudProfile:
             options["per_call_policies"] = [_AllowPlainHttp()]
         return options
 
-    def files_options(self) -> dict[str, Any]:
-        """Keyword arguments for a client of files that sends a token."""
-        is_loopback = self.arm_url is not None and urlsplit(self.arm_url).hostname in _LOOPBACK
-        return {"raw_request_hook": _sent_plainly} if is_loopback else {}
-
-
-def _sent_plainly(request: PipelineRequest) -> None:
-    """As `_AllowPlainHttp`, for the storage clients, which take a hook instead of a policy."""
-    request.context.options["enforce_https"] = False
-
 
 _CONNECTION = frozenset({"pid", "arm_url", "files_url", "token"})
 AZURE = CloudProfile(
@@ -157,10 +147,15 @@ class Clients:
         self, method: str, path: str, query: Mapping[str, str], body: object = None
     ) -> dict[str, Any]:
         """A request to ARM that none of the clients has; returns the document. Raises the SDK's errors."""
+        from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
         from azure.core.rest import HttpRequest
+        from azure.mgmt.core.exceptions import ARMErrorFormat
 
         answer = self.resources.send_request(HttpRequest(method, path, params=dict(query), json=body))
-        answer.raise_for_status()
+        if answer.status_code >= 400:
+            kinds = {401: ClientAuthenticationError, 404: ResourceNotFoundError}
+            kind = kinds.get(answer.status_code, HttpResponseError)
+            raise kind(response=answer, error_format=ARMErrorFormat)
         document: dict[str, Any] = answer.json()
         return document
 

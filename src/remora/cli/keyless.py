@@ -56,7 +56,7 @@ def check_pullable(shape: AppShape, contents: Contents) -> None:
         raise Refused(
             "models lie on the share where a fine-tuning job left them, and a replica without a mounted share"
             " cannot keep what it reads there",
-            hint="copy them into this folder, for example with azcopy; or allow the keys of the storage account",
+            hint="copy them into this folder, for example with azcopy; or allow the keys of the account",
         )
     container = shape.state.template["containers"][0]
     check_disk(size_of(contents), float((container.get("resources") or {}).get("cpu") or 0.5))

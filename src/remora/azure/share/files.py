@@ -22,6 +22,7 @@ from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsE
 from remora.azure.failures import explained
 from remora.azure.profile import Clients
 from remora.azure.share.entrance import enter
+from remora.azure.share.plain_http import token_options
 from remora.azure.share.ranges import RANGE_BYTES, upload_ranges
 from remora.errors import Locked, SyncFailed, writing
 
@@ -310,7 +311,6 @@ class Share:
 
         profile = self._clients.profile
         client = ShareClient(
-            account_url=self._properties.primary_endpoints.file.rstrip("/"),
             share_name=self.name,
             retry_policy=ExponentialRetry(
                 initial_backoff=profile.poll_seconds,  # the SDK's own 15 s would look like a hang
@@ -328,12 +328,16 @@ class Share:
         accounts: Any = self._clients.storage.storage_accounts
         with explained(f"reading storage account {self.account!r}"):
             keys = accounts.list_keys(self._group, self.account).keys_property
-        return {"credential": keys[0].value}
+        return {"credential": keys[0].value, "account_url": self._url}
 
     def _with_token(self) -> dict[str, Any]:
         """https://learn.microsoft.com/azure/storage/files/authorize-oauth-rest"""
         options: dict[str, Any] = {"credential": self._clients.credential, "token_intent": "backup"}
-        return options | self._clients.profile.files_options()
+        return options | token_options(self._url)
+
+    @property
+    def _url(self) -> str:
+        return str(self._properties.primary_endpoints.file).rstrip("/")
 
 
 def _look(client: ShareClient) -> None:
