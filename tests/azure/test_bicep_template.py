@@ -130,8 +130,10 @@ def test_our_container_apps_are_of_the_version_that_is_stable(template: dict[str
 @with_azure
 def test_azures_types_know_every_property_that_we_send(template: dict[str, Any]) -> None:
     schemas = TypedSchemas(AZURE / "types")
-    problems = [problem for entry in template["resources"] for problem in schemas.problems(entry)]
-    assert not problems
+    untyped = ("Microsoft.ManagedIdentity/", "Microsoft.Authorization/")  # of which there are no types here
+    typed = [entry for entry in template["resources"] if not entry["type"].startswith(untyped)]
+    assert len(template["resources"]) - len(typed) == 3
+    assert not [problem for entry in typed for problem in schemas.problems(entry)]
     profiles = template["variables"]
     environment = next(e for e in template["resources"] if e["type"] == "Microsoft.App/managedEnvironments")
     for name in ("consumptionProfile", "serverlessProfile", "dedicatedProfile"):

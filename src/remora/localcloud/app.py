@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -68,13 +69,14 @@ def create_cloud(
     keys = AccountKeys(state)
     store = ResourceStore(state)
     faults = Faults()
+    forbids_keys = partial(faults.is_on, Fault.SHARED_KEYS_FORBIDDEN)
     storage = StorageService(
         store=store,
         keys=keys,
         shares=Shares(shares_root, state, time.time),
         shares_root=shares_root,
         files_url=files_url,
-        forbids_keys=lambda: faults.is_on(Fault.SHARED_KEYS_FORBIDDEN),
+        forbids_keys=forbids_keys,
     )
     identity = Identity(state, LOCAL_SUBSCRIPTION)
     authorization = AuthorizationService(store)
@@ -95,9 +97,7 @@ def create_cloud(
         keeps_name=lambda: faults.take(Fault.WORKSPACE_SOFT_DELETED) is not None,
     )
     services: tuple[Service, ...] = (storage, logs, apps, IdentityService(), authorization)
-    roles = AuthorizationRoutes(
-        store, authorization.assignments, lambda: faults.is_on(Fault.SHARED_KEYS_FORBIDDEN)
-    )
+    roles = AuthorizationRoutes(store, authorization.assignments, forbids_keys)
     service_routes = (*storage.arm_routes, *apps.arm_routes, *roles.routes)
     api = create_arm_api(LOCAL_SUBSCRIPTION, services, store, state, service_routes)
     return Cloud(

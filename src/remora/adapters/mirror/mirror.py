@@ -162,8 +162,9 @@ class _Progress:
             self._tell(self._text())
 
     def _text(self) -> str:
-        total = self._total / _MEGABYTE
-        return f"pulling {self._what} {self._done / _MEGABYTE:.0f} of {total:.{0 if total >= 10 else 1}f} MB"
+        done, total = self._done / _MEGABYTE, self._total / _MEGABYTE
+        digits = 0 if total >= 10 else 1
+        return f"pulling {self._what} {done:.{digits}f} of {total:.{digits}f} MB"
 
 
 def _create(path: Path, size_bytes: int) -> int:

@@ -99,7 +99,7 @@ def _provision_document(target: Target, out: Output) -> dict[str, Any]:
 
 def _changes(target: Target, prepared: Prepared | None) -> list[ResourceChange]:
     if prepared is None:
-        return all_new(target.wanted.template)
+        return all_new(target.wanted.template, by_identity=target.access.by_identity)
     if not is_needed(prepared):
         return []
     return planned_changes(target.clients, target.wanted.group, prepared)

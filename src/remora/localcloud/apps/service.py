@@ -61,8 +61,7 @@ class AppsService:
         allows_keys: Callable[[str], bool] = lambda _: True,
     ) -> None:
         """`arm_url` is where the client of a request finds ARM, `own_url` where the containers do; `issue`
-        signs the tokens of their identities; `allows_keys` says whether a storage account can be mounted by
-        its key."""
+        signs the tokens of their identities; `allows_keys` says whether an account can be mounted."""
         clock, faults, limits = clock or SystemClock(), faults or Faults(), limits or Limits()
         machine = Host(home.resolve(), shares_root.resolve(), host, arm_url, clock, limits)
         records = Records(state)
