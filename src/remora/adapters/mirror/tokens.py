@@ -73,6 +73,8 @@ class Tokens:
             try:
                 return self._ask()
             except (OSError, HTTPException, ValueError, KeyError) as error:
+                if isinstance(error, urllib.error.HTTPError):
+                    error.close()
                 if attempt == _ATTEMPTS:
                     raise CloudUnavailable(
                         f"the managed identity got no token: {_reason(error)}",
