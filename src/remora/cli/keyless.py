@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from remora.adapters.in_place import IN_PLACE
+from remora.adapters.model_set import ModelSet
 from remora.adapters.store import ADAPTERS, ROOT
 from remora.azure.provisioning.existing import CPU_PROFILE
 from remora.azure.share.files import Share
@@ -27,13 +29,18 @@ def check_mountable(shape: AppShape, share: Share) -> None:
         )
 
 
-def check_planned(target: Target, models_bytes: int) -> None:
+def check_planned(target: Target, models: ModelSet) -> None:
     """Refuse models that are too large for the replicas that a template would create. Raises Refused."""
     if target.access.by_identity:
-        check_disk(models_bytes, _planned_cpu(target.wanted.parameters))
+        folders = (models.base_path, *(adapter.path for adapter in models.adapters))
+        check_disk(sum(map(_bytes_of, folders)), _planned_cpu(target.wanted.parameters))
 
 
-def size_of(contents: Contents) -> int:
+def _bytes_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _size_of(contents: Contents) -> int:
     """Bytes of the base model and the adapters."""
     folders = (ROOT / "models", ADAPTERS)
     return sum(
@@ -59,4 +66,4 @@ def check_pullable(shape: AppShape, contents: Contents) -> None:
             hint="copy them into this folder, for example with azcopy; or allow the keys of the account",
         )
     container = shape.state.template["containers"][0]
-    check_disk(size_of(contents), float((container.get("resources") or {}).get("cpu") or 0.5))
+    check_disk(_size_of(contents), float((container.get("resources") or {}).get("cpu") or 0.5))

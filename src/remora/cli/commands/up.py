@@ -77,10 +77,6 @@ def _look_first(out: Output, max_hourly: float | None, ttl: str | None, target: 
     _look_at_models(out, target)
 
 
-def _bytes_of(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
 def _look_at_models(out: Output, target: Target) -> None:
     """Refuse what cannot be served before anything is made for it. Another program than ours is its own."""
     if program_of(target.wanted.parameters.get("defaultCommands") or ()) is not Program.REMORA:
@@ -89,6 +85,6 @@ def _look_at_models(out: Output, target: Target) -> None:
         models = models_here(target.settings)
         say(f"{len(models.adapters)} adapters on {models.base_name}" if models else "they are on the share")
     if models:
-        check_planned(target, sum(map(_bytes_of, (models.base_path, *(one.path for one in models.adapters)))))
+        check_planned(target, models)
     for line in (*remark_notes(models.adapters), *sampling_notes(models)) if models else ():
         out.warn(line)

@@ -23,14 +23,15 @@ def check_disk(model_bytes: int, cpu: float) -> None:
     if needed <= has:
         return
     enough = next((most for most, size in (*_DISKS, (2.0, _LARGEST_GIB)) if needed <= size), None)
-    way = f"set cpu to {enough:g} in inference.parameters.json and run: remora up"
-    other = (
-        "no replica has so large a disk: use a smaller or a quantized model, or a storage account that allows"
-        " its keys, whose share is mounted"
+    hint = (
+        f"set cpu to {enough:g} in inference.parameters.json and run: remora up"
+        if enough
+        else "no replica has so large a disk: use a smaller or a quantized model, or a storage account that"
+        " allows its keys, whose share is mounted"
     )
     raise Refused(
         f"a replica pulls {model_bytes / GIB:.1f} GiB of models into its own disk and needs {needed:.1f} GiB"
         f" with the packages; with {cpu:g} cores it has {has} GiB",
-        hint=way if enough else other,
+        hint=hint,
         param="cpu",
     )
