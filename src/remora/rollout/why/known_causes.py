@@ -171,7 +171,10 @@ _SHARE: Final = (
         "{command}",
         (
             _certain(r"(?P<command>az role assignment create --role \"Storage File Data Privileged Co.*)"),
-            _certain(r"Storage File Data Privileged Contributor", Source.COMMAND),
+            _certain(
+                r"Storage File Data Privileged Contributor|to perform this operation using this permission",
+                *(Source.COMMAND, Source.HISTORY),
+            ),
         ),
         words={
             "command": 'az role assignment create --role "Storage File Data Privileged Contributor"'
@@ -200,7 +203,7 @@ _SHARE: Final = (
         "the storage account's firewall does not let this machine in",
         "allow your address: az storage account network-rule add --ip-address ADDRESS --resource-group GROUP"
         " --account-name ACCOUNT",
-        (_certain(r"not authorized to perform this operation|\bAuthorizationFailure\b"),),
+        (_certain(r"not authorized to perform this operation(?! using this)|\bAuthorizationFailure\b"),),
     ),
     Cause(
         "clock_skew",
