@@ -54,8 +54,8 @@ def main(release: str, mount: str) -> None:
             contents = fetched(release)
             break
         except (OSError, HTTPException, ValueError, KeyError) as error:
-            code = getattr(error, "headers", None) or {}
-            reason = f"cannot read release {release} on the share: {code.get('x-ms-error-code') or error!r}"
+            code = (getattr(error, "headers", None) or {}).get("x-ms-error-code")
+            reason = f"cannot read release {release} on the share: {code or repr(error)}"
         if time.monotonic() > ends:
             sys.exit(reason)
         if reason != told:
