@@ -29,7 +29,7 @@ ONLY_WHEN_STARTED = {"cli": frozenset({"server", "localcloud"})}
 # The rooms inside a package, lowest first: a room imports the rooms before it, never those after it. What
 # stands beside the rooms, in the package's own folder, puts them together and is what they share.
 ROOMS: dict[str, tuple[str, ...]] = {
-    "adapters": ("text", "peft"),
+    "adapters": ("text", "peft", "mirror"),
     "azure": ("bicep", "share", "app", "provisioning"),
     "azure/bicep": ("syntax", "translation"),
     "cli": ("output", "local", "help", "models", "compare", "why", "commands"),

@@ -159,10 +159,15 @@ def test_a_body_that_is_too_large_wakes_nothing(asleep: Fronted) -> None:
 
 
 def test_waiting_requests_are_bounded(asleep: Fronted, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passing, "MOST_HELD_BYTES", 10)
-    refused = ask(asleep.front.url, "/v1/chat/completions", CHAT)
-    assert (refused.status_code, refused.json()["error"]["type"]) == (429, "rate_limit_error")
-    assert "retry-after" in refused.headers
+    monkeypatch.setattr(passing, "MOST_HELD_BYTES", 200)
+    for _ in range(3):
+        refused = ask(asleep.front.url, "/v1/chat/completions", {**CHAT, "user": "x" * 200})
+        assert (refused.status_code, refused.json()["error"]["type"]) == (429, "rate_limit_error")
+        assert "retry-after" in refused.headers
+    asleep.ingress.wake()
+    assert (
+        ask(asleep.front.url, "/v1/chat/completions", CHAT).status_code == 200
+    )  # what was refused is not held
 
 
 def test_an_error_behind_the_200_is_the_apis_own_event(asleep: Fronted) -> None:

@@ -134,6 +134,7 @@ MET = (
     ("deployment_active", TEMPLATE, 9, "deployment_active", "wait"),
     ("quota", TEMPLATE, 6, "quota_family", "maximumInstanceCount"),
     ("token_expired", RELEASE, 4, "token_expired", "az login"),
+    # A program of one's own cannot go without the key; that Remora's can is tested in test_cli_keyless.py.
     ("shared_keys_forbidden", RELEASE, 5, "shared_keys_forbidden", "--allow-shared-key-access"),
     ("share_full", RELEASE, 1, "share_full", "--quota"),
     ("image_pull_denied", RELEASE, 7, "image_pull_denied", "registry"),

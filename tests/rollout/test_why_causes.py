@@ -143,6 +143,36 @@ REPORTED: tuple[tuple[str, Confidence, str, tuple[tuple[Source, str], ...]], ...
         ),
     ),
     (
+        "uploader_role_missing",
+        CERTAIN,
+        "--assignee YOU --scope ACCOUNT",
+        (
+            (
+                COMMAND,
+                "deploy: refused: creating x on Share('a', 's'): This request is not authorized to perform"
+                " this operation using this permission.",
+            ),
+        ),
+    ),
+    (
+        "reader_role_missing",
+        CERTAIN,
+        "remora provision",
+        ((CONSOLE, "cannot read release abc on the share: AuthorizationPermissionMismatch; trying again"),),
+    ),
+    (
+        "replica_disk_full",
+        CERTAIN,
+        "cpu in inference.parameters.json",
+        (
+            (
+                CONSOLE,
+                "Error (disk_full): base needs 9000 MB, and the disk of this replica has 812 MB left; give"
+                " the app more cpu",
+            ),
+        ),
+    ),
+    (
         "storage_firewall",
         CERTAIN,
         "network-rule add",

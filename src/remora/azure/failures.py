@@ -43,7 +43,12 @@ _CODES: Mapping[str, tuple[type[RemoraError], str]] = {
     "RequestDisallowedByPolicy": (Refused, "a policy of the subscription forbids it: ask its administrator"),
     "KeyBasedAuthenticationNotPermitted": (
         Refused,
-        "Container Apps mounts a share with the account's key: allow shared keys, or use another account",
+        "run: remora up, which reads and writes the share without keys where an account forbids them",
+    ),
+    "AuthorizationPermissionMismatch": (
+        Refused,
+        "you need the role Storage File Data Privileged Contributor on the storage account (az role"
+        " assignment create), which takes minutes to take effect",
     ),
     "ShareNotFound": (
         DeploymentNotFound,

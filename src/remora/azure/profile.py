@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -53,6 +53,7 @@ class CloudProfile:
     isolates: bool = True  # a container can write only to its own folders
     rehearses: bool = False
     portal_url: str | None = None
+    principal_id: str = ""  # of who is signed in, where their token does not say it
 
     def new_credential(self) -> TokenCredential:
         """A credential for the cloud. It caches its tokens, so create one and share it."""
@@ -116,28 +117,53 @@ def load_profile(name: str, home: Path) -> CloudProfile:
         pulls_images=False,
         isolates=bool(connection.get("isolated")),
         rehearses=True,
+        principal_id=str(connection.get("principal_id") or ""),
     )
 
 
 class Clients:
-    """Microsoft's management clients for one subscription, each created on first use."""
+    """Microsoft's management clients for one subscription, each created on first use.
+
+    `say` gets what a wait for the cloud is for, where it can be long.
+    """
 
     def __init__(
-        self, profile: CloudProfile, subscription_id: str = "", credential: TokenCredential | None = None
+        self,
+        profile: CloudProfile,
+        subscription_id: str = "",
+        credential: TokenCredential | None = None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.profile = profile
         self.subscription_id = subscription_id
-        self._credential = credential or profile.new_credential()
+        self.credential = credential or profile.new_credential()
+        self.say = say
 
     def for_subscription(self, subscription_id: str) -> Clients:
         """The same cloud and account, another subscription."""
-        return Clients(self.profile, subscription_id, self._credential)
+        return Clients(self.profile, subscription_id, self.credential, self.say)
+
+    def request(
+        self, method: str, path: str, query: Mapping[str, str], body: object = None
+    ) -> dict[str, Any]:
+        """A request to ARM that none of the clients has; returns the document. Raises the SDK's errors."""
+        from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
+        from azure.core.rest import HttpRequest
+        from azure.mgmt.core.exceptions import ARMErrorFormat
+
+        answer = self.resources.send_request(HttpRequest(method, path, params=dict(query), json=body))
+        if answer.status_code >= 400:
+            kinds = {401: ClientAuthenticationError, 404: ResourceNotFoundError}
+            kind = kinds.get(answer.status_code, HttpResponseError)
+            raise kind(response=answer, error_format=ARMErrorFormat)
+        document: dict[str, Any] = answer.json()
+        return document
 
     @cached_property
     def subscriptions(self) -> SubscriptionClient:
         from azure.mgmt.resource.subscriptions import SubscriptionClient
 
-        return SubscriptionClient(self._credential, **self.profile.client_options())
+        return SubscriptionClient(self.credential, **self.profile.client_options())
 
     @cached_property
     def resources(self) -> ResourceManagementClient:
@@ -166,7 +192,7 @@ class Clients:
 
     @property
     def _arguments(self) -> tuple[TokenCredential, str]:
-        return self._credential, self.subscription_id
+        return self.credential, self.subscription_id
 
 
 class _AllowPlainHttp(SansIOHTTPPolicy):  # type: ignore[misc]  # the SDK's types are not used here

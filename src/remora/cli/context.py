@@ -41,7 +41,8 @@ class Deployment:
     @property
     def share(self) -> Share:
         group, account = self.config.resource_group or "", self.config.storage_account or ""
-        return Share(self.clients, group, account, self.config.file_share or "")
+        name, access = self.config.file_share or "", self.settings.share_access
+        return Share(self.clients, group, account, name, access=access)
 
     @property
     def front(self) -> ContainerApp | None:
@@ -85,7 +86,7 @@ def connect(settings: Settings, out: Output, subscription_id: str = "", *, start
         ensure_running(home, out)
     elif settings.cloud == "local" and running(home) is None:
         raise CloudUnavailable("the local cloud is not running", hint="run: remora cloud start")
-    return Clients(load_profile(settings.cloud, home), subscription_id)
+    return Clients(load_profile(settings.cloud, home), subscription_id, say=out.note)
 
 
 def open_deployment(folder: Path, out: Output, *, start: bool = True) -> Deployment:

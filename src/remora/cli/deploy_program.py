@@ -9,6 +9,7 @@ from remora.adapters.store import MANIFEST
 from remora.azure.app.state import MountedShare
 from remora.azure.profile import remora_home
 from remora.cli.context import Deployment
+from remora.cli.keyless import check_mountable
 from remora.cli.output.console import Output
 from remora.errors import Refused
 from remora.rollout.program.files import workspace_files
@@ -24,7 +25,9 @@ def reachable(deployment: Deployment) -> tuple[AppShape, str]:
     """
     shape, config = read_shape(deployment.app), deployment.config
     try:
-        return shape, mount_of(shape, MountedShare(config.storage_account or "", config.file_share or ""))
+        mount = mount_of(shape, MountedShare(config.storage_account or "", config.file_share or ""))
+        check_mountable(shape, deployment.share)
+        return shape, mount
     except Refused:
         deployment.share.read(MANIFEST)  # a missing share is the more useful error
         raise

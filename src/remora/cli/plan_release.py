@@ -9,8 +9,9 @@ from remora.adapters.proof import Proof
 from remora.azure.share.files import Share
 from remora.cli.commands.deploy import DeployOptions, release_payload
 from remora.cli.context import Deployment
+from remora.cli.keyless import check_planned
 from remora.cli.models.named_share import named_share, open_named
-from remora.cli.models.project_models import on_share_document, read_project
+from remora.cli.models.project_models import models_here, on_share_document, read_project
 from remora.cli.output.console import Output
 from remora.cli.output.proof_lines import proof_document, proof_text
 from remora.cli.target import Target
@@ -27,6 +28,8 @@ _UNMEASURED = Proof("pending", problem="it is measured at the deploy")
 
 def release_document(target: Target, out: Output, *, prune: bool) -> dict[str, Any]:
     """What a deploy of the project would do to the existing app, or to a new one."""
+    if (found := models_here(target.settings)) is not None:
+        check_planned(target, found)
     with out.step("reading the project"):
         project = read_project(target.settings, lambda: _share(target, out))
         models, contents = project.models, project.contents

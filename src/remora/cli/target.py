@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +17,7 @@ import typer
 from remora.azure.bicep import OUR_COMPILER, build, target_of
 from remora.azure.profile import Clients
 from remora.azure.provisioning.groups import group_location, list_groups, list_subscriptions
+from remora.azure.provisioning.share_access import ShareAccess, choose_access
 from remora.azure.provisioning.template import Wanted
 from remora.cli.context import connect
 from remora.cli.models.base_option import read_settings
@@ -63,7 +64,8 @@ class TargetOptions:
 class Target:
     """Where a project's template is deployed: `location` is the group's, `wanted.location` the resources'.
 
-    `resolved` has the value and origin of subscription, group and every parameter.
+    `resolved` has the value and origin of subscription, group and every parameter; `access` is how the share
+    is reached.
     """
 
     clients: Clients
@@ -73,6 +75,7 @@ class Target:
     location: str
     exists: bool
     resolved: tuple[Resolved, ...]
+    access: ShareAccess
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +117,16 @@ def find_target(
     location = existing or _location(clients, str(group.value), options, out)
     values = {**given_values(resolved), **_front(settings, template)}
     wanted = Wanted(str(group.value), str(values.get("location") or location), template, values)
+    access = _access(clients, settings, files.config, wanted, exists=existing is not None)
     return Target(
         clients,
         settings,
         files.config,
-        wanted,
+        replace(wanted, parameters={**values, **access.parameters}),
         location,
         existing is not None,
-        (cloud, subscription, group, *resolved),
+        (cloud, subscription, group, *resolved, *_chosen(access)),
+        access,
     )
 
 
@@ -137,6 +142,26 @@ def _front(settings: Settings, template: Mapping[str, Any]) -> dict[str, object]
             param="scale.front",
         )
     return {FRONT: True}
+
+
+def _access(
+    clients: Clients, settings: Settings, config: InferenceConfig, wanted: Wanted, *, exists: bool
+) -> ShareAccess:
+    named = wanted.parameters.get("storageAccountName")
+    known = config.storage_account if config.resource_group == wanted.group else None
+    return choose_access(
+        clients,
+        wanted,
+        account=str(named) if named else known,
+        exists=exists,
+        setting=settings.share_access,
+        origin=settings.origins["azure.share_access"],
+    )
+
+
+def _chosen(access: ShareAccess) -> tuple[Resolved, ...]:
+    """The parameters that were chosen for the user, with the reason."""
+    return tuple(Resolved(name, value, access.reason) for name, value in access.parameters.items())
 
 
 def read_template(folder: Path, out: Output, unwritten: Mapping[Path, str] | None = None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -21,7 +22,9 @@ from remora.localcloud.arm.identity import Identity
 from remora.localcloud.arm.metadata import Metadata
 from remora.localcloud.arm.operations import Operations
 from remora.localcloud.arm.resources.resource import Service
+from remora.localcloud.arm.resources.role_assignments import AuthorizationService
 from remora.localcloud.arm.resources.store import ResourceStore
+from remora.localcloud.arm.routes.authorization import AuthorizationRoutes
 from remora.localcloud.arm.subscription import LOCAL_SUBSCRIPTION
 from remora.localcloud.fault_table import Fault
 from remora.localcloud.faults import FaultRoutes, Faults
@@ -65,15 +68,18 @@ def create_cloud(
     shares_root = home / "shares"
     keys = AccountKeys(state)
     store = ResourceStore(state)
+    faults = Faults()
+    forbids_keys = partial(faults.is_on, Fault.SHARED_KEYS_FORBIDDEN)
     storage = StorageService(
         store=store,
         keys=keys,
         shares=Shares(shares_root, state, time.time),
         shares_root=shares_root,
         files_url=files_url,
+        forbids_keys=forbids_keys,
     )
     identity = Identity(state, LOCAL_SUBSCRIPTION)
-    faults = Faults()
+    authorization = AuthorizationService(store)
     apps = AppsService(
         state,
         home,
@@ -82,6 +88,7 @@ def create_cloud(
         own_url=arm_url,
         issue=identity.issue,
         faults=faults,
+        allows_keys=storage.allows_keys,
     )
     logs = LogsService(
         state,
@@ -89,8 +96,9 @@ def create_cloud(
         accepts=identity.accepts,
         keeps_name=lambda: faults.take(Fault.WORKSPACE_SOFT_DELETED) is not None,
     )
-    services: tuple[Service, ...] = (storage, logs, apps, IdentityService())
-    service_routes = (*storage.arm_routes, *apps.arm_routes)
+    services: tuple[Service, ...] = (storage, logs, apps, IdentityService(), authorization)
+    roles = AuthorizationRoutes(store, authorization.assignments, forbids_keys)
+    service_routes = (*storage.arm_routes, *apps.arm_routes, *roles.routes)
     api = create_arm_api(LOCAL_SUBSCRIPTION, services, store, state, service_routes)
     return Cloud(
         identity=identity,
@@ -103,6 +111,10 @@ def create_cloud(
             fault=faults.files_error,
             claims=identity.claims,
             is_premium=storage.is_premium,
+            allows_keys=storage.allows_keys,
+            may=lambda account, share, principal, writes: authorization.assignments.allows(
+                storage.files_scope(account, share), principal, writes=writes
+            ),
             tenant_id=LOCAL_SUBSCRIPTION.tenant_id,
         ),
         services=services,

@@ -17,7 +17,7 @@ _LOOK_SECONDS = 2.0
 class Connection:
     """Where the local cloud listens and how to authenticate. The last five are set only with `--tls`.
 
-    `isolated`: containers cannot write outside their own folders.
+    `isolated`: containers cannot write outside their own folders. `principal_id` is whose token it is.
     """
 
     pid: int
@@ -28,6 +28,7 @@ class Connection:
     tenant_id: str
     version: str
     isolated: bool = False
+    principal_id: str = ""
     arm_tls_url: str | None = None
     files_tls_url: str | None = None
     ca_file: str | None = None

@@ -60,7 +60,7 @@ MEANINGS: Final[Mapping[Fault, str]] = {
     Fault.REGION_WITHOUT_PROFILE: "the region has no workload profiles",
     Fault.NAME_TAKEN: "somebody else has a storage account of this name",
     Fault.WORKSPACE_SOFT_DELETED: "a Log Analytics workspace of this name was deleted lately",
-    Fault.SHARED_KEYS_FORBIDDEN: "the storage account forbids its key",
+    Fault.SHARED_KEYS_FORBIDDEN: "a policy forbids the keys of storage accounts, until it is switched off",
     Fault.STORAGE_FIREWALL: "the storage account's firewall refuses this machine",
     Fault.CLOCK_SKEW: "Azure Files finds the date of each request wrong",
     Fault.IMAGE_PULL_SLOW: "the image of a new revision takes --seconds",
@@ -156,7 +156,6 @@ ARM_ANSWERS: Final[Mapping[Fault, Answer]] = {
 }
 
 FILES_ERRORS: Final[Mapping[Fault, tuple[str, str]]] = {
-    Fault.SHARED_KEYS_FORBIDDEN: ("KeyBasedAuthenticationNotPermitted", ""),
     Fault.STORAGE_FIREWALL: ("AuthorizationFailure", ""),
     Fault.CLOCK_SKEW: ("AuthenticationFailed", "Request date header too old."),
 }

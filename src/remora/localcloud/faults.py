@@ -73,6 +73,11 @@ class Faults:
             self._armed[name] = replace(armed, times=armed.times - 1)
         return armed
 
+    def is_on(self, name: Fault) -> bool:
+        """Whether a fault that is a state rather than an operation's failure is on; uses up nothing."""
+        armed = self._armed.get(name)
+        return armed is not None and armed.is_on
+
     def listed(self) -> list[Armed]:
         """The faults that are on."""
         return [armed for armed in self._armed.values() if armed.is_on]

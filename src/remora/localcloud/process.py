@@ -12,6 +12,7 @@ from remora import __version__
 from remora.errors import writing
 from remora.localcloud.app import Cloud, create_cloud
 from remora.localcloud.arm.identity import PATH as TOKEN_PATH
+from remora.localcloud.arm.identity import PRINCIPAL
 from remora.localcloud.arm.subscription import LOCAL_SUBSCRIPTION
 from remora.localcloud.connection import Connection, keep_connection, remove_connection, write_connection
 from remora.localcloud.listeners import HOST, Listener, bind, port_of
@@ -87,6 +88,7 @@ async def _serve(
         tenant_id=LOCAL_SUBSCRIPTION.tenant_id,
         version=__version__,
         isolated=await cloud.isolates(),
+        principal_id=PRINCIPAL,
     )
     if tls:
         secure, connection = _secure(folder, state, cloud, connection)

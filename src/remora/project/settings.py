@@ -96,6 +96,7 @@ class Settings:
     origins: Mapping[str, str]
     prompt_templates: Mapping[str, str] = field(default_factory=dict)
     gate: GateSettings = field(default_factory=GateSettings)
+    share_access: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +153,9 @@ OPTIONS = (
     _Option("gate.adapters", list, ()),
     _Option("gate.min_accuracy", float, high=1),
     _Option("gate.max_drift", float),
+    _Option("azure.share_access", str, "auto", choices=("auto", "key", "identity")),
 )
-SECTIONS = ("model", "adapters", "prompt_templates", "serve", "scale", "gate")
+SECTIONS = ("model", "adapters", "prompt_templates", "serve", "scale", "gate", "azure")
 NAMED = ("adapters.", "prompt_templates.")  # sections whose keys are aliases
 
 
@@ -186,6 +188,7 @@ def load_settings(root: Path, environment: Mapping[str, str], unwritten: str = "
         origins=origins,
         prompt_templates=templates,
         gate=gate_of(values),
+        share_access=str(values["azure.share_access"]),
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from remora.adapters.mirror.mirror import Mirror
 from remora.adapters.model_set import ModelSet
 from remora.adapters.shared import open_share
 from remora.adapters.store import ADAPTERS
@@ -46,7 +47,8 @@ def main() -> int:
 def _serve_share(mount: Path, release_id: str, host: str, port: int) -> None:
     settings = _server_settings(os.environ)
     listener = bind(host, port)
-    share = open_share(mount, release_id, os.environ.get(ALIAS_SET_VARIABLE, ""))
+    mirror = Mirror.of(mount, os.environ)
+    share = open_share(mount, release_id, os.environ.get(ALIAS_SET_VARIABLE, ""), mirror)
     settings = replace(settings, adapter_roots=(mount / ADAPTERS,))
 
     def load(of: ModelSet) -> Engine:

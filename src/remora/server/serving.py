@@ -68,7 +68,7 @@ def serve(
         if share is not None:
             reconciler = Reconciler(roster, share)
             asyncio.run(reconciler.reconcile())
-            tasks.append(reconciler.task())
+            tasks.append(reconciler.task(share.look_seconds))
             examples = partial(read_examples, share.share)
         with _sinks(settings) as sinks, _reload_on_hangup(keys):
             app = create_app(

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 from tests.localcloud.arm.conftest import AllowHttp, RunningCloud, StaticCredential
+from tests.localcloud.roles import assign_files_role
 
 DEADLINE_SECONDS = 300
 GROUP = "work"
@@ -291,7 +292,7 @@ def test_a_program_gets_a_token_that_arm_accepts(cloud: RunningCloud, in_the_rep
 
 def test_a_program_gets_a_token_that_files_accept(cloud: RunningCloud, in_the_replica: Any) -> None:
     account = {"sku": {"name": "Standard_LRS"}, "kind": "StorageV2", "location": "eastus"}
-    cloud.storage().storage_accounts.begin_create(GROUP, "identified", account).result()
+    created = cloud.storage().storage_accounts.begin_create(GROUP, "identified", account).result()
     shown = in_the_replica.identity.user_assigned_identities[user(cloud)]
     with cloud.http() as http:
         path = f"{user(cloud)}?api-version=2023-01-31"
@@ -306,12 +307,22 @@ def test_a_program_gets_a_token_that_files_accept(cloud: RunningCloud, in_the_re
         of_arm = credential.get_token("https://management.azure.com/.default").token
     asked = {"Authorization": f"Bearer {token}", "x-ms-version": "2025-05-05"}
     intended = {**asked, "x-ms-file-request-intent": "backup"}
+    refused = httpx.put(url, headers=intended)
+    assert (refused.status_code, refused.headers["x-ms-error-code"]) == (
+        403,
+        "AuthorizationPermissionMismatch",
+    )
+    with cloud.http() as http:
+        assign_files_role(http, created.id, shown.principal_id)
     assert httpx.put(url, headers=intended).status_code == 201
     assert httpx.get(url, headers=intended).status_code == 200
     for headers, code in (
         (asked, "MissingRequiredHeader"),
         ({**intended, "Authorization": f"Bearer {of_arm}"}, "InvalidAuthenticationInfo"),
-        ({**intended, "Authorization": f"Bearer {cloud.connection.token}"}, "InvalidAuthenticationInfo"),
+        (
+            {**intended, "Authorization": f"Bearer {cloud.connection.token}"},
+            "AuthorizationPermissionMismatch",
+        ),
     ):
         assert httpx.get(url, headers=headers).headers["x-ms-error-code"] == code
 

@@ -84,6 +84,7 @@ def test_a_clean_stop_removes_the_connection(tmp_path: Path, ending: signal.Sign
             "tenant_id",
             "version",
             "isolated",
+            "principal_id",
         }
         assert client.get("/subscriptions").status_code == 200
     assert not file.exists()

@@ -39,7 +39,7 @@ def test_providers_are_registered(cloud: RunningCloud) -> None:
     assert (provider.namespace, provider.registration_state) == ("Microsoft.Storage", "Registered")
     assert "storageAccounts/fileServices/shares" in {kind.resource_type for kind in provider.resource_types}
     assert client.providers.register("Microsoft.App").namespace == "Microsoft.App"
-    assert len(list(client.providers.list())) == 5
+    assert len(list(client.providers.list())) == 6
     with pytest.raises(ResourceNotFoundError, match="InvalidResourceNamespace"):
         client.providers.get("Microsoft.Nothing")
 

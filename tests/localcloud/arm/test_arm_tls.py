@@ -16,6 +16,7 @@ import httpx
 import pytest
 from azure.storage.fileshare import ShareClient
 from tests.localcloud.arm.conftest import StaticCredential
+from tests.localcloud.roles import assign_files_role
 
 if TYPE_CHECKING:
     from tests.localcloud.arm.conftest import RunningCloud
@@ -139,7 +140,9 @@ def test_files_over_https_take_the_token_of_an_identity(secure: RunningCloud) ->
     """Microsoft's client sends a bearer token over HTTPS only."""
     secure.resources().resource_groups.create_or_update("files", {"location": "westeurope"})
     body = {"location": "westeurope", "sku": {"name": "Standard_LRS"}, "kind": "StorageV2"}
-    secure.storage().storage_accounts.begin_create("files", "bearer", body).result()
+    account = secure.storage().storage_accounts.begin_create("files", "bearer", body).result()
+    with secure.http() as http:
+        assign_files_role(http, account.id, secure.connection.principal_id)
     secure.storage().file_shares.create("files", "bearer", "adapters", {})
     token = identity_token(
         secure, secure.connection.identity_header, resource="https://storage.azure.com"

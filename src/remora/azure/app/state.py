@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from remora.azure.app.scale import Scale, scale_of
 from remora.azure.app.traffic import Traffic, traffic_of
 
+SHARE_URL_VARIABLE = "REMORA_SHARE_URL"
+SHARE_VARIABLES = (SHARE_URL_VARIABLE, "REMORA_SHARE_IDENTITY", "REMORA_BOOTSTRAP")
+"""What a container has that pulls from its share instead of mounting it."""
 _FAILED_STATES = frozenset({"Failed", "ActivationFailed"})
 
 Json = dict[str, Any]
@@ -106,6 +110,13 @@ class MountedShare:
 
     def __str__(self) -> str:
         return f"share {self.name!r} of storage account {self.account!r}"
+
+    @classmethod
+    def of_url(cls, url: str) -> MountedShare:
+        """The share of a URL: `https://ACCOUNT.file.…/SHARE`, or `http://127.0.0.1:PORT/ACCOUNT/SHARE`."""
+        parts = urlsplit(url)
+        *before, name = parts.path.strip("/").split("/")
+        return cls(before[-1] if before else (parts.hostname or "").partition(".")[0], name)
 
 
 @dataclass(frozen=True, slots=True)

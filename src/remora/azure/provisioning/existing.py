@@ -12,15 +12,17 @@ from remora.azure.app.apps import (
     API_KEY_VARIABLE,
     ContainerApp,
 )
-from remora.azure.app.state import AppState
+from remora.azure.app.state import SHARE_VARIABLES, AppState
 from remora.azure.failures import explained
 from remora.azure.profile import Clients
+from remora.azure.provisioning.share_access import IDENTITY, PARAMETER
+from remora.azure.roles import FILE_CONTRIBUTOR, lacks_role, principal_id
 from remora.errors import DeploymentNotFound
 from remora.project.api_keys import new_secret
 
 CPU_PROFILE = "Consumption"
 OWN_SECRETS = frozenset({API_KEY_SECRET, ADMIN_KEY_SECRET})  # secrets that are parameters of the template
-OWN_VARIABLES = frozenset({API_KEY_VARIABLE, ADMIN_KEY_VARIABLE})
+OWN_VARIABLES = frozenset({API_KEY_VARIABLE, ADMIN_KEY_VARIABLE, *SHARE_VARIABLES})
 GPU_PROFILE_NAME = "GPU"  # the name in Remora's and AI Toolkit's templates, for any type
 
 FRONT_PARAMETER, FRONT_SUFFIX = "frontAppName", "-front"
@@ -47,6 +49,7 @@ def with_existing(
         **_of_app(clients, group, [name for name in apps if name not in fronts], known),
         **_of_front(clients, group, fronts),
         **_of_environment(clients, group, found, parameters),
+        **_of_uploader(clients, found, parameters),
     }
     return _together({name: value for name, value in kept.items() if name in known}, parameters)
 
@@ -147,6 +150,19 @@ def _of_environment(
     profiles = environment_profiles(clients, group, resource_ids)
     others = [profile for profile in profiles if profile["name"] not in own]
     return {"otherWorkloadProfiles": others} if others else {}
+
+
+def _of_uploader(clients: Clients, resource_ids: Iterable[str], parameters: Mapping[str, Any]) -> Json:
+    """The parameter that gives who deploys the role to upload, where the share takes no key.
+
+    Nobody where they have it already: ARM refuses a second assignment of the same role.
+    """
+    if parameters.get(PARAMETER) != IDENTITY:
+        return {}
+    accounts = [one for one in resource_ids if resource_name(one)[0] == "storageaccounts"]
+    if accounts and lacks_role(clients, accounts[0], FILE_CONTRIBUTOR):
+        return {"uploaderId": principal_id(clients)}
+    return {}
 
 
 def _together(kept: Json, parameters: Mapping[str, Any]) -> Json:

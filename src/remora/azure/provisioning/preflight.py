@@ -12,10 +12,13 @@ from typing import Any
 from remora.azure.failures import explained
 from remora.azure.profile import Clients
 from remora.azure.provisioning.existing import resource_name
+from remora.azure.provisioning.share_access import IDENTITY, PARAMETER
 from remora.azure.provisioning.template import Wanted, resource_types
 from remora.errors import DeploymentNotFound, ProvisioningFailed, Refused, RemoraError
 
 REGISTRATION_SECONDS = 600.0
+_WITHOUT_KEYS = frozenset({"Microsoft.ManagedIdentity", "Microsoft.Authorization"})
+"""Providers of what the template creates only where the share is not mounted."""
 
 Json = dict[str, Any]
 
@@ -27,6 +30,8 @@ def missing_providers(clients: Clients, wanted: Wanted) -> list[str]:
     """
     missing = []
     for namespace, kinds in resource_types(wanted.template).items():
+        if namespace in _WITHOUT_KEYS and wanted.parameters.get(PARAMETER) != IDENTITY:
+            continue
         with explained(f"reading provider {namespace}"):
             provider: Json = clients.resources.providers.get(namespace).as_dict()
         _check_region(namespace, kinds, provider, wanted.location)
@@ -63,11 +68,12 @@ def check_storage(clients: Clients, wanted: Wanted) -> None:
         except DeploymentNotFound:
             _check_name(clients, name)
             continue
-        if account["properties"].get("allowSharedKeyAccess") is False:
+        forbids = account["properties"].get("allowSharedKeyAccess") is False
+        if forbids and wanted.parameters.get(PARAMETER) != IDENTITY:
             raise Refused(
                 f"storage account {name!r} forbids access with its key (allowSharedKeyAccess is false)",
-                hint="Container Apps can mount a share only with the key: allow it, or name another account"
-                " in storageAccountName",
+                hint="Container Apps can mount a share only with the key: go without it"
+                ' (azure.share_access = "auto"), allow it, or name another account in storageAccountName',
             )
 
 

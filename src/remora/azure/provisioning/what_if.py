@@ -14,6 +14,9 @@ from remora.azure.provisioning.template import Json, resource_types
 from remora.errors import DeploymentNotFound
 
 _UNTOUCHED = frozenset({"Ignore", "NoEffect"})
+# Which of these a template creates depends on a condition, which ARM evaluates only in a group that exists.
+_OF_A_MOUNT = frozenset({"managedEnvironments/storages"})
+_OF_AN_IDENTITY = frozenset({"userAssignedIdentities", "roleAssignments"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +40,10 @@ def planned_changes(clients: Clients, group: str, prepared: Prepared) -> list[Re
     return sorted(changes, key=lambda change: (change.kind, change.name))
 
 
-def all_new(template: Json) -> list[ResourceChange]:
-    """The changes for a template whose group does not exist yet."""
-    kinds = {kind for types in resource_types(template).values() for kind in types}
+def all_new(template: Json, *, by_identity: bool) -> list[ResourceChange]:
+    """The changes for a template whose group does not exist yet; `by_identity`: the share is not mounted."""
+    unused = _OF_A_MOUNT if by_identity else _OF_AN_IDENTITY
+    kinds = {kind for types in resource_types(template).values() for kind in types} - unused
     return [ResourceChange(kind, "", "Create") for kind in sorted(kinds)]
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsE
 
 from remora.azure.failures import explained
 from remora.azure.profile import Clients
+from remora.azure.share.entrance import enter
+from remora.azure.share.plain_http import token_options
 from remora.azure.share.ranges import RANGE_BYTES, upload_ranges
 from remora.errors import Locked, SyncFailed, writing
 
@@ -43,9 +46,13 @@ class ShareEntry:
 class Share:
     """One file share of a storage account. Paths are relative to its root; safe to use from threads."""
 
-    def __init__(self, clients: Clients, group: str, account: str, name: str) -> None:
+    def __init__(
+        self, clients: Clients, group: str, account: str, name: str, *, access: str = "auto"
+    ) -> None:
+        """`access` is how to get in: with the account's "key", as an "identity", or as the account allows."""
         self.account = account
         self.name = name
+        self._access = access
         self._clients = clients
         self._group = group
         self._fence: Callable[[], None] = lambda: None
@@ -55,6 +62,16 @@ class Share:
 
     def __repr__(self) -> str:
         return f"Share({self.account!r}, {self.name!r})"
+
+    @property
+    def forbids_keys(self) -> bool:
+        """Whether the account cannot be used with its keys, and so cannot be mounted."""
+        return self._properties.allow_shared_key_access is False
+
+    @property
+    def by_identity(self) -> bool:
+        """Whether requests have a token of who is signed in, instead of a signature with the key."""
+        return self._access == "identity" or (self._access == "auto" and self.forbids_keys)
 
     def fenced(self, fence: Callable[[], None]) -> Share:
         """The same share, which calls `fence` before every change; `fence` raises to prevent it."""
@@ -201,7 +218,12 @@ class Share:
         return found
 
     def copy(self, source: PurePosixPath, target: PurePosixPath) -> None:
-        """Copy a file on the service; its bytes do not pass through this machine."""
+        """Copy a file on the service; its bytes do not pass through this machine, unless as an identity."""
+        if (
+            self.by_identity
+        ):  # the service would need a token for the source, too, which it takes for ranges only
+            self._copy_through(source, target)
+            return
         self._fence()
         self.make_folder(target.parent)
         client = self._client.get_file_client(str(target))
@@ -213,6 +235,12 @@ class Share:
                 state = {"copy_status": found.copy.status}
         if state["copy_status"] != "success":
             raise SyncFailed(f"copying {source} to {target} ended {state['copy_status']}", hint="try again")
+
+    def _copy_through(self, source: PurePosixPath, target: PurePosixPath) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            here = Path(folder) / "copy"
+            self.download(source, here)
+            self.upload(target, here)
 
     def entries(self, folder: PurePosixPath) -> list[ShareEntry]:
         """The direct entries of a folder; a missing folder is empty."""
@@ -272,24 +300,50 @@ class Share:
             self._client.create_directory(str(folder))
 
     @cached_property
+    def _properties(self) -> Any:
+        accounts: Any = self._clients.storage.storage_accounts
+        with explained(f"reading storage account {self.account!r}"):
+            return accounts.get_properties(self._group, self.account)
+
+    @cached_property
     def _client(self) -> ShareClient:
         from azure.storage.fileshare import ExponentialRetry, ShareClient
 
-        accounts: Any = self._clients.storage.storage_accounts
         profile = self._clients.profile
-        with explained(f"reading storage account {self.account!r}"):
-            properties = accounts.get_properties(self._group, self.account)
-            keys = accounts.list_keys(self._group, self.account).keys_property
-        return ShareClient(
-            account_url=properties.primary_endpoints.file.rstrip("/"),
+        client = ShareClient(
             share_name=self.name,
-            credential=keys[0].value,
             retry_policy=ExponentialRetry(
                 initial_backoff=profile.poll_seconds,  # the SDK's own 15 s would look like a hang
                 random_jitter_range=0,
                 retry_total=profile.retries,
             ),
+            **(self._with_token() if self.by_identity else self._with_key()),
         )
+        if self.by_identity:
+            with explained(f"opening {self!r}"):
+                enter(self._clients, str(self._properties.id), partial(_look, client))
+        return client
+
+    def _with_key(self) -> dict[str, Any]:
+        accounts: Any = self._clients.storage.storage_accounts
+        with explained(f"reading storage account {self.account!r}"):
+            keys = accounts.list_keys(self._group, self.account).keys_property
+        return {"credential": keys[0].value, "account_url": self._url}
+
+    def _with_token(self) -> dict[str, Any]:
+        """https://learn.microsoft.com/azure/storage/files/authorize-oauth-rest"""
+        options: dict[str, Any] = {"credential": self._clients.credential, "token_intent": "backup"}
+        return options | token_options(self._url)
+
+    @property
+    def _url(self) -> str:
+        return str(self._properties.primary_endpoints.file).rstrip("/")
+
+
+def _look(client: ShareClient) -> None:
+    """Read one entry of the share, for which an identity needs its role; there may be none."""
+    with suppress(ResourceNotFoundError):
+        next(iter(client.list_directories_and_files(results_per_page=1)), None)
 
 
 def _create(client: ShareFileClient, data: bytes) -> None:

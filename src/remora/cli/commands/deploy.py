@@ -21,6 +21,7 @@ from remora.cli.compare.measured_rollout import measuring_for
 from remora.cli.context import Deployment, open_deployment
 from remora.cli.deploy_front import check_front_made, check_no_front, with_front
 from remora.cli.deploy_program import program_payload, reachable
+from remora.cli.keyless import check_pullable
 from remora.cli.models.project_models import read_project
 from remora.cli.output.console import Mode, Output, OutputOption, YesOption
 from remora.cli.output.next_command import command_line
@@ -37,7 +38,7 @@ from remora.rollout.golden.prompts import Golden, examples_of, read_golden
 from remora.rollout.payload import Payload
 from remora.rollout.program.payload import WORKSPACE_VARIABLE
 from remora.rollout.release import ReleasePayload
-from remora.rollout.revision.app_shape import check_remora
+from remora.rollout.revision.app_shape import AppShape, check_remora
 from remora.rollout.revision.candidate import RELEASE_VARIABLE, look
 from remora.rollout.revision.restart import Strategy
 from remora.rollout.share.adapter_plan import Removal
@@ -143,7 +144,7 @@ def deploy_project(folder: Path, out: Output, options: DeployOptions) -> Deploye
         else:
             check_remora(shape, mount)
             check_front_made(deployment)
-            deployed = _deploy_release(folder, deployment, options, out)
+            deployed = _deploy_release(folder, deployment, options, out, shape)
     except KeyboardInterrupt:
         kept = (
             "the previous revision still serves" if _serves(deployment) else "nothing has been deployed yet"
@@ -187,11 +188,14 @@ def _serves(deployment: Deployment) -> bool:
     return bool(known.get(RELEASE_VARIABLE) or known.get(WORKSPACE_VARIABLE))
 
 
-def _deploy_release(folder: Path, deployment: Deployment, options: DeployOptions, out: Output) -> Deployed:
+def _deploy_release(
+    folder: Path, deployment: Deployment, options: DeployOptions, out: Output, shape: AppShape
+) -> Deployed:
     with out.step("reading the project") as say:
         project = read_project(deployment.settings, lambda: deployment.share)
         models, contents = project.models, project.contents
         say(f"{len(models.adapters)} adapters on {models.base_name}")
+    check_pullable(shape, contents)
     for line in remark_notes(models.adapters):
         out.warn(line)
     for line in project.on_share.lines() if project.on_share else ():

@@ -99,6 +99,7 @@ def _provision_document(target: Target, out: Output) -> dict[str, Any]:
         "new_resource_group": not target.exists,
         "provision": prepared is None or is_needed(prepared),
         "resolved": rows,
+        "share_access": {"by_identity": target.access.by_identity, "reason": target.access.reason},
         "providers_to_register": providers,
         "resources": [asdict(change) for change in _changes(target, prepared)],
     }
@@ -106,7 +107,7 @@ def _provision_document(target: Target, out: Output) -> dict[str, Any]:
 
 def _changes(target: Target, prepared: Prepared | None) -> list[ResourceChange]:
     if prepared is None:
-        return all_new(target.wanted.template)
+        return all_new(target.wanted.template, by_identity=target.access.by_identity)
     if not is_needed(prepared):
         return []
     return planned_changes(target.clients, target.wanted.group, prepared)
@@ -118,6 +119,8 @@ def _text(folder: Path, document: dict[str, Any]) -> str:
     files = document["files_to_write"]
     lines = [f"Write           {', '.join(files)}"] if files else []
     lines += [f"Resource group  {where}", resolution_text(document["resolved"])]
+    if document["share_access"]["by_identity"]:
+        lines.append(f"Share           by managed identity, since {document['share_access']['reason']}")
     lines += [f"  + register provider {namespace}" for namespace in document["providers_to_register"]]
     lines += [_resource_line(change) for change in document["resources"]]
     if not document["provision"]:

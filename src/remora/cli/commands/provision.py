@@ -119,6 +119,8 @@ def provision_project(
     rows = resolved_rows(target, prepared)
     if verbose or not clients.profile.rehearses:
         out.note(resolution_text(rows))
+    if target.access.by_identity:
+        out.note(f"share: {target.access.line}")
     if prepared is None or is_needed(prepared):
         _preflight(clients, with_resources(target.wanted, prepared), out)
     if target.config.resource_group is None:

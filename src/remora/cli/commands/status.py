@@ -11,7 +11,8 @@ import typer
 
 from remora.azure.app.apps import ContainerApp
 from remora.azure.app.readiness import wait_until_ready
-from remora.azure.app.state import AppState, Revision
+from remora.azure.app.state import SHARE_URL_VARIABLE, AppState, Revision
+from remora.azure.provisioning.share_access import IDENTITY, KEY
 from remora.cli.context import Deployment, open_deployment
 from remora.cli.output.console import Mode, Output, OutputOption
 from remora.cli.output.proof_lines import proof_document, proof_text
@@ -61,6 +62,7 @@ def _document(deployment: Deployment, out: Output) -> dict[str, Any]:
         "image": state.image,
         "image_pulled": deployment.clients.profile.pulls_images,
         "isolated": deployment.clients.profile.isolates,
+        "share_access": IDENTITY if SHARE_URL_VARIABLE in state.environment else KEY,
         "revision": _revision(revision) if revision else None,
         "awake": (revision.scale.awake(revision.created) or None) if revision else None,
         "serving_revision": state.serving_revision,
@@ -182,6 +184,8 @@ def _table(document: dict[str, Any]) -> str:
         **({"awake": document["awake"]} if document["awake"] else {}),
         "image": image if document["image_pulled"] else f"{image} (not pulled: processes of this machine)",
     }
+    if document["share_access"] == IDENTITY:
+        rows["share"] = "read as the app's managed identity; each replica keeps a copy"
     if not document["isolated"]:
         rows["writes"] = "the container can write wherever you can: this machine has no mount namespaces"
     if document["not_served"]:

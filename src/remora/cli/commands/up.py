@@ -21,6 +21,7 @@ from remora.cli.commands.deploy import (
 )
 from remora.cli.commands.init import write_missing
 from remora.cli.commands.provision import VerboseOption, provision_project
+from remora.cli.keyless import check_planned
 from remora.cli.models.adapters_option import AdaptersOption, chosen_adapters
 from remora.cli.models.base_option import BaseOption
 from remora.cli.models.project_models import models_here
@@ -83,5 +84,7 @@ def _look_at_models(out: Output, target: Target) -> None:
     with out.step("looking at the models") as say:
         models = models_here(target.settings)
         say(f"{len(models.adapters)} adapters on {models.base_name}" if models else "they are on the share")
+    if models:
+        check_planned(target, models)
     for line in (*remark_notes(models.adapters), *sampling_notes(models)) if models else ():
         out.warn(line)

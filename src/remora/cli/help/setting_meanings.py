@@ -9,6 +9,9 @@ from typing import Final
 
 MEANINGS: Final[dict[str, str]] = {
     "cloud": "Where the endpoint runs: on this machine (`local`) or on Azure (`azure`).",
+    "azure.share_access": "How the share is reached. `key`: mounted with the key of the storage account; "
+    "`identity`: over REST, as you and as a managed identity of the app; `auto`: without the key where the "
+    "account or a policy forbids it.",
     "model.base": "The base model: a folder of the project, or `hub:ORGANISATION/NAME`. Without it, Remora "
     "searches.",
     "model.name": "The name by which clients ask for the base model. Without it, the folder's name.",

@@ -51,9 +51,10 @@ def open_named(named: NamedShare, folder: Path, out: Output, *, start: bool = Tr
 
     Raises CloudUnavailable if the local cloud is not running and `start` is false.
     """
-    clients = connect(read_settings(folder), out, named.subscription, start=start)
+    settings = read_settings(folder)
+    clients = connect(settings, out, named.subscription, start=start)
     if clients.profile.rehearses:  # its only subscription stands for the one in the files
         known = [subscription_id for subscription_id, _ in list_subscriptions(clients)]
         if named.subscription not in known:
             clients = clients.for_subscription(known[0])
-    return Share(clients, named.group, named.account, named.name)
+    return Share(clients, named.group, named.account, named.name, access=settings.share_access)

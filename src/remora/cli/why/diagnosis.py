@@ -101,12 +101,13 @@ def _place(folder: Path, out: Output) -> Place | None:
     config = load_inference_config(folder)
     if config.resource_group is None:
         return None
-    clients = connect(read_settings(folder), out, config.subscription_id or "", start=False)
+    settings = read_settings(folder)
+    clients = connect(settings, out, config.subscription_id or "", start=False)
     group, account, share = config.resource_group, config.storage_account, config.file_share
     return Place(
         clients,
         group,
         ContainerApp(clients, group, config.app) if config.app else None,
         ContainerApp(clients, group, config.front) if config.front else None,
-        Share(clients, group, account, share) if account and share else None,
+        Share(clients, group, account, share, access=settings.share_access) if account and share else None,
     )

@@ -58,9 +58,10 @@ class AppsService:
         namespaces: bool = True,
         quotas: Mapping[str, int] | None = None,
         faults: Faults | None = None,
+        allows_keys: Callable[[str], bool] = lambda _: True,
     ) -> None:
         """`arm_url` is where the client of a request finds ARM, `own_url` where the containers do; `issue`
-        signs the tokens of their identities."""
+        signs the tokens of their identities; `allows_keys` says whether an account can be mounted."""
         clock, faults, limits = clock or SystemClock(), faults or Faults(), limits or Limits()
         machine = Host(home.resolve(), shares_root.resolve(), host, arm_url, clock, limits)
         records = Records(state)
@@ -70,7 +71,7 @@ class AppsService:
         placement = Placement(records, counted)
         self.kernel = Kernel(allowed=namespaces)
         identities = IdentityEndpoint(state, records, own_url, issue)
-        mounter = Mounter(machine.shares_root, self.kernel)
+        mounter = Mounter(machine.shares_root, self.kernel, allows_keys)
         launcher = Launcher(machine, records, mounter, self.kernel, identities.variables)
         job_records = JobRecords(state)
         self._jobs = jobs = Jobs(JobRuntime(machine, state, job_records, launcher, capacity, placement))

@@ -24,7 +24,8 @@ from remora.localcloud.state import Json, State
 PATH: Final = "/msi/token"
 _LIFETIME_SECONDS: Final = 24 * 3600
 _NAMESPACE: Final = uuid.UUID("3f0f5a52-6d6d-4c43-9a3e-9df2a4a0c10d")
-_PRINCIPAL: Final = str(uuid.uuid5(_NAMESPACE, "principal"))
+STORAGE: Final = "https://storage.azure.com"
+PRINCIPAL: Final = str(uuid.uuid5(_NAMESPACE, "principal"))
 _CLIENT: Final = str(uuid.uuid5(_NAMESPACE, "client"))
 
 
@@ -59,11 +60,16 @@ class Identity:
         return JSONResponse(self.issue(audience))
 
     def claims(self, token: str) -> Json:
-        """What a signed token says; nothing for one that is not valid, and for the one in connection.json."""
+        """What a signed token says; nothing for one that is not valid.
+
+        The one in connection.json is the same person's, and is for the storage of this cloud too.
+        """
+        if hmac.compare_digest(token.encode(), self.token.encode()):
+            return {"aud": STORAGE, "oid": PRINCIPAL, "tid": self._subscription.tenant_id}
         claims = jwt.read(token, self._key)
         return claims if claims is not None and claims["exp"] > self._now() else {}
 
-    def issue(self, audience: str, principal: str = _PRINCIPAL, client: str = _CLIENT, of: str = "") -> Json:
+    def issue(self, audience: str, principal: str = PRINCIPAL, client: str = _CLIENT, of: str = "") -> Json:
         """A token as the endpoint returns it, of the identity with the resource id `of`."""
         now = int(self._now())
         expires = now + _LIFETIME_SECONDS

@@ -24,7 +24,7 @@ from remora.errors import CannotWrite, DamagedState
 from remora.localcloud.state import State
 from remora.localcloud.storage import structured, xml
 from remora.localcloud.storage.access.bearer import challenge, check_bearer, check_intent
-from remora.localcloud.storage.access.sas import Grant, require_user, verify_sas
+from remora.localcloud.storage.access.sas import READING, Grant, require_user, verify_sas
 from remora.localcloud.storage.access.shared_key import verify
 from remora.localcloud.storage.body import Body
 from remora.localcloud.storage.call import Call
@@ -39,6 +39,8 @@ from remora.localcloud.storage.operations import services as service
 from remora.localcloud.storage.store.shares import Shares
 
 Operation = Callable[[Call], Response]
+May = Callable[[str, str, str, bool], bool]
+"""(account, share, object id of an identity, whether it writes) → whether it may."""
 
 OPERATIONS: Final[Mapping[tuple[str, str, str], Operation]] = {
     ("account", "GET", "list"): shares.list_shares,
@@ -141,14 +143,26 @@ def create_files_app(
     claims: Callable[[str], Mapping[str, Any]] = lambda _: {},
     tenant_id: str = "",
     is_premium: Callable[[str], bool] = lambda _: False,
+    allows_keys: Callable[[str], bool] = lambda _: True,
+    may: May = lambda *_: True,
 ) -> ASGIApp:
     """`account_keys` returns an account's valid base64 keys, none for an unknown account. `is_full` is called
     before content is written; if it returns True, the write is refused. `fault` is called for every request
     and returns the code and the detail of an error to answer, if there is one. `claims` reads a bearer
     token, and returns nothing for one that is not valid. `tenant_id` is where clients get their tokens.
-    `is_premium` tells whether an account is one for premium files."""
+    `is_premium` tells whether an account is one for premium files, `allows_keys` whether an account can be
+    used with its keys, and `may` whether an identity has a role for the files of a share."""
     return _Service(
-        Shares(shares_root, state, now), account_keys, now, is_full, fault, claims, tenant_id, is_premium
+        shares=Shares(shares_root, state, now),
+        account_keys=account_keys,
+        now=now,
+        is_full=is_full,
+        fault=fault,
+        claims=claims,
+        tenant_id=tenant_id,
+        is_premium=is_premium,
+        allows_keys=allows_keys,
+        may=may,
     )
 
 
@@ -162,6 +176,8 @@ class _Service:
     claims: Callable[[str], Mapping[str, Any]]
     tenant_id: str
     is_premium: Callable[[str], bool]
+    allows_keys: Callable[[str], bool]
+    may: May
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -240,7 +256,10 @@ class _Service:
             require_user(query, identity)
             return grant
         if scheme.lower() == "bearer":
+            if query.get("comp") != "userdelegationkey":
+                self._check_role(target, identity, writes=request.method not in READING)
             return None
+        self._check_keys(target.account)
         verify(
             method=request.method,
             raw_path=_raw_path(request),
@@ -252,13 +271,25 @@ class _Service:
         )
         return None
 
-    def _verify_bearer(self, account: str, token: str) -> None:
-        self._check_audience(account, self.claims(token))
+    def _verify_bearer(self, source: Target, token: str) -> None:
+        claims = self.claims(token)
+        self._check_audience(source.account, claims)
+        self._check_role(source, claims, writes=False)
+
+    def _check_role(self, target: Target, identity: Mapping[str, Any], *, writes: bool) -> None:
+        if not self.may(target.account, target.share, str(identity.get("oid", "")), writes):
+            raise FilesError("AuthorizationPermissionMismatch")
+
+    def _check_keys(self, account: str) -> None:
+        if not self.allows_keys(account):
+            raise FilesError("KeyBasedAuthenticationNotPermitted")
 
     def _check_audience(self, account: str, claims: Mapping[str, Any]) -> None:
         check_bearer(str(claims.get("aud", "")), account, known=bool(self.account_keys(account)))
 
     def _verify_token(self, client_ip: str, target: Target, query: Mapping[str, str], scheme: str) -> Grant:
+        if "skoid" not in query:
+            self._check_keys(target.account)
         return verify_sas(
             target=target,
             query=query,

@@ -35,8 +35,8 @@ class Call:
     now: Callable[[], float]
     verify_token: Callable[[Target, Mapping[str, str], str], Grant]
     """What a token in a URL of this scheme allows on a target. Raises FilesError."""
-    verify_bearer: Callable[[str, str], None]
-    """Raises FilesError unless a bearer token may read in an account."""
+    verify_bearer: Callable[[Target, str], None]
+    """Raises FilesError unless a bearer token may read a target."""
     identity: Mapping[str, Any]
     """The claims of the request's bearer token; empty without one."""
     premium: Callable[[str], bool]

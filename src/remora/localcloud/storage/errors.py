@@ -10,7 +10,10 @@ from typing import Final
 _TABLE: Final[dict[str, tuple[int, str]]] = {
     "AuthenticationFailed": (403, "The Authorization header does not carry a valid signature."),
     "AuthorizationFailure": (403, "This request is not authorized to perform this operation."),
-    "AuthorizationPermissionMismatch": (403, "The token's permissions do not allow this operation."),
+    "AuthorizationPermissionMismatch": (
+        403,
+        "This request is not authorized to perform this operation using this permission.",
+    ),
     "AuthorizationProtocolMismatch": (403, "The token does not allow this protocol."),
     "AuthorizationResourceTypeMismatch": (403, "The token does not allow this type of resource."),
     "AuthorizationServiceMismatch": (403, "The token is not for the file service."),

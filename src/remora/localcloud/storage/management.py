@@ -74,9 +74,13 @@ class StorageService:
         shares: Shares,
         shares_root: Path,
         files_url: Callable[[], str],
+        forbids_keys: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`forbids_keys` says whether a policy forbids the keys of all accounts."""
         self._store = store
-        self._accounts = AccountHandler(store, keys, shares, shares_root, files_url)
+        self._accounts = AccountHandler(
+            store, keys, shares, shares_root, files_url, forbids_keys=forbids_keys
+        )
         self.handlers: Sequence[ResourceHandler] = (
             self._accounts,
             FileServiceHandler(store, shares),
@@ -92,11 +96,24 @@ class StorageService:
 
     def is_premium(self, name: str) -> bool:
         """Whether the account is for premium files, with the first model of provisioning."""
-        owner = self._accounts.owner(name)
-        record = None if owner is None else self._store.get(owner)
+        record = self._record(name)
         if record is None or record.document["kind"] != "FileStorage":
             return False
         return str(record.document["sku"]["name"]).startswith("Premium_")
+
+    def allows_keys(self, name: str) -> bool:
+        """Whether an account can be used with its keys, and with tokens that these sign."""
+        record = self._record(name)
+        return record is None or self._accounts.allows_keys(record.document)
+
+    def files_scope(self, name: str, share: str) -> str:
+        """What a role for the files of a share is checked on; "" where there is no such account."""
+        owner, below = self._accounts.owner(name), f"/fileServices/default/fileshares/{share}"
+        return "" if owner is None else f"{owner}{below if share else ''}"
+
+    def _record(self, name: str) -> Record | None:
+        owner = self._accounts.owner(name)
+        return None if owner is None else self._store.get(owner)
 
     async def start(self) -> None:
         """Nothing to start."""
@@ -132,12 +149,19 @@ class AccountHandler:
         shares: Shares,
         shares_root: Path,
         files_url: Callable[[], str],
+        *,
+        forbids_keys: Callable[[], bool],
     ) -> None:
         self._shares = shares
         self._store = store
         self._keys = keys
         self._shares_root = shares_root
         self._files_url = files_url
+        self._forbids_keys = forbids_keys
+
+    def allows_keys(self, stored: Json) -> bool:
+        """Unset means that they are allowed."""
+        return stored["properties"].get("allowSharedKeyAccess") is not False and not self._forbids_keys()
 
     def accept(self, resource_id: ResourceId, body: Json, existing: Json | None) -> Json:
         name = resource_id.name
@@ -160,6 +184,9 @@ class AccountHandler:
             **defaults,
             **settable(checked_properties(body, ACCOUNT), ACCOUNTS_OWN),
         }
+        if self._forbids_keys() and properties.get("allowSharedKeyAccess") is not False:
+            message = f"Resource '{name}' was disallowed by policy: allowSharedKeyAccess must be false."
+            raise ArmError(403, "RequestDisallowedByPolicy", message)
         tier = "Premium" if sku["name"].startswith("Premium") else "Standard"
         return {
             "sku": {"name": sku["name"], "tier": tier},
@@ -193,6 +220,8 @@ class AccountHandler:
             **_secondary(stored, url),
         }
         properties = {**stored["properties"], **computed}
+        if not self.allows_keys(stored):
+            properties["allowSharedKeyAccess"] = False
         return {**stored, **identity_of(resource_id), "properties": properties}
 
     async def delete(self, resource_id: ResourceId, stored: Json) -> None:

@@ -9,6 +9,7 @@ from remora.localcloud.arm.resources.resource import ArmError
 
 ACCOUNT: Final = {
     "accessTier": str,
+    "allowSharedKeyAccess": bool,
     "encryption": {"services": dict, "keySource": str},
     "minimumTlsVersion": str,
     "networkAcls": {"bypass": str, "defaultAction": str, "ipRules": list, "virtualNetworkRules": list},

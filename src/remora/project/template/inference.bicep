@@ -35,6 +35,17 @@ param otherSecrets object = {
 @description('Further environment variables of the container: a list of {name, value} or {name, secretRef}.')
 param environmentVariables array = []
 
+@description('How replicas read the share. key: it is mounted with the key of the storage account. identity: they read it over REST with a managed identity, which also works where a policy forbids keys.')
+@allowed([
+  'key'
+  'identity'
+])
+param shareAccess string = 'key'
+@description('Whether the storage account forbids its keys from now on. `remora provision` sets false where an existing account allows them, because others may use them.')
+param forbidSharedKeys bool = shareAccess == 'identity'
+@description('The object id of who uploads to the share without a key, and gets the role for it. Empty: nobody.')
+param uploaderId string = ''
+
 @description('Where replicas run: Consumption (CPU), a serverless GPU (Consumption-GPU-NC24-A100 or Consumption-GPU-NC8as-T4), or a dedicated one such as NC24-A100.')
 param workloadProfile string = 'Consumption'
 @description('Profiles that the environment has for others, such as a fine-tuning job. A deployment sets the whole list, so what is left out here is removed.')
@@ -80,7 +91,89 @@ param frontTraffic array = [
   }
 ]
 
-var defaultCommand = join(defaultCommands, '; ')
+var byIdentity = shareAccess == 'identity'
+// This is src/remora/rollout/replica/bootstrap.py of Remora: it fetches the release, before the commands start it.
+var bootstrap = '''
+"""Fetches a release from the file share into /mount, as the app's managed identity; standard library only.
+
+The template runs it as `python3 -c`, before there is anything of Remora in the container. A release's id is a
+hash of its files, so what was fetched is what was deployed. The role of a new identity takes minutes to work.
+"""
+
+import hashlib
+import json
+import os
+import sys
+import time
+import urllib.request
+from email.utils import formatdate
+from http.client import HTTPException
+from pathlib import Path
+
+FILES = ("release.json", "code.zip", "requirements.txt", "start.py")
+PATIENCE_SECONDS = 600
+PAUSE_SECONDS = 3
+
+
+def answer(url: str, headers: dict[str, str]) -> bytes:
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - of the template and the platform
+    with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+        return bytes(response.read())
+
+
+def token() -> str:
+    query = "?api-version=2019-08-01&resource=https://storage.azure.com&client_id="
+    url = os.environ["IDENTITY_ENDPOINT"] + query + os.environ["REMORA_SHARE_IDENTITY"]
+    return str(json.loads(answer(url, {"X-IDENTITY-HEADER": os.environ["IDENTITY_HEADER"]}))["access_token"])
+
+
+def fetched(release: str) -> dict[str, bytes]:
+    url = os.environ["REMORA_SHARE_URL"] + "/.remora/releases/" + release + "/"
+    own = {"Authorization": "Bearer " + token(), "x-ms-file-request-intent": "backup"}
+    own |= {"x-ms-version": "2024-11-04", "x-ms-date": formatdate(usegmt=True)}
+    return {name: answer(url + name, own) for name in FILES}
+
+
+def is_whole(release: str, contents: dict[str, bytes]) -> bool:
+    hashes = b"".join(hashlib.sha256(contents[name]).digest() for name in FILES)
+    return hashlib.sha256(hashes).hexdigest().startswith(release)
+
+
+def main(release: str, mount: str) -> None:
+    folder = Path(mount, ".remora", "releases", release)
+    known = {name: (folder / name).read_bytes() for name in FILES if (folder / name).is_file()}
+    if len(known) == len(FILES) and is_whole(release, known):
+        return
+    told, ends = "", time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            contents = fetched(release)
+            break
+        except (OSError, HTTPException, ValueError, KeyError) as error:
+            code = (getattr(error, "headers", None) or {}).get("x-ms-error-code")
+            reason = f"cannot read release {release} on the share: {code or repr(error)}"
+        if time.monotonic() > ends:
+            sys.exit(reason)
+        if reason != told:
+            sys.stderr.write(f"{reason}; trying again\n")
+            sys.stderr.flush()
+        told = reason
+        time.sleep(PAUSE_SECONDS)
+    if not is_whole(release, contents):
+        sys.exit(f"release {release} on the share is damaged; run: remora deploy")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in contents.items():
+        (folder / name).write_bytes(data)
+
+
+if os.environ.get("REMORA_RELEASE", "").isalnum():
+    main(os.environ["REMORA_RELEASE"], "/mount")
+'''
+var defaultCommand = join(byIdentity ? concat(['python3 -c "$REMORA_BOOTSTRAP" || exit 1'], defaultCommands) : defaultCommands, '; ')
+var fileRoles = {
+  reader: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', 'b8eda974-7b85-4f76-af95-65846b26df6d')
+  contributor: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '69566ab7-960f-475b-8e7c-b3118f30c6bd')
+}
 var keyVariables = concat(empty(apiKey) ? [] : [
   {
     name: 'REMORA_API_KEY'
@@ -124,6 +217,7 @@ resource storageAccount 'Microsoft.Storage/storageAccounts@2023-01-01' = {
     minimumTlsVersion: 'TLS1_2'
     supportsHttpsTrafficOnly: true
     allowBlobPublicAccess: false
+    allowSharedKeyAccess: forbidSharedKeys ? false : null
   }
 }
 
@@ -143,6 +237,32 @@ resource fileShare 'Microsoft.Storage/storageAccounts/fileServices/shares@2023-0
   name: fileShareName
   properties: {
     shareQuota: 1024
+  }
+}
+
+// It outlives the app, so that an app which is created again has the role already. A role for files can be
+// assigned on an account, not on a share: the service checks it under another name of the share.
+resource shareReader 'Microsoft.ManagedIdentity/userAssignedIdentities@2023-01-31' = if (byIdentity) {
+  name: '${acaAppName}-reader'
+  location: location
+}
+
+resource readerRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (byIdentity) {
+  scope: storageAccount
+  name: guid(storageAccount.id, shareReader.id, fileRoles.reader)
+  properties: {
+    roleDefinitionId: fileRoles.reader
+    principalId: byIdentity ? shareReader.properties.principalId : ''
+    principalType: 'ServicePrincipal'
+  }
+}
+
+resource uploaderRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (byIdentity && !empty(uploaderId)) {
+  scope: storageAccount
+  name: guid(storageAccount.id, uploaderId, fileRoles.contributor)
+  properties: {
+    roleDefinitionId: fileRoles.contributor
+    principalId: uploaderId
   }
 }
 
@@ -172,7 +292,7 @@ resource environment 'Microsoft.App/managedEnvironments@2025-07-01' = {
   }
 }
 
-resource envStorage 'Microsoft.App/managedEnvironments/storages@2025-07-01' = {
+resource envStorage 'Microsoft.App/managedEnvironments/storages@2025-07-01' = if (!byIdentity) {
   parent: environment
   name: acaEnvironmentStorageName
   properties: {
@@ -185,10 +305,45 @@ resource envStorage 'Microsoft.App/managedEnvironments/storages@2025-07-01' = {
   }
 }
 
+// What an app needs to read the share. Without the key, /mount is the disk of the replica, which a restart of
+// the container keeps.
+var shareVariables = byIdentity ? [
+  {
+    name: 'REMORA_SHARE_URL'
+    value: '${storageAccount.properties.primaryEndpoints.file}${fileShareName}'
+  }
+  {
+    name: 'REMORA_SHARE_IDENTITY'
+    value: shareReader.properties.clientId
+  }
+  {
+    name: 'REMORA_BOOTSTRAP'
+    value: bootstrap
+  }
+] : []
+var readerIdentity = byIdentity ? {
+  type: 'UserAssigned'
+  userAssignedIdentities: {
+    '${shareReader.id}': {}
+  }
+} : null
+var shareVolume = byIdentity ? {
+  name: '${fileShareName}volume'
+  storageType: 'EmptyDir'
+} : {
+  name: '${fileShareName}volume'
+  storageType: 'AzureFile'
+  storageName: envStorage.name
+}
+
 // Its program is in the release on the share, as the model's is; without a release there is nothing to run.
 resource frontApp 'Microsoft.App/containerApps@2025-07-01' = if (front) {
   name: frontAppName
   location: location
+  identity: readerIdentity
+  dependsOn: [
+    readerRole
+  ]
   properties: {
     environmentId: environment.id
     workloadProfileName: 'Consumption'
@@ -221,9 +376,9 @@ resource frontApp 'Microsoft.App/containerApps@2025-07-01' = if (front) {
           command: [
             '/bin/bash'
             '-c'
-            'test "$REMORA_RELEASE" || exec sleep infinity; cd /mount/.remora/releases/$REMORA_RELEASE; exec python3 start.py'
+            'test "$REMORA_RELEASE" || exec sleep infinity; ${byIdentity ? 'python3 -c "$REMORA_BOOTSTRAP" || exit 1; ' : ''}cd /mount/.remora/releases/$REMORA_RELEASE; exec python3 start.py'
           ]
-          env: concat(keyVariables, frontVariables)
+          env: concat(keyVariables, shareVariables, frontVariables)
           resources: {
             cpu: json('0.25')
             memory: '0.5Gi'
@@ -267,11 +422,7 @@ resource frontApp 'Microsoft.App/containerApps@2025-07-01' = if (front) {
         maxReplicas: 1
       }
       volumes: [
-        {
-          name: '${fileShareName}volume'
-          storageType: 'AzureFile'
-          storageName: envStorage.name
-        }
+        shareVolume
       ]
     }
   }
@@ -280,6 +431,10 @@ resource frontApp 'Microsoft.App/containerApps@2025-07-01' = if (front) {
 resource acaApp 'Microsoft.App/containerApps@2025-07-01' = {
   name: acaAppName
   location: location
+  identity: readerIdentity
+  dependsOn: [
+    readerRole
+  ]
   properties: {
     environmentId: environment.id
     workloadProfileName: workloadProfile == 'Consumption' ? 'Consumption' : 'GPU'
@@ -314,7 +469,7 @@ resource acaApp 'Microsoft.App/containerApps@2025-07-01' = {
             '-c'
             defaultCommand
           ]
-          env: concat(keyVariables, environmentVariables)
+          env: concat(keyVariables, shareVariables, environmentVariables)
           resources: {
             cpu: json(cpu)
             memory: memory
@@ -375,11 +530,7 @@ resource acaApp 'Microsoft.App/containerApps@2025-07-01' = {
         ]
       }
       volumes: [
-        {
-          name: '${fileShareName}volume'
-          storageType: 'AzureFile'
-          storageName: envStorage.name
-        }
+        shareVolume
       ]
     }
   }

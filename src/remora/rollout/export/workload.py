@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from remora.azure.app.state import AppState
+from remora.azure.app.state import SHARE_URL_VARIABLE, AppState
 from remora.errors import NotOffered, listed
 
 _GRACE_SECONDS = 30
@@ -70,6 +70,11 @@ def workload_of(name: str, state: AppState, *, gpus: int) -> Workload:
             hint="export covers apps that mount one share",
         )
     environment: list[Json] = container.get("env") or []
+    if any(item["name"] == SHARE_URL_VARIABLE for item in environment):
+        raise NotOffered(
+            f"app {name!r} reads its share as a managed identity, which only Azure has",
+            hint="export covers apps that mount their share",
+        )
     probes = [_probe(item) for item in container.get("probes") or () if item.get("httpGet")]
     resources = container.get("resources") or {}
     return Workload(

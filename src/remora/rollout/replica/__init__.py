@@ -1,5 +1,6 @@
-"""The first program of a container, which starts Remora.
+"""The first programs of a container, which start Remora.
 
-Owns one script, copied into every release. Uses only the standard library and never imports Remora.
+Owns two scripts: `bootstrap.py` is in the template, `start.py` in every release. They use only the standard
+library, and import of Remora nothing but the release's own code.
 Start with `start.py`.
 """

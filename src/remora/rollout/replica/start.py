@@ -9,6 +9,9 @@ In the front's container (REMORA_FRONT_OF is set) it installs only what the fron
 
 Meanwhile it answers probes on the port: alive, not ready. pip's own variables (PIP_EXTRA_INDEX_URL and so on)
 select the package index; set them in the template's environmentVariables.
+
+Where the share is not mounted (REMORA_SHARE_URL), `bootstrap.py` has fetched the release, and this pulls the
+base model with the release's own code; what it writes is then this replica's, so it keeps no wheels.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import PackageNotFoundError, version
@@ -51,19 +54,25 @@ def main() -> None:
     host = os.environ.get("REMORA_HOST", ALL_INTERFACES)
     port = int(os.environ.get("PORT") or os.environ.get("CONTAINER_APP_PORT") or DEFAULT_PORT)
     path = [str(release / "code.zip")]
+    pulls = bool(os.environ.get("REMORA_SHARE_URL"))
     is_front = FRONT_VARIABLE in os.environ
     wanted = (release / "requirements.txt").read_text().split()
     if is_front:
         wanted = [line for line in wanted if line.partition("==")[0] in FRONT_PACKAGES]
     missing = [line for line in wanted if not is_installed(line)]
     if missing:
-        installer = Installer(missing, release / "requirements.txt", mount / ".remora" / "deps")
+        cache = None if pulls else mount / ".remora" / "deps"
+        installer = Installer(missing, release / "requirements.txt", cache)
         signal.signal(signal.SIGTERM, installer.stop)
         progress = f"installing {len(missing)} packages"
         note = nullcontext() if is_front else noted(mount, progress)
         with open_door(host, port, f"{progress}; try again later"), note:
             installer.install()
         path.append(str(installer.target))
+    if pulls and not is_front:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with open_door(host, port, "pulling the base model") as tell:
+            pull(mount, release, tell)
     command = [
         sys.executable,
         *("-m", FRONT if is_front else SERVER, str(mount)),
@@ -73,6 +82,26 @@ def main() -> None:
     ]
     os.environ["PYTHONPATH"] = os.pathsep.join(path)
     os.execv(sys.executable, command)  # noqa: S606 - replace this process, so that signals reach the endpoint
+
+
+def pull(mount: Path, release: Path, tell: Callable[[str], None]) -> None:
+    """Pull the base model into this replica's own disk, with the code of the release. Exits if it cannot."""
+    sys.path.insert(0, str(release / "code.zip"))
+    from remora.adapters.mirror.mirror import Mirror
+    from remora.adapters.pulling import pull_base
+    from remora.errors import RemoraError
+
+    def told(text: str) -> None:
+        say(text)
+        tell(text)
+
+    try:
+        mirror = Mirror.of(mount, os.environ)
+        if mirror is not None:
+            mirror.remove_partial()
+            pull_base(mirror, release.name, told)
+    except RemoraError as error:
+        sys.exit(f"Error ({error.code}): {error.message}; {error.hint}")
 
 
 def is_installed(requirement: str) -> bool:
@@ -85,14 +114,18 @@ def is_installed(requirement: str) -> bool:
 
 
 @contextmanager
-def open_door(host: str, port: int, reason: str) -> Iterator[None]:
-    """Answer "not ready" on the port: the platform restarts a container whose port is closed."""
-    error = {"message": reason, "type": "server_error", "code": "not_ready", "param": None}
+def open_door(host: str, port: int, reason: str) -> Iterator[Callable[[str], None]]:
+    """Answer "not ready" on the port: the platform restarts a container whose port is closed.
+
+    What is given to the block sets the reason anew.
+    """
+    told: dict[str, str | None] = {"message": reason, "type": "server_error"}
+    told |= {"code": "not_ready", "param": None}
 
     class Doorkeeper(BaseHTTPRequestHandler):
         def answer(self) -> None:
             alive = self.path == "/healthz"
-            body = json.dumps({"status": "alive"} if alive else {"error": error}).encode()
+            body = json.dumps({"status": "alive"} if alive else {"error": told}).encode()
             self.send_response(200 if alive else 503)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(body)))
@@ -120,7 +153,7 @@ def open_door(host: str, port: int, reason: str) -> Iterator[None]:
         waiting = Thread(target=door.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
         waiting.start()
         try:
-            yield
+            yield lambda news: told.update(message=news)
         finally:
             door.shutdown()
 
@@ -157,11 +190,12 @@ def noted(mount: Path, said: str) -> Iterator[None]:
 class Installer:
     """Installs requirements into a folder of this container, not into the interpreter's own packages."""
 
-    def __init__(self, missing: list[str], requirements: Path, cache: Path) -> None:
+    def __init__(self, missing: list[str], requirements: Path, cache: Path | None) -> None:
+        """`cache` is the share's folder for wheels; None where the share cannot be written."""
         self.target = Path(tempfile.mkdtemp(prefix="remora-deps-"))
         self._missing = missing
         self._what = ["-c", str(requirements), *missing]
-        self._wheels = cache / cache_key(missing, requirements.read_text())
+        self._wheels = cache / cache_key(missing, requirements.read_text()) if cache else None
         self._stop = Event()
 
     def stop(self, *_: object) -> None:
@@ -178,24 +212,25 @@ class Installer:
 
     def _install_or_exit(self) -> None:
         started = time.monotonic()
-        if self._wheels.is_dir():
-            say(f"installing {len(self._missing)} packages from {self._wheels}")
-            if self._install_offline():
+        wheels = self._wheels
+        if wheels is not None and wheels.is_dir():
+            say(f"installing {len(self._missing)} packages from {wheels}")
+            if self._install_offline(wheels):
                 say(f"installed in {time.monotonic() - started:.1f} s")
                 return
             say("these wheels cannot be installed; downloading them again")
-            shutil.rmtree(self._wheels, ignore_errors=True)
+            shutil.rmtree(wheels, ignore_errors=True)
         say(f"downloading {', '.join(self._missing)}")
-        kept = self._download()
-        if not (self._install_offline() if kept else self._install(dict(os.environ))):
+        kept = wheels is not None and self._download(wheels)
+        if not (self._install_offline(wheels) if wheels and kept else self._install(dict(os.environ))):
             give_up()
         say(f"downloaded and installed in {time.monotonic() - started:.1f} s")
 
-    def _download(self) -> bool:
+    def _download(self, wheels: Path) -> bool:
         """Put all wheels on the share, or none; False if the share cannot be written."""
-        partial = self._wheels.with_name(f".{self._wheels.name}.{secrets.token_hex(4)}.partial")
+        partial = wheels.with_name(f".{wheels.name}.{secrets.token_hex(4)}.partial")
         try:
-            remove_stale(self._wheels.parent)
+            remove_stale(wheels.parent)
             partial.mkdir(parents=True)
         except OSError as error:
             say(f"the wheels cannot be kept on the share: {error}")
@@ -204,14 +239,14 @@ class Installer:
             if not self._pip(dict(os.environ), "wheel", "--wheel-dir", str(partial), *self._what):
                 give_up()
             with suppress(OSError):  # another replica was faster; its wheels are the same
-                partial.rename(self._wheels)
+                partial.rename(wheels)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         return True
 
-    def _install_offline(self) -> bool:
+    def _install_offline(self, wheels: Path) -> bool:
         offline = {name: value for name, value in os.environ.items() if name not in _SOURCES}
-        return self._install(offline, "--no-index", "--find-links", str(self._wheels))
+        return self._install(offline, "--no-index", "--find-links", str(wheels))
 
     def _install(self, environment: dict[str, str], *source: str) -> bool:
         into = ("--no-compile", "--target", str(self.target))

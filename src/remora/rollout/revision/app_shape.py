@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from remora.azure.app.apps import API_KEY_SECRET, API_KEY_VARIABLE, ContainerApp
-from remora.azure.app.state import AppState, MountedShare
+from remora.azure.app.state import SHARE_URL_VARIABLE, AppState, MountedShare
 from remora.errors import Refused, listed
 from remora.project.toolkit.command_steps import names_below, script_of
 from remora.project.toolkit.commands import Program, program_of
@@ -24,11 +24,15 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A folder of the container and its volume; `share` is None if it is not an Azure file share."""
+    """A folder of the container and its volume; `share` is None if it has nothing of an Azure file share.
+
+    `pulled`: it is on the replica's own disk, and what is needed of the share is pulled into it.
+    """
 
     path: str
     sub_path: str
     share: MountedShare | None
+    pulled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,11 @@ class AppShape:
     def program(self) -> Program:
         """Whose program the app runs."""
         return program_of([self.script])
+
+    @property
+    def pulls(self) -> bool:
+        """Whether its replicas pull from the share instead of mounting it."""
+        return any(mount.pulled for mount in self.mounts)
 
     def runs_workspace(self, root: Path, mount: str) -> bool:
         """Whether its program is in the project's folder, and is deployed unchanged."""
@@ -149,8 +158,12 @@ def _mount_of(shape: AppShape, share: MountedShare) -> Mount:
 
 def _mounts(app: ContainerApp, state: AppState, container: Json) -> Iterator[Mount]:
     volumes = {volume["name"]: volume for volume in state.template.get("volumes") or ()}
+    url = state.environment.get(SHARE_URL_VARIABLE)
     for mount in container.get("volumeMounts") or ():
         volume = volumes.get(mount.get("volumeName")) or {}
+        if url and volume.get("storageType") == "EmptyDir":
+            yield Mount(mount["mountPath"], mount.get("subPath") or "", MountedShare.of_url(url), pulled=True)
+            continue
         is_files = volume.get("storageType") == "AzureFile"
         share = app.mounted_share(state, volume["storageName"]) if is_files else None
         yield Mount(mount["mountPath"], mount.get("subPath") or "", share)

@@ -65,6 +65,8 @@ def upload(share: Share, plan: SyncPlan, progress: Callable[[int, int], None]) -
     counted = _Progress(progress)
     sent = {file.path for file in plan.uploads}
     twins = {entry.sha256: path for path, entry in plan.manifest.items() if path not in sent}
+    if share.by_identity:  # the service copies for a key only
+        twins = {}
     with ThreadPoolExecutor(_PARALLEL_UPLOADS) as pool:
         pending = [
             pool.submit(_send, share, file, twins.get(file.sha256), counted.add_bytes)

@@ -154,9 +154,9 @@ _PLACE: Final = (
 _SHARE: Final = (
     Cause(
         "shared_keys_forbidden",
-        "the storage account forbids access with its key, which mounting and syncing need",
-        "allow it: az storage account update --allow-shared-key-access true --resource-group GROUP"
-        " --name ACCOUNT, or name another account in storageAccountName",
+        "the storage account forbids access with its key, which a mounted share needs",
+        "go without the key: remora up (Remora's own program needs no mount), or allow it: az storage account"
+        " update --allow-shared-key-access true --resource-group GROUP --name ACCOUNT",
         (
             _certain(
                 r"KeyBasedAuthenticationNotPermitted|Key[- ]based authentication is not permitted"
@@ -165,11 +165,45 @@ _SHARE: Final = (
         ),
     ),
     Cause(
+        "uploader_role_missing",
+        "you may not write files to the storage account: the role Storage File Data Privileged Contributor is"
+        " missing, or does not take effect yet",
+        "{command}",
+        (
+            _certain(r"(?P<command>az role assignment create --role \"Storage File Data Privileged Co.*)"),
+            _certain(
+                r"Storage File Data Privileged Contributor|to perform this operation using this permission",
+                *(Source.COMMAND, Source.HISTORY),
+            ),
+        ),
+        words={
+            "command": 'az role assignment create --role "Storage File Data Privileged Contributor"'
+            " --assignee YOU --scope ACCOUNT"
+        },
+    ),
+    Cause(
+        "reader_role_missing",
+        "the app's managed identity may not read the share: the role Storage File Data Privileged Reader is"
+        " missing, or does not take effect yet, which takes minutes",
+        "wait some minutes; then let the template assign it again: remora provision",
+        (
+            _certain(r"managed identity may not read", *_CONTAINER),
+            _certain(r"cannot read release \w+ on the share: AuthorizationPermissionMismatch", *_CONTAINER),
+        ),
+    ),
+    Cause(
+        "replica_disk_full",
+        "the disk of a replica has no room for the models that it pulls",
+        "give it more cores, with which its disk grows to at most 8 GiB: cpu in inference.parameters.json,"
+        " then: remora up",
+        (_certain(r"the disk of this replica has \d+ MB left", *_CONTAINER),),
+    ),
+    Cause(
         "storage_firewall",
         "the storage account's firewall does not let this machine in",
         "allow your address: az storage account network-rule add --ip-address ADDRESS --resource-group GROUP"
         " --account-name ACCOUNT",
-        (_certain(r"not authorized to perform this operation|\bAuthorizationFailure\b"),),
+        (_certain(r"not authorized to perform this operation(?! using this)|\bAuthorizationFailure\b"),),
     ),
     Cause(
         "clock_skew",

@@ -178,7 +178,6 @@ class Passing:
     def _hold(self, size_bytes: int) -> None:
         """Count what waits in memory; only where the model sleeps it waits for long."""
         if not self._model.is_awake and self._held_bytes + size_bytes > MOST_HELD_BYTES:
-            self._held_bytes += size_bytes  # the caller takes it off again
             raise Overloaded("too many requests wait for the model to start", hint="ask again in a moment")
         self._held_bytes += size_bytes
 

@@ -45,9 +45,13 @@ class MountError(Exception):
 
 
 class Mounter:
-    def __init__(self, shares_root: Path, kernel: Kernel) -> None:
+    def __init__(
+        self, shares_root: Path, kernel: Kernel, allows_keys: Callable[[str], bool] = lambda _: True
+    ) -> None:
+        """`allows_keys` says whether a storage account takes its keys, which mounting needs."""
         self._shares_root = shares_root
         self._kernel = kernel
+        self._allows_keys = allows_keys
 
     async def plan(self, wanted: Iterable[VolumeMount], sources: Sources) -> Mounts:
         """Raises MountError for a share that does not exist."""
@@ -84,6 +88,11 @@ class Mounter:
         folder = self._shares_root / share.account / share.name
         if not folder.is_dir():
             raise MountError(f"share '{share.name}' of storage account '{share.account}' does not exist")
+        if not self._allows_keys(share.account):
+            raise MountError(
+                f"mount error(13): Permission denied: share '{share.name}' of storage account"
+                f" '{share.account}', which does not allow its keys"
+            )
         source = folder / mount.sub_path
         source.mkdir(parents=True, exist_ok=True)
         return Bind(str(source.resolve()), target, share.read_only)

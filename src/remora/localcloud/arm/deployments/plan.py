@@ -191,7 +191,17 @@ def _identity(resource: TemplateResource, scope: Scope, place: Place) -> Resourc
         raise ExpressionError(f"The resource '{name}' is in another subscription, '{subscription}'.")
     if not resource.existing:
         _check_level(found, place)
-    return found
+    return found if resource.extends is None else replace(found, extends=_extended(resource, scope, place))
+
+
+def _extended(resource: TemplateResource, scope: Scope, place: Place) -> str:
+    """The id of the resource that a role assignment is for, of an id or of `type/name[/type/name…]`."""
+    text = str(scope.evaluate(resource.extends))
+    group = f"/subscriptions/{place.subscription}/resourceGroups/{place.group}"
+    written = text if text.startswith("/") else f"{group}/providers/{text}"
+    if parse_resource_id(written) is None:
+        raise ExpressionError(f"The 'scope' of '{resource.name}' is not the id of a resource: '{text}'.")
+    return written
 
 
 def _check_level(identity: ResourceId, place: Place) -> None:

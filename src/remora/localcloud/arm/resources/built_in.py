@@ -7,5 +7,6 @@ from typing import Final
 NAMESPACE: Final = "Microsoft.Resources"
 DEPLOYMENT: Final = f"{NAMESPACE}/deployments"
 RESOURCE_GROUP: Final = f"{NAMESPACE}/resourceGroups"
+ROLE_ASSIGNMENT: Final = "Microsoft.Authorization/roleAssignments"
 
 BUILT_IN_TYPES: Final = (DEPLOYMENT, RESOURCE_GROUP)

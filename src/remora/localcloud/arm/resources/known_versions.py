@@ -19,6 +19,11 @@ from remora.localcloud.arm.resources.resource import ArmError
 
 RESOURCE_MANAGER: Final = "microsoft.resources"
 VERSIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "microsoft.authorization": (
+        *("2015-07-01", "2017-10-01-preview", "2018-01-01-preview", "2018-07-01", "2018-09-01-preview"),
+        *("2020-03-01-preview", "2020-04-01-preview", "2020-08-01-preview", "2020-10-01-preview"),
+        *("2022-04-01", "2022-05-01-preview"),
+    ),
     "microsoft.app": (
         *("2022-01-01-preview", "2022-03-01", "2022-06-01-preview", "2022-10-01", "2022-11-01-preview"),
         *("2023-04-01-preview", "2023-05-01", "2023-05-02-preview", "2023-08-01-preview"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from remora.localcloud.arm.resources.built_in import RESOURCE_GROUP
 from remora.localcloud.arm.resources.resource import ResourceId
@@ -41,7 +41,13 @@ def parse_resource_path(path: str) -> ResourcePath | None:
 
 
 def parse_resource_id(text: str) -> ResourceId | None:
-    """A full resource id: in a resource group, in the subscription, or the id of a group itself."""
+    """A full resource id: in a resource group, in the subscription, or the id of a group itself.
+
+    Of a resource that extends another one, that one's id comes first.
+    """
+    extended, _, own = text.rpartition("/providers/")
+    if "/providers/" in extended:
+        return _extension(parse_resource_id(extended), parse_resource_path(own))
     segments = text.split("/")
     if len(segments) < 5 or segments[0] or not all(segments[1:]) or segments[1].lower() != "subscriptions":
         return None
@@ -57,6 +63,13 @@ def parse_resource_id(text: str) -> ResourceId | None:
     if path is None or path.tail is not None:
         return None
     return ResourceId(subscription, group, path.type, path.names)
+
+
+def _extension(owner: ResourceId | None, path: ResourcePath | None) -> ResourceId | None:
+    """The id of what extends a resource, such as a role assignment."""
+    if owner is None or path is None or path.tail is not None:
+        return None
+    return replace(owner, type=path.type, names=path.names, extends=str(owner))
 
 
 def resource_id(subscription: str, group: str, full_type: str, name: str) -> ResourceId | None:

@@ -62,20 +62,22 @@ class ResourceId:
 
     `type` is the full type ("Microsoft.App/managedEnvironments/storages"), with one name per segment after
     the namespace. Ids keep their spelling and are compared by `key`. An id without a group belongs to the
-    subscription: a resource group, or a deployment to the subscription.
+    subscription: a resource group, or a deployment to the subscription. A resource that `extends` another
+    one, such as a role assignment, has that one's id before its own `/providers/`.
     """
 
     subscription: str
     group: str
     type: str
     names: tuple[str, ...]
+    extends: str = ""
 
     def __str__(self) -> str:
         namespace, *types = self.type.split("/")
         if self.type.lower() == _RESOURCE_GROUP:
             return f"/subscriptions/{self.subscription}/resourceGroups/{self.name}"
         pairs = "".join(f"/{kind}/{name}" for kind, name in zip(types, self.names, strict=True))
-        return f"{self.group_id}/providers/{namespace}{pairs}"
+        return f"{self.extends or self.group_id}/providers/{namespace}{pairs}"
 
     @property
     def group_id(self) -> str:
@@ -90,6 +92,11 @@ class ResourceId:
     @property
     def name(self) -> str:
         return self.names[-1]
+
+    @property
+    def is_assignment(self) -> bool:
+        """Whether it is a role assignment, which has no location and which no list of resources shows."""
+        return self.type.lower().startswith("microsoft.authorization/")
 
     @property
     def parent(self) -> ResourceId | None:

@@ -159,7 +159,11 @@ class Resources:
 
     def top_records(self, scope: str) -> list[Record]:
         """The records of every top-level resource."""
-        return [record for record in self._store.below(scope) if len(record.id.names) == 1]
+        return [
+            record
+            for record in self._store.below(scope)
+            if len(record.id.names) == 1 and not record.id.is_assignment
+        ]
 
     async def action(self, resource_id: ResourceId, name: str, body: Json) -> Json | str | Accepted | None:
         """POST on a resource. Raises ArmError 404 for an unknown resource or action."""
@@ -271,6 +275,9 @@ class Resources:
             raise ArmError(
                 400, "InvalidResourceName", f"The resource name '{resource_id.name}' is not valid."
             )
+        if resource_id.extends:
+            extended = parse_resource_id(resource_id.extends)
+            return replace(resource_id, extends=str(self.require(extended).id if extended else ""))
         return ResourceId(resource_id.subscription, group["name"], handler.type, names)
 
     def _below_stored(self, resource_id: ResourceId) -> ResourceId:
@@ -295,7 +302,7 @@ class Resources:
 
     def _with_location(self, identity: ResourceId, body: Json, existing: Record | None) -> Json:
         """Check and normalize the location of a top-level resource; children have none."""
-        if len(identity.names) > 1:
+        if len(identity.names) > 1 or identity.is_assignment:
             return body
         given = body.get("location")
         if not isinstance(given, str) or not given:

@@ -36,6 +36,7 @@ class ResourceStore:
             "group": identity.group,
             "type": identity.type,
             "names": list(identity.names),
+            "extends": identity.extends,
             "document": record.document,
             "created": record.created,
         }
@@ -54,5 +55,6 @@ class ResourceStore:
 
 
 def _record(body: Json) -> Record:
-    identity = ResourceId(body["subscription"], body["group"], body["type"], tuple(body["names"]))
+    names, extends = tuple(body["names"]), body.get("extends", "")
+    identity = ResourceId(body["subscription"], body["group"], body["type"], names, extends)
     return Record(identity, body["document"], body["created"])

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from remora.localcloud.arm.resources.built_in import DEPLOYMENT
+from remora.localcloud.arm.resources.built_in import DEPLOYMENT, ROLE_ASSIGNMENT
 from remora.localcloud.arm.resources.resource import ArmError
 from remora.localcloud.arm.templates.expressions import ExpressionError
 from remora.localcloud.arm.templates.loops import Loop, resource_loop
@@ -17,7 +17,7 @@ _SECTIONS = frozenset((*_HEADINGS, "parameters", "variables", "resources", "outp
 _NOT_BODY = frozenset(
     (
         *("type", "name", "apiVersion", "dependsOn", "condition", "comments", "resources", "metadata"),
-        *("existing", "copy", "resourceGroup", "subscriptionId"),
+        *("existing", "copy", "resourceGroup", "subscriptionId", "scope"),
     )
 )
 _ELSEWHERE = ("resourceGroup", "subscriptionId")
@@ -27,7 +27,8 @@ _ELSEWHERE = ("resourceGroup", "subscriptionId")
 class TemplateResource:
     """One resource as written, with its expressions. `body` is the body of the PUT.
 
-    `group` and `subscription` are set if a nested deployment or an existing resource is in another one.
+    `group` and `subscription` are set if a nested deployment or an existing resource is in another one,
+    `extends` if it is a role assignment on another resource: that one's id, or its type and name.
     """
 
     type: str
@@ -40,6 +41,7 @@ class TemplateResource:
     loop: Loop | None
     group: str | None
     subscription: str | None
+    extends: str | None
     body: Json
 
 
@@ -213,13 +215,14 @@ def _resource(raw: Any, symbol: str | None) -> TemplateResource:
         loop=resource_loop(raw["copy"], f"resource '{raw['name']}'") if raw.get("copy") else None,
         group=raw.get("resourceGroup"),
         subscription=raw.get("subscriptionId"),
+        extends=raw.get("scope"),
         body={key: value for key, value in raw.items() if key not in _NOT_BODY},
     )
 
 
 def _refuse_elsewhere(raw: Json, *, existing: bool) -> None:
     """Only nested deployments and existing resources can be in another group or subscription."""
-    if raw.get("scope") is not None:
+    if raw.get("scope") is not None and raw["type"].lower() != ROLE_ASSIGNMENT.lower():
         raise ExpressionError(
             f"The template resource '{raw['name']}' uses 'scope', which the local cloud does not support."
         )

@@ -1,5 +1,5 @@
-"""Bearer tokens of an identity, as Azure Files take them. Every valid token allows everything: the local
-cloud has no roles."""
+"""Bearer tokens of an identity, as Azure Files take them. What the identity may do with files is a matter of
+its roles, which are not checked here."""
 
 from __future__ import annotations
 

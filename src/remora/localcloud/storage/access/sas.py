@@ -28,7 +28,7 @@ _SERVICE_FIELDS: Final = ("si", "sip", "spr", "sv", "rscc", "rscd", "rsce", "rsc
 _DELEGATED_FIELDS: Final = (*delegation.FIELDS, "sduoid", *_SERVICE_FIELDS[1:])
 _FROM_POLICY: Final = {"sp": "Permission", "st": "Start", "se": "Expiry"}
 _RESOURCE_TYPES: Final = {"account": "s", "share": "c"}
-_READING: Final = frozenset({"GET", "HEAD"})
+READING: Final = frozenset({"GET", "HEAD"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def require_user(query: Mapping[str, str], identity: Mapping[str, Any]) -> None:
 
 def _permissions(method: str, comp: str) -> str:
     """The letters of which a token must have at least one."""
-    if method in _READING:
+    if method in READING:
         return "l" if comp == "list" else "r"
     if method == "DELETE":
         return "d"

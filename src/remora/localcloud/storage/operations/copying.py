@@ -71,7 +71,7 @@ def open_source(call: Call) -> tuple[int, Entry]:
     if not scheme:
         _check_token(call, source)
     elif scheme.lower() == "bearer":
-        call.verify_bearer(source.target.account, token)
+        call.verify_bearer(source.target, token)
     else:
         raise FilesError("InvalidAuthenticationInfo", f"x-ms-copy-source-authorization: {scheme}")
     return _content(call, source).open(source.target.path)
