@@ -10,11 +10,11 @@ from typing import Any
 
 import httpx
 
-from remora.localcloud.apps.clock import Clock, SystemClock
-from remora.localcloud.apps.host import Limits
-from remora.localcloud.apps.service import AppsService
-from remora.localcloud.arm.resources.resource import ResourceHandler, ResourceId, VirtualHandler
-from remora.localcloud.state import Json, State
+from containerapps_emulator.apps.clock import Clock, SystemClock
+from containerapps_emulator.apps.host import Limits
+from containerapps_emulator.apps.service import AppsService
+from containerapps_emulator.arm.resources.resource import ResourceHandler, ResourceId, VirtualHandler
+from containerapps_emulator.state import Json, State
 
 SUBSCRIPTION = "00000000-0000-0000-0000-00000000c10d"
 WEB = Path(__file__).with_name("web.py")

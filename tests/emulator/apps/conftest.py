@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.localcloud.apps.cloud import Cloud
+from tests.emulator.apps.cloud import Cloud
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import json
 import sys
 from pathlib import Path
 
-from tests.localcloud.apps.cloud import WEB, Cloud
+from tests.emulator.apps.cloud import WEB, Cloud
 
-from remora.localcloud.apps.replicas.leftovers import PROCESSES
+from containerapps_emulator.apps.replicas.leftovers import PROCESSES
 
 
 async def main(folder: Path) -> None:

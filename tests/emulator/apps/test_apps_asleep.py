@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import httpx
-from tests.localcloud.apps.cloud import DEADLINE_SECONDS, Cloud, resource, until, web_template
+from tests.emulator.apps.cloud import DEADLINE_SECONDS, Cloud, resource, until, web_template
 
-from remora.localcloud.apps.replicas.leftovers import PROCESSES
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.replicas.leftovers import PROCESSES
+from containerapps_emulator.state import Json
 
 OTHER = resource("containerApps", "other")
 

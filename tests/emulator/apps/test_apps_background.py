@@ -9,24 +9,24 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.localcloud.apps.cloud import DEADLINE_SECONDS, Cloud, FastClock, until
+from tests.emulator.apps.cloud import DEADLINE_SECONDS, Cloud, FastClock, until
 
-from remora.localcloud import listeners
-from remora.localcloud.apps.capacity.pools import Capacity
-from remora.localcloud.apps.documents.scale import ScalePlan
-from remora.localcloud.apps.documents.template import Probe
-from remora.localcloud.apps.ingress.exchange import Failure
-from remora.localcloud.apps.ingress.listener import Ingress, _Server
-from remora.localcloud.apps.replicas import isolation
-from remora.localcloud.apps.replicas.console import Line, LineLog
-from remora.localcloud.apps.replicas.isolation import Kernel
-from remora.localcloud.apps.replicas.leftovers import PROCESSES
-from remora.localcloud.apps.replicas.probes import watch
-from remora.localcloud.apps.resources.streams import merged
-from remora.localcloud.apps.scaler import Scaler
-from remora.localcloud.background import in_background
-from remora.localcloud.listeners import Listener, bind
-from remora.localcloud.state import State
+from containerapps_emulator import listeners
+from containerapps_emulator.apps.capacity.pools import Capacity
+from containerapps_emulator.apps.documents.scale import ScalePlan
+from containerapps_emulator.apps.documents.template import Probe
+from containerapps_emulator.apps.ingress.exchange import Failure
+from containerapps_emulator.apps.ingress.listener import Ingress, _Server
+from containerapps_emulator.apps.replicas import isolation
+from containerapps_emulator.apps.replicas.console import Line, LineLog
+from containerapps_emulator.apps.replicas.isolation import Kernel
+from containerapps_emulator.apps.replicas.leftovers import PROCESSES
+from containerapps_emulator.apps.replicas.probes import watch
+from containerapps_emulator.apps.resources.streams import merged
+from containerapps_emulator.apps.scaler import Scaler
+from containerapps_emulator.background import in_background
+from containerapps_emulator.listeners import Listener, bind
+from containerapps_emulator.state import State
 
 
 class Fails:

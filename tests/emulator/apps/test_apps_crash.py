@@ -13,12 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.localcloud.apps.cloud import PATIENT, WEB, Cloud, is_dead, until
+from tests.emulator.apps.cloud import PATIENT, WEB, Cloud, is_dead, until
 
-from remora.localcloud.apps.replicas.container import started_at
-from remora.localcloud.apps.replicas.leftovers import PROCESSES
+from containerapps_emulator.apps.replicas.container import started_at
+from containerapps_emulator.apps.replicas.leftovers import PROCESSES
 
-SCRIPT = "tests.localcloud.apps.control_plane"
+SCRIPT = "tests.emulator.apps.control_plane"
 ROOT = Path(__file__).parents[3]
 
 

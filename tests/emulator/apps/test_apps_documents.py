@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.conformance import evidence
-from tests.localcloud.apps.cloud import Cloud, until, web_template
+from tests.emulator.apps.cloud import Cloud, until, web_template
 
-from remora.localcloud.apps.capacity.profiles import read_profiles
-from remora.localcloud.apps.documents.defaults import essence, with_defaults
-from remora.localcloud.apps.documents.shapes import CONTAINER_APP, ENVIRONMENT
-from remora.localcloud.apps.documents.template import read_template
-from remora.localcloud.apps.documents.wire import display_location
-from remora.localcloud.apps.replicas.mounts import Mounts
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.arm.shapes import checked_properties
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.capacity.profiles import read_profiles
+from containerapps_emulator.apps.documents.defaults import essence, with_defaults
+from containerapps_emulator.apps.documents.shapes import CONTAINER_APP, ENVIRONMENT
+from containerapps_emulator.apps.documents.template import read_template
+from containerapps_emulator.apps.documents.wire import display_location
+from containerapps_emulator.apps.replicas.mounts import Mounts
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.arm.shapes import checked_properties
+from containerapps_emulator.state import Json
 
 RECORDINGS = evidence.folder() / "recordings" / "azure_cli_containerapp"
 

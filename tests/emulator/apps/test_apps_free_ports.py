@@ -6,9 +6,9 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.localcloud.apps.cloud import WEB, Cloud, until
+from tests.emulator.apps.cloud import WEB, Cloud, until
 
-from remora.localcloud.apps.replicas.free_ports import RANGE, FreePorts
+from containerapps_emulator.apps.replicas.free_ports import RANGE, FreePorts
 
 ADDRESS = "127.0.0.1"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.localcloud.apps.cloud import Cloud, web_template
+from tests.emulator.apps.cloud import Cloud, web_template
 
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.arm.subscription import LOCAL_TENANT_ID
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.arm.subscription import LOCAL_TENANT_ID
+from containerapps_emulator.state import Json
 
 USER = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/me"
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import httpx
 import pytest
-from tests.localcloud.apps.cloud import DEADLINE_SECONDS, PATIENT, Cloud, until
+from tests.emulator.apps.cloud import DEADLINE_SECONDS, PATIENT, Cloud, until
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.localcloud.apps.cloud import WEB, Cloud, until
+from tests.emulator.apps.cloud import WEB, Cloud, until
 from tests.project.stock_layout import STOCK_COMMANDS
 from tests.rollout.wheels import package_index, write_wheel
 
-from remora.localcloud.apps.replicas.isolation import Kernel
-from remora.localcloud.apps.replicas.one_pip import runs_pip
+from containerapps_emulator.apps.replicas.isolation import Kernel
+from containerapps_emulator.apps.replicas.one_pip import runs_pip
 
 MUST_ISOLATE = sys.platform == "linux"
 CHECKOUT = Path(__file__).parents[3]

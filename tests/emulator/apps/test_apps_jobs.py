@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.localcloud.apps.cloud import Cloud, FastClock, is_dead, resource, until
+from tests.emulator.apps.cloud import Cloud, FastClock, is_dead, resource, until
 
-from remora.localcloud.apps.documents.cron import Cron
-from remora.localcloud.arm.resources.api_versions import cut
-from remora.localcloud.arm.resources.resource import Accepted, ArmError
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.documents.cron import Cron
+from containerapps_emulator.arm.resources.api_versions import cut
+from containerapps_emulator.arm.resources.resource import Accepted, ArmError
+from containerapps_emulator.state import Json
 
 JOB = resource("jobs", "work")
 LONG_SECONDS = 100_000

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.localcloud.apps.cloud import Cloud, until
+from tests.emulator.apps.cloud import Cloud, until
 
-from remora.localcloud.state import Json
+from containerapps_emulator.state import Json
 
 
 def labels(target: str, *traffic: Json) -> Json:

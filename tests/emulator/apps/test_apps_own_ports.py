@@ -8,10 +8,10 @@ import socket
 from typing import Any
 
 import pytest
-from tests.localcloud.apps.cloud import WEB, Cloud, resource, until, web_template
+from tests.emulator.apps.cloud import WEB, Cloud, resource, until, web_template
 
-from remora.localcloud.apps.replicas.own_ports import listening_address
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.replicas.own_ports import listening_address
+from containerapps_emulator.state import Json
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.localcloud.apps.cloud import PATIENT, Cloud, until, web_template
+from tests.emulator.apps.cloud import PATIENT, Cloud, until, web_template
 
-from remora.localcloud.apps.clock import SystemClock
-from remora.localcloud.apps.documents.template import Probe, read_template
-from remora.localcloud.apps.replicas.probes import Tally, watch
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.clock import SystemClock
+from containerapps_emulator.apps.documents.template import Probe, read_template
+from containerapps_emulator.apps.replicas.probes import Tally, watch
+from containerapps_emulator.state import Json
 
 
 class Patient:

@@ -20,7 +20,7 @@ from azure.core.pipeline import PipelineRequest
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.mgmt.appcontainers import ContainerAppsAPIClient
 from tests import cpu_time
-from tests.localcloud.apps.cloud import DEADLINE_SECONDS, WEB
+from tests.emulator.apps.cloud import DEADLINE_SECONDS, WEB
 
 VERSION = "2025-07-01"
 GROUPS_VERSION = "2022-09-01"
@@ -116,7 +116,7 @@ class Process:
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     home = tmp_path_factory.mktemp("home")
     process = subprocess.Popen(
-        [sys.executable, "-m", "remora.localcloud", "--home", str(home)], stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "containerapps_emulator", "--home", str(home)], stderr=subprocess.DEVNULL
     )
     path: Path = home / "cloud" / "connection.json"
     try:

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from tests.conformance import evidence
-from tests.localcloud.apps.cloud import Cloud, until
+from tests.emulator.apps.cloud import Cloud, until
 
-from remora.localcloud.apps.capacity.pools import Capacity, Pool
-from remora.localcloud.apps.capacity.profiles import TYPES, offered_in, read_profiles
-from remora.localcloud.arm.locations import LOCATIONS
-from remora.localcloud.arm.resources.resource import ArmError, ResourceId
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.capacity.pools import Capacity, Pool
+from containerapps_emulator.apps.capacity.profiles import TYPES, offered_in, read_profiles
+from containerapps_emulator.arm.locations import LOCATIONS
+from containerapps_emulator.arm.resources.resource import ArmError, ResourceId
+from containerapps_emulator.state import Json
 
 AZURE = evidence.folder()
 RECORDED = AZURE / "recordings/azure_cli_containerapp/containerapp_env_workload_profiles_list_supported.json"

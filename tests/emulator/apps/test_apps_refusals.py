@@ -6,12 +6,12 @@ import re
 from typing import Any
 
 import pytest
-from tests.localcloud.apps.cloud import Cloud, web_template
-from tests.localcloud.apps.test_apps_documents import properties
+from tests.emulator.apps.cloud import Cloud, web_template
+from tests.emulator.apps.test_apps_documents import properties
 
-from remora.localcloud.apps.documents.defaults import with_defaults
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.documents.defaults import with_defaults
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.state import Json
 
 TEMPLATE = "InvalidParameterValueInContainerTemplate"
 CONFIGURATION = "WebhookInvalidParameterValue"

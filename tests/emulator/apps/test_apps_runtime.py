@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import httpx
 import pytest
-from tests.localcloud.apps.cloud import DEADLINE_SECONDS, PATIENT, WEB, Cloud, until, web_template
+from tests.emulator.apps.cloud import DEADLINE_SECONDS, PATIENT, WEB, Cloud, until, web_template
 
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.state import Json
 
 MUST_BIND = os.getuid() == 0 and os.uname().sysname == "Linux"
 

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from tests.localcloud.apps.cloud import DEADLINE_SECONDS, PATIENT, WEB, Cloud, FastClock, until
+from tests.emulator.apps.cloud import DEADLINE_SECONDS, PATIENT, WEB, Cloud, FastClock, until
 
-from remora.localcloud.apps.documents.scale import Scale, ScalePlan, read_scale
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.documents.scale import Scale, ScalePlan, read_scale
+from containerapps_emulator.state import Json
 
 PERIOD = 15
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)

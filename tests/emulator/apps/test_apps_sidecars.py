@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.localcloud.apps.cloud import WEB, Cloud, until
+from tests.emulator.apps.cloud import WEB, Cloud, until
 
-from remora.localcloud.state import Json
+from containerapps_emulator.state import Json
 
 
 def shell(script: str) -> list[str]:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from remora.localcloud.apps.replicas.container import Launch
-from remora.localcloud.apps.spoiled import SPOILED
-from remora.localcloud.fault_table import Fault
+from containerapps_emulator.apps.replicas.container import Launch
+from containerapps_emulator.apps.spoiled import SPOILED
+from containerapps_emulator.fault_table import Fault
 
 LAUNCH = Launch(("sh", "-c", 'echo "on $PORT"'), {"PORT": "7860", "PATH": "/usr/bin:/bin"}, Path("/"), ())
 

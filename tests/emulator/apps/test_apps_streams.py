@@ -11,7 +11,7 @@ import httpx
 import pytest
 import uvicorn
 from starlette.applications import Starlette
-from tests.localcloud.apps.cloud import ARM_URL, DEADLINE_SECONDS, Cloud, until
+from tests.emulator.apps.cloud import ARM_URL, DEADLINE_SECONDS, Cloud, until
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.localcloud.apps.cloud import DEADLINE_SECONDS, Cloud, until
+from tests.emulator.apps.cloud import DEADLINE_SECONDS, Cloud, until
 
-from remora.localcloud.apps.documents.traffic_defaults import traffic_with_defaults
-from remora.localcloud.apps.ingress.traffic import WeightedTurns, asked_for, weights_of
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.documents.traffic_defaults import traffic_with_defaults
+from containerapps_emulator.apps.ingress.traffic import WeightedTurns, asked_for, weights_of
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.state import Json
 
 MULTIPLE = {"activeRevisionsMode": "Multiple"}
 

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 
 import pytest
-from tests.localcloud.apps.cloud import DEADLINE_SECONDS, Cloud
+from tests.emulator.apps.cloud import DEADLINE_SECONDS, Cloud
 
-from remora.localcloud import bounded_http
-from remora.localcloud.app import create_cloud
-from remora.localcloud.listeners import HOST, Listener, bind, port_of
-from remora.localcloud.state import State
-from remora.localcloud.storage import http_protocol
-from remora.localcloud.storage.app import PROTOCOL
+from containerapps_emulator import bounded_http
+from containerapps_emulator.app import create_cloud
+from containerapps_emulator.listeners import HOST, Listener, bind, port_of
+from containerapps_emulator.state import State
+from containerapps_emulator.storage import http_protocol
+from containerapps_emulator.storage.app import PROTOCOL
 
 MOST_BYTES = 1024 * 1024  # more than any of them reads before it gives up
 

@@ -15,11 +15,11 @@ import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
-from tests.localcloud.apps.cloud import SUBSCRIPTION, Cloud, until
+from tests.emulator.apps.cloud import SUBSCRIPTION, Cloud, until
 
-from remora.localcloud.arm.resources.resource import ResourceId
-from remora.localcloud.logs.kql import KqlError, Table, run_query
-from remora.localcloud.logs.service import LogsService
+from containerapps_emulator.arm.resources.resource import ResourceId
+from containerapps_emulator.logs.kql import KqlError, Table, run_query
+from containerapps_emulator.logs.service import LogsService
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ROWS = [

@@ -21,8 +21,8 @@ from azure.mgmt.resource.resources import ResourceManagementClient
 from azure.mgmt.resource.subscriptions import SubscriptionClient
 from azure.mgmt.storage import StorageManagementClient
 
-from remora.localcloud.connection import Connection
-from remora.localcloud.process import run_cloud
+from containerapps_emulator.connection import Connection
+from containerapps_emulator.process import run_cloud
 
 _START_SECONDS = 300
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.localcloud.arm.conftest import RunningCloud, running_cloud
+from tests.emulator.arm.conftest import RunningCloud, running_cloud
 
-from remora.localcloud.arm.resources.api_versions import PROPERTIES, Property, cut
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.resources.api_versions import PROPERTIES, Property, cut
+from containerapps_emulator.state import Json
 
 APP: Json = {
     "location": "westus3",

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from azure.core.credentials import AccessToken, AccessTokenInfo
 from azure.mgmt.resource.deployments.aio import DeploymentsMgmtClient
 from azure.mgmt.resource.resources.aio import ResourceManagementClient
-from tests.localcloud.arm.conftest import StaticCredential
-from tests.localcloud.arm.templates import nested, template, workspace
+from tests.emulator.arm.conftest import StaticCredential
+from tests.emulator.arm.templates import nested, template, workspace
 
 if TYPE_CHECKING:
-    from tests.localcloud.arm.conftest import RunningCloud
+    from tests.emulator.arm.conftest import RunningCloud
 
 
 class AsyncCredential:

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
-from tests.localcloud.arm.conftest import AllowHttp, RunningCloud, StaticCredential
+from tests.emulator.arm.conftest import AllowHttp, RunningCloud, StaticCredential
 
 DEADLINE_SECONDS = 300
 GROUP = "work"

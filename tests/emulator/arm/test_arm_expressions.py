@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remora.localcloud.arm.deployments.record import camel_case
-from remora.localcloud.arm.lenient_json import locate
-from remora.localcloud.arm.templates.expressions import ExpressionError
-from remora.localcloud.arm.templates.scope import Scope
-from remora.localcloud.arm.templates.surroundings import Surroundings
+from containerapps_emulator.arm.deployments.record import camel_case
+from containerapps_emulator.arm.lenient_json import locate
+from containerapps_emulator.arm.templates.expressions import ExpressionError
+from containerapps_emulator.arm.templates.scope import Scope
+from containerapps_emulator.arm.templates.surroundings import Surroundings
 
 _GROUP_ID = "/subscriptions/s/resourceGroups/MyGroup"
 

@@ -11,10 +11,10 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.localcloud.arm.templates import Json, inner, nested, template, workspace
+from tests.emulator.arm.templates import Json, inner, nested, template, workspace
 
 if TYPE_CHECKING:
-    from tests.localcloud.arm.conftest import RunningCloud
+    from tests.emulator.arm.conftest import RunningCloud
 
 _VERSION = {"api-version": "2022-09-01"}
 _ODD: st.SearchStrategy[Any] = st.sampled_from(

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from remora.localcloud.arm.templates.unique_string import unique_string
+from containerapps_emulator.arm.templates.unique_string import unique_string
 
 if TYPE_CHECKING:
-    from tests.localcloud.arm.conftest import RunningCloud
+    from tests.emulator.arm.conftest import RunningCloud
 
 _TEMPLATE = Path(__file__).parents[4] / "shared/azure/templates/inference.arm.derived.json"
 

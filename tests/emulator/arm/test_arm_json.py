@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.conformance import evidence
 
-from remora.localcloud.arm.lenient_json import locate, read
-from remora.localcloud.arm.templates.template_hash import exported, minified, template_hash
+from containerapps_emulator.arm.lenient_json import locate, read
+from containerapps_emulator.arm.templates.template_hash import exported, minified, template_hash
 
 if TYPE_CHECKING:
-    from tests.localcloud.arm.conftest import RunningCloud
+    from tests.emulator.arm.conftest import RunningCloud
 
 _AZURE = evidence.folder()
 _RECORDINGS = _AZURE / "recordings"

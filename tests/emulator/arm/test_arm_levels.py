@@ -9,7 +9,7 @@ import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
 if TYPE_CHECKING:
-    from tests.localcloud.arm.conftest import RunningCloud
+    from tests.emulator.arm.conftest import RunningCloud
 
 Json = dict[str, Any]
 _VERSION = {"api-version": "2022-09-01"}

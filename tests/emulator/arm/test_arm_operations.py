@@ -13,18 +13,18 @@ import httpx
 import pytest
 from starlette.routing import BaseRoute
 
-from remora.localcloud.arm.api import create_arm_api
-from remora.localcloud.arm.http import Guard
-from remora.localcloud.arm.resources.resource import (
+from containerapps_emulator.arm.api import create_arm_api
+from containerapps_emulator.arm.http import Guard
+from containerapps_emulator.arm.resources.resource import (
     ArmError,
     ResourceHandler,
     ResourceId,
     VirtualHandler,
     Wire,
 )
-from remora.localcloud.arm.resources.store import ResourceStore
-from remora.localcloud.arm.subscription import LOCAL_SUBSCRIPTION
-from remora.localcloud.state import Json, State
+from containerapps_emulator.arm.resources.store import ResourceStore
+from containerapps_emulator.arm.subscription import LOCAL_SUBSCRIPTION
+from containerapps_emulator.state import Json, State
 
 _GROUP = f"/subscriptions/{LOCAL_SUBSCRIPTION.id}/resourceGroups/work"
 _THING = f"{_GROUP}/providers/Microsoft.App/containerApps/thing"

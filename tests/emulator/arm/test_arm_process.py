@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from tests.localcloud.arm.templates import nested, template, workspace
+from tests.emulator.arm.templates import nested, template, workspace
 
-from remora.localcloud import listeners
-from remora.localcloud.process import run_cloud
+from containerapps_emulator import listeners
+from containerapps_emulator.process import run_cloud
 
 if TYPE_CHECKING:
-    from tests.localcloud.arm.conftest import RunningCloud
+    from tests.emulator.arm.conftest import RunningCloud
 
 _SECONDS = 300
 _ACCOUNT = {"location": "eastus", "sku": {"name": "Standard_LRS"}, "kind": "StorageV2"}
@@ -34,7 +34,7 @@ _VERSION = {"api-version": "2023-05-01"}
 
 
 def start(home: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "remora.localcloud", "--home", str(home), *arguments]
+    command = [sys.executable, "-m", "containerapps_emulator", "--home", str(home), *arguments]
     return subprocess.Popen(command, stderr=subprocess.PIPE)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from remora.localcloud.arm.rate_limits import RateLimits
+from containerapps_emulator.arm.rate_limits import RateLimits
 
 if TYPE_CHECKING:
-    from tests.localcloud.arm.conftest import RunningCloud
+    from tests.emulator.arm.conftest import RunningCloud
 
 PREFIX = "x-ms-ratelimit-remaining-"
 GROUP = "/subscriptions/s/resourceGroups/g"

@@ -12,7 +12,7 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from tests.azure.local_cloud import until
 
 if TYPE_CHECKING:
-    from tests.localcloud.arm.conftest import RunningCloud
+    from tests.emulator.arm.conftest import RunningCloud
 
 Json = dict[str, Any]
 GROUP = "stacked"
@@ -196,7 +196,7 @@ def test_a_failed_stack_keeps_what_was_made(cloud: RunningCloud, stacks: Any) ->
 
 
 def test_a_stack_whose_deployment_is_refused_fails(stacks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("remora.localcloud.arm.deployments.deployments._MOST_DEPLOYMENTS", 0)
+    monkeypatch.setattr("containerapps_emulator.arm.deployments.deployments._MOST_DEPLOYMENTS", 0)
     with pytest.raises(HttpResponseError, match="DeploymentQuotaExceeded"):
         stacks.begin_create_or_update_at_resource_group(GROUP, "s", stack(template("first"))).result()
     shown = stacks.get_at_resource_group(GROUP, "s").properties

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
-from tests.localcloud.arm.templates import WORKSPACES, Json, inner, nested, run, template, values, workspace
+from tests.emulator.arm.templates import WORKSPACES, Json, inner, nested, run, template, values, workspace
 
-from remora.localcloud.arm.deployments.deployments import check_quota
-from remora.localcloud.arm.resources.resource import ArmError
+from containerapps_emulator.arm.deployments.deployments import check_quota
+from containerapps_emulator.arm.resources.resource import ArmError
 
 if TYPE_CHECKING:
-    from tests.localcloud.arm.conftest import RunningCloud
+    from tests.emulator.arm.conftest import RunningCloud
 
 
 @pytest.fixture(scope="module")

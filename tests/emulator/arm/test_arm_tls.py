@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from azure.storage.fileshare import ShareClient
-from tests.localcloud.arm.conftest import StaticCredential
+from tests.emulator.arm.conftest import StaticCredential
 
 if TYPE_CHECKING:
-    from tests.localcloud.arm.conftest import RunningCloud
+    from tests.emulator.arm.conftest import RunningCloud
 
 _VERSION = {"api-version": "2022-12-01"}
 _SDK = """
@@ -65,7 +65,7 @@ def test_https_is_trusted_by_its_authority_alone(secure: RunningCloud) -> None:
 
 
 def test_the_certificates_are_private_and_kept(secure: RunningCloud) -> None:
-    from remora.localcloud.tls import certificates
+    from containerapps_emulator.tls import certificates
 
     authority, server = secure.folder / "ca.pem", secure.folder / "server.pem"
     before = (authority.read_bytes(), server.read_bytes())

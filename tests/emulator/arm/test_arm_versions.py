@@ -15,10 +15,10 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 from tests.conformance import evidence
 
-from remora.localcloud.arm.resources.known_versions import RESOURCE_MANAGER, VERSIONS
+from containerapps_emulator.arm.resources.known_versions import RESOURCE_MANAGER, VERSIONS
 
 if TYPE_CHECKING:
-    from tests.localcloud.arm.conftest import RunningCloud
+    from tests.emulator.arm.conftest import RunningCloud
 
 _VERSION = re.compile(r'"(20\d\d-\d\d-\d\d(?:-preview)?)"')
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from azure.core.exceptions import HttpResponseError
 from tests.conformance import evidence
-from tests.localcloud.arm.templates import Json, inner, nested, run, template, workspace
+from tests.emulator.arm.templates import Json, inner, nested, run, template, workspace
 
 if TYPE_CHECKING:
-    from tests.localcloud.arm.conftest import RunningCloud
+    from tests.emulator.arm.conftest import RunningCloud
 
 _VERSION = {"api-version": "2022-09-01"}
 _ACCOUNT: Json = {

@@ -14,8 +14,8 @@ import pytest
 import uvicorn
 from azure.storage.fileshare import ShareClient, ShareServiceClient
 
-from remora.localcloud.state import State
-from remora.localcloud.storage.app import PROTOCOL, create_files_app
+from containerapps_emulator.state import State
+from containerapps_emulator.storage.app import PROTOCOL, create_files_app
 
 ACCOUNT = "aistorageabc123"
 OTHER_ACCOUNT = "otheraccount"

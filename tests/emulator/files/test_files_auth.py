@@ -19,8 +19,8 @@ from azure.storage.fileshare._shared.authentication import SharedKeyCredentialPo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remora.localcloud.storage.access.shared_key import string_to_sign, verify
-from remora.localcloud.storage.errors import FilesError
+from containerapps_emulator.storage.access.shared_key import string_to_sign, verify
+from containerapps_emulator.storage.errors import FilesError
 
 KEY = base64.b64encode(b"k" * 64).decode()
 OTHER = base64.b64encode(b"o" * 64).decode()

@@ -12,9 +12,9 @@ from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.fileshare import ShareServiceClient, generate_share_sas
-from tests.localcloud.files.conftest import ACCOUNT, TENANT, USER
+from tests.emulator.files.conftest import ACCOUNT, TENANT, USER
 
-from remora.localcloud.storage.access.bearer import INTENT
+from containerapps_emulator.storage.access.bearer import INTENT
 
 ANY = "https://storage.azure.com"
 

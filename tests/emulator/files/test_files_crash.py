@@ -22,8 +22,8 @@ from typing import Any
 import pytest
 from azure.core.exceptions import AzureError
 from azure.storage.fileshare import ShareClient
-from tests.localcloud.files.conftest import ACCOUNT, KEYS
-from tests.localcloud.files.test_files_durability import SERVE
+from tests.emulator.files.conftest import ACCOUNT, KEYS
+from tests.emulator.files.test_files_durability import SERVE
 
 ROUNDS = int(os.environ.get("REMORA_CRASH_ROUNDS", "10"))
 SEED = int(os.environ.get("REMORA_CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 10**9)

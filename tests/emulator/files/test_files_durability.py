@@ -15,8 +15,8 @@ from azure.storage.fileshare import ContentSettings, ShareClient
 SERVE = """
 import socket, sys, uvicorn
 from pathlib import Path
-from remora.localcloud.state import State
-from remora.localcloud.storage.app import PROTOCOL, create_files_app
+from containerapps_emulator.state import State
+from containerapps_emulator.storage.app import PROTOCOL, create_files_app
 home, key = Path(sys.argv[1]), sys.argv[2]
 app = create_files_app(
     shares_root=home / "shares", account_keys=lambda _: [key], state=State(home / "state.sqlite3")

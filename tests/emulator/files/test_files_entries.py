@@ -15,7 +15,7 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
 )
 from azure.storage.fileshare import ContentSettings, NTFSAttributes
-from tests.localcloud.files.test_files_auth import send
+from tests.emulator.files.test_files_auth import send
 
 INCLUDE = ["timestamps", "Etag", "Attributes", "PermissionKey"]
 

@@ -15,11 +15,11 @@ import pytest
 import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.localcloud.files.conftest import ACCOUNT, KEYS, Clock, FilesServer
-from tests.localcloud.files.test_files_auth import signed_by_hand
+from tests.emulator.files.conftest import ACCOUNT, KEYS, Clock, FilesServer
+from tests.emulator.files.test_files_auth import signed_by_hand
 
-from remora.localcloud.state import State
-from remora.localcloud.storage.app import OPERATIONS, PROTOCOL, create_files_app
+from containerapps_emulator.state import State
+from containerapps_emulator.storage.app import OPERATIONS, PROTOCOL, create_files_app
 
 HOSTILE = [
     "..",

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remora.localcloud.state import State
-from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.names import parse_target
-from remora.localcloud.storage.store.model import Share
-from remora.localcloud.storage.store.properties import Changes
-from remora.localcloud.storage.store.tree import locate
+from containerapps_emulator.state import State
+from containerapps_emulator.storage.errors import FilesError
+from containerapps_emulator.storage.names import parse_target
+from containerapps_emulator.storage.store.model import Share
+from containerapps_emulator.storage.store.properties import Changes
+from containerapps_emulator.storage.store.tree import locate
 
 PARTS = st.one_of(
     st.sampled_from(

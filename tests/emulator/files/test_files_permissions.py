@@ -13,7 +13,7 @@ from azure.storage.fileshare import ContentSettings, NTFSAttributes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remora.localcloud.storage.security_descriptor import from_binary, from_text, to_binary, to_text
+from containerapps_emulator.storage.security_descriptor import from_binary, from_text, to_binary, to_text
 
 TEXT = "O:S-1-5-21-1-2-3-500G:BAD:PAI(A;OICI;FA;;;SY)(D;;0x1200a9;;;S-1-5-21-1-2-3-4294967295)"
 OTHER = "O:SYG:SYD:(A;;FA;;;WD)"

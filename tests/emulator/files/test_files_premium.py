@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.storage.fileshare import ShareClient, generate_account_sas
-from tests.localcloud.files.conftest import PREMIUM_ACCOUNT
+from tests.emulator.files.conftest import PREMIUM_ACCOUNT
 
 DAY = 24 * 60 * 60
 

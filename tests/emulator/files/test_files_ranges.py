@@ -15,12 +15,12 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.storage.fileshare import generate_file_sas
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.localcloud.files.conftest import OTHER_ACCOUNT
-from tests.localcloud.files.test_files_auth import send
+from tests.emulator.files.conftest import OTHER_ACCOUNT
+from tests.emulator.files.test_files_auth import send
 
-from remora.localcloud.storage import structured
-from remora.localcloud.storage.crc64 import as_header, crc64, joined
-from remora.localcloud.storage.errors import FilesError
+from containerapps_emulator.storage import structured
+from containerapps_emulator.storage.crc64 import as_header, crc64, joined
+from containerapps_emulator.storage.errors import FilesError
 
 MIB = 1024 * 1024
 CHECK = b"123456789"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.fileshare import ContentSettings, CorsRule, Metrics, RetentionPolicy
-from tests.localcloud.files.test_files_auth import send
+from tests.emulator.files.test_files_auth import send
 
 
 def test_service_settings_are_kept(server: Any, start_server: Any) -> None:

@@ -1,4 +1,4 @@
-"""`python -m remora.localcloud`: the local cloud in the foreground, until SIGTERM or SIGINT."""
+"""`python -m containerapps_emulator`: the local cloud in the foreground, until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from containerapps_emulator.connection import Connection
+from containerapps_emulator.process import run_cloud
 from remora.errors import RemoraError
-from remora.localcloud.connection import Connection
-from remora.localcloud.process import run_cloud
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,7 +55,7 @@ def _announce(connection: Connection) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m remora.localcloud", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m containerapps_emulator", description=__doc__)
     parser.add_argument(
         "--home",
         type=Path,

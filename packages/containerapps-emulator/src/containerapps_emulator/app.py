@@ -13,24 +13,24 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 
-from remora.localcloud.apps.resources.user_identities import IdentityService
-from remora.localcloud.apps.service import AppsService
-from remora.localcloud.arm.api import create_arm_api
-from remora.localcloud.arm.http import Guard, asked_url
-from remora.localcloud.arm.identity import Identity
-from remora.localcloud.arm.metadata import Metadata
-from remora.localcloud.arm.operations import Operations
-from remora.localcloud.arm.resources.resource import Service
-from remora.localcloud.arm.resources.store import ResourceStore
-from remora.localcloud.arm.subscription import LOCAL_SUBSCRIPTION
-from remora.localcloud.fault_table import Fault
-from remora.localcloud.faults import FaultRoutes, Faults
-from remora.localcloud.logs.service import LogsService
-from remora.localcloud.state import State
-from remora.localcloud.storage.access.keys import AccountKeys
-from remora.localcloud.storage.app import create_files_app
-from remora.localcloud.storage.management import StorageService
-from remora.localcloud.storage.store.shares import Shares
+from containerapps_emulator.apps.resources.user_identities import IdentityService
+from containerapps_emulator.apps.service import AppsService
+from containerapps_emulator.arm.api import create_arm_api
+from containerapps_emulator.arm.http import Guard, asked_url
+from containerapps_emulator.arm.identity import Identity
+from containerapps_emulator.arm.metadata import Metadata
+from containerapps_emulator.arm.operations import Operations
+from containerapps_emulator.arm.resources.resource import Service
+from containerapps_emulator.arm.resources.store import ResourceStore
+from containerapps_emulator.arm.subscription import LOCAL_SUBSCRIPTION
+from containerapps_emulator.fault_table import Fault
+from containerapps_emulator.faults import FaultRoutes, Faults
+from containerapps_emulator.logs.service import LogsService
+from containerapps_emulator.state import State
+from containerapps_emulator.storage.access.keys import AccountKeys
+from containerapps_emulator.storage.app import create_files_app
+from containerapps_emulator.storage.management import StorageService
+from containerapps_emulator.storage.store.shares import Shares
 
 
 @dataclass(frozen=True, slots=True)

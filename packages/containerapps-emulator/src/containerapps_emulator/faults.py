@@ -20,9 +20,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from remora.localcloud.arm.http import error_response, read_json
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.fault_table import ARM_ANSWERS, FILES_ERRORS, MEANINGS, Fault
+from containerapps_emulator.arm.http import error_response, read_json
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.fault_table import ARM_ANSWERS, FILES_ERRORS, MEANINGS, Fault
 
 MOST_SECONDS: Final = 86_400
 

@@ -11,11 +11,11 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
+from containerapps_emulator.background import in_background
+from containerapps_emulator.bounded_http import BoundedProtocol, FewHeaders
+from containerapps_emulator.quiet_server import QuietServer
+from containerapps_emulator.state import State
 from remora.errors import PortInUse
-from remora.localcloud.background import in_background
-from remora.localcloud.bounded_http import BoundedProtocol, FewHeaders
-from remora.localcloud.quiet_server import QuietServer
-from remora.localcloud.state import State
 
 HOST = "127.0.0.1"
 _KIND = "ports"

@@ -8,16 +8,16 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from containerapps_emulator.app import Cloud, create_cloud
+from containerapps_emulator.arm.identity import PATH as TOKEN_PATH
+from containerapps_emulator.arm.subscription import LOCAL_SUBSCRIPTION
+from containerapps_emulator.connection import Connection, keep_connection, remove_connection, write_connection
+from containerapps_emulator.listeners import HOST, Listener, bind, port_of
+from containerapps_emulator.lock import only_one
+from containerapps_emulator.state import State
+from containerapps_emulator.storage.app import PROTOCOL as FILES_PROTOCOL
 from remora import __version__
 from remora.errors import writing
-from remora.localcloud.app import Cloud, create_cloud
-from remora.localcloud.arm.identity import PATH as TOKEN_PATH
-from remora.localcloud.arm.subscription import LOCAL_SUBSCRIPTION
-from remora.localcloud.connection import Connection, keep_connection, remove_connection, write_connection
-from remora.localcloud.listeners import HOST, Listener, bind, port_of
-from remora.localcloud.lock import only_one
-from remora.localcloud.state import State
-from remora.localcloud.storage.app import PROTOCOL as FILES_PROTOCOL
 
 
 async def run_cloud(
@@ -125,7 +125,7 @@ def _secure(
     folder: Path, state: State, cloud: Cloud, connection: Connection
 ) -> tuple[list[Listener], Connection]:
     """The listeners over HTTPS, and the connection that describes them."""
-    from remora.localcloud.tls import certificates  # cryptography: imported only with --tls
+    from containerapps_emulator.tls import certificates  # cryptography: imported only with --tls
 
     arm_socket, files_socket = bind(state, "arm-tls"), bind(state, "files-tls")
     found = certificates(folder)

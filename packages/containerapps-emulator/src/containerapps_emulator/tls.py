@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from remora.localcloud.listeners import HOST
+from containerapps_emulator.listeners import HOST
 
 _VALID = timedelta(days=397)
 _RENEW_BEFORE = timedelta(days=30)

@@ -205,7 +205,7 @@ def _start(home: Path, port: int, tls: bool) -> dict[str, Any]:
         stream = log.open("ab")
     told, tell = os.pipe()  # a pipe, because the reason for a failed start may be a full disk
     flags = ["--home", str(home), "--port", str(port), "--report", str(tell), *(["--tls"] if tls else [])]
-    command = [sys.executable, "-m", "remora.localcloud", *flags]
+    command = [sys.executable, "-m", "containerapps_emulator", *flags]
     with stream, open(told, "rb", buffering=0) as report:  # noqa: PTH123 - a descriptor
         os.set_blocking(told, False)
         written_before = stream.tell()

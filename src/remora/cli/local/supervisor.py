@@ -74,13 +74,13 @@ class Supervisor:
             raise Refused(
                 f"{self.name} did not accept {self.file}: `{shlex.join(command)}` failed",
                 hint=f"try again in a session where {self.name} runs, or keep the cloud running yourself:"
-                " python -m remora.localcloud",
+                " python -m containerapps_emulator",
             )
 
 
 def supervisor(home: Path, *, platform: str = sys.platform) -> Supervisor:
     """The supervisor of this operating system."""
-    command = [sys.executable, "-m", "remora.localcloud", "--home", str(home.absolute())]
+    command = [sys.executable, "-m", "containerapps_emulator", "--home", str(home.absolute())]
     return _launchd(home, command) if platform == "darwin" else _systemd(command)
 
 

@@ -11,23 +11,23 @@ from collections.abc import Collection, Coroutine
 from dataclasses import replace
 from typing import Any
 
-from remora.localcloud.apps.documents.defaults import essence, most_inactive
-from remora.localcloud.apps.documents.names import revision_name
-from remora.localcloud.apps.documents.not_acted_upon import not_acted_upon
-from remora.localcloud.apps.documents.records import AppRecord, RevisionRecord
-from remora.localcloud.apps.documents.refusals import IN_TEMPLATE, invalid
-from remora.localcloud.apps.documents.traffic_defaults import check_revisions, labelled
-from remora.localcloud.apps.ingress.exchange import Failure
-from remora.localcloud.apps.ingress.listener import STOPPED as NO_APP
-from remora.localcloud.apps.ingress.listener import UNREACHABLE, Backend, Ingress, Route
-from remora.localcloud.apps.ingress.traffic import WeightedTurns, asked_for, weights_of
-from remora.localcloud.apps.replicas.console import LineLog
-from remora.localcloud.apps.replicas.events import SystemLog
-from remora.localcloud.apps.revision import ASLEEP, STOPPED, Revision, RevisionParts, RevisionStatus
-from remora.localcloud.apps.runtime import Runtime
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.background import in_background, surviving
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.documents.defaults import essence, most_inactive
+from containerapps_emulator.apps.documents.names import revision_name
+from containerapps_emulator.apps.documents.not_acted_upon import not_acted_upon
+from containerapps_emulator.apps.documents.records import AppRecord, RevisionRecord
+from containerapps_emulator.apps.documents.refusals import IN_TEMPLATE, invalid
+from containerapps_emulator.apps.documents.traffic_defaults import check_revisions, labelled
+from containerapps_emulator.apps.ingress.exchange import Failure
+from containerapps_emulator.apps.ingress.listener import STOPPED as NO_APP
+from containerapps_emulator.apps.ingress.listener import UNREACHABLE, Backend, Ingress, Route
+from containerapps_emulator.apps.ingress.traffic import WeightedTurns, asked_for, weights_of
+from containerapps_emulator.apps.replicas.console import LineLog
+from containerapps_emulator.apps.replicas.events import SystemLog
+from containerapps_emulator.apps.revision import ASLEEP, STOPPED, Revision, RevisionParts, RevisionStatus
+from containerapps_emulator.apps.runtime import Runtime
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.background import in_background, surviving
+from containerapps_emulator.state import Json
 
 
 class App:

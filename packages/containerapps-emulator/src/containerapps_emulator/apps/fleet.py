@@ -7,12 +7,12 @@ import contextlib
 import shutil
 from dataclasses import replace
 
-from remora.localcloud.apps.app import App
-from remora.localcloud.apps.documents.records import AppRecord, RevisionRecord
-from remora.localcloud.apps.replicas.leftovers import kill_leftovers
-from remora.localcloud.apps.runtime import Runtime
-from remora.localcloud.arm.resources.resource import ResourceId
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.app import App
+from containerapps_emulator.apps.documents.records import AppRecord, RevisionRecord
+from containerapps_emulator.apps.replicas.leftovers import kill_leftovers
+from containerapps_emulator.apps.runtime import Runtime
+from containerapps_emulator.arm.resources.resource import ResourceId
+from containerapps_emulator.state import Json
 
 
 class Fleet:

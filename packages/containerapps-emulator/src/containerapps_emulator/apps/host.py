@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from remora.localcloud.apps.clock import Clock
+from containerapps_emulator.apps.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,23 +11,23 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from remora.localcloud.apps.documents.names import replica_name, replica_set_name
-from remora.localcloud.apps.documents.records import AppRecord, RevisionRecord
-from remora.localcloud.apps.documents.template import ContainerTemplate, read_template
-from remora.localcloud.apps.replicas.container import Launch
-from remora.localcloud.apps.replicas.events import SystemLog
-from remora.localcloud.apps.replicas.replica import Replica
-from remora.localcloud.apps.replicas.replica_order import (
+from containerapps_emulator.apps.documents.names import replica_name, replica_set_name
+from containerapps_emulator.apps.documents.records import AppRecord, RevisionRecord
+from containerapps_emulator.apps.documents.template import ContainerTemplate, read_template
+from containerapps_emulator.apps.replicas.container import Launch
+from containerapps_emulator.apps.replicas.events import SystemLog
+from containerapps_emulator.apps.replicas.replica import Replica
+from containerapps_emulator.apps.replicas.replica_order import (
     CannotStart,
     CompanionOrder,
     ReplicaOrder,
     ReplicaStatus,
 )
-from remora.localcloud.apps.runtime import Runtime
-from remora.localcloud.apps.scaler import Scaler
-from remora.localcloud.apps.spoiled import SPOILED
-from remora.localcloud.background import in_background, surviving
-from remora.localcloud.fault_table import Fault
+from containerapps_emulator.apps.runtime import Runtime
+from containerapps_emulator.apps.scaler import Scaler
+from containerapps_emulator.apps.spoiled import SPOILED
+from containerapps_emulator.background import in_background, surviving
+from containerapps_emulator.fault_table import Fault
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from remora.localcloud.apps.capacity.placement import Placement
-from remora.localcloud.apps.capacity.pools import Capacity
-from remora.localcloud.apps.documents.records import Records
-from remora.localcloud.apps.host import Host
-from remora.localcloud.apps.replicas.free_ports import FreePorts
-from remora.localcloud.apps.replicas.launch import Launcher
-from remora.localcloud.apps.replicas.own_ports import OwnPorts
-from remora.localcloud.faults import Faults
-from remora.localcloud.state import State
+from containerapps_emulator.apps.capacity.placement import Placement
+from containerapps_emulator.apps.capacity.pools import Capacity
+from containerapps_emulator.apps.documents.records import Records
+from containerapps_emulator.apps.host import Host
+from containerapps_emulator.apps.replicas.free_ports import FreePorts
+from containerapps_emulator.apps.replicas.launch import Launcher
+from containerapps_emulator.apps.replicas.own_ports import OwnPorts
+from containerapps_emulator.faults import Faults
+from containerapps_emulator.state import State
 
 
 @dataclass(frozen=True, slots=True)

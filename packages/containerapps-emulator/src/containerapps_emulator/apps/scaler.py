@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from remora.localcloud.apps.clock import Clock
-from remora.localcloud.apps.documents.scale import Scale, ScalePlan
-from remora.localcloud.background import in_background, surviving
+from containerapps_emulator.apps.clock import Clock
+from containerapps_emulator.apps.documents.scale import Scale, ScalePlan
+from containerapps_emulator.background import in_background, surviving
 
 _WINDOW_LOOK_SECONDS = 60.0
 

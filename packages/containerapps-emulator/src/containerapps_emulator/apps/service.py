@@ -8,36 +8,43 @@ from pathlib import Path
 
 from starlette.routing import BaseRoute
 
-from remora.localcloud.apps.capacity.placement import Placement
-from remora.localcloud.apps.capacity.pools import Capacity
-from remora.localcloud.apps.capacity.quotas import Quotas
-from remora.localcloud.apps.clock import Clock, SystemClock
-from remora.localcloud.apps.documents.job_records import JobRecords
-from remora.localcloud.apps.documents.records import Records
-from remora.localcloud.apps.fleet import Fleet
-from remora.localcloud.apps.host import Host, Limits
-from remora.localcloud.apps.jobs.execution import JobRuntime
-from remora.localcloud.apps.jobs.jobs import Jobs
-from remora.localcloud.apps.replicas.free_ports import FreePorts
-from remora.localcloud.apps.replicas.isolation import Kernel
-from remora.localcloud.apps.replicas.launch import Launcher
-from remora.localcloud.apps.replicas.mounts import Mounter
-from remora.localcloud.apps.replicas.own_ports import OwnPorts
-from remora.localcloud.apps.resources.certificates import Certificates, ManagedCertificates
-from remora.localcloud.apps.resources.container_apps import ContainerApps
-from remora.localcloud.apps.resources.custom_domains import CustomDomains
-from remora.localcloud.apps.resources.identity_endpoint import IdentityEndpoint, Issue
-from remora.localcloud.apps.resources.jobs import Executions, JobResources, StopOfExecution
-from remora.localcloud.apps.resources.log_tables import LogTables
-from remora.localcloud.apps.resources.managed_environments import EnvironmentStorages, ManagedEnvironments
-from remora.localcloud.apps.resources.revisions import Replicas, Revisions
-from remora.localcloud.apps.resources.streams import LogStreams
-from remora.localcloud.apps.resources.tokens import Tokens
-from remora.localcloud.apps.resources.usages import EnvironmentUsages, LocationUsages, WorkloadProfileStates
-from remora.localcloud.apps.runtime import Runtime
-from remora.localcloud.arm.resources.resource import ResourceHandler, VirtualHandler
-from remora.localcloud.faults import Faults
-from remora.localcloud.state import State
+from containerapps_emulator.apps.capacity.placement import Placement
+from containerapps_emulator.apps.capacity.pools import Capacity
+from containerapps_emulator.apps.capacity.quotas import Quotas
+from containerapps_emulator.apps.clock import Clock, SystemClock
+from containerapps_emulator.apps.documents.job_records import JobRecords
+from containerapps_emulator.apps.documents.records import Records
+from containerapps_emulator.apps.fleet import Fleet
+from containerapps_emulator.apps.host import Host, Limits
+from containerapps_emulator.apps.jobs.execution import JobRuntime
+from containerapps_emulator.apps.jobs.jobs import Jobs
+from containerapps_emulator.apps.replicas.free_ports import FreePorts
+from containerapps_emulator.apps.replicas.isolation import Kernel
+from containerapps_emulator.apps.replicas.launch import Launcher
+from containerapps_emulator.apps.replicas.mounts import Mounter
+from containerapps_emulator.apps.replicas.own_ports import OwnPorts
+from containerapps_emulator.apps.resources.certificates import Certificates, ManagedCertificates
+from containerapps_emulator.apps.resources.container_apps import ContainerApps
+from containerapps_emulator.apps.resources.custom_domains import CustomDomains
+from containerapps_emulator.apps.resources.identity_endpoint import IdentityEndpoint, Issue
+from containerapps_emulator.apps.resources.jobs import Executions, JobResources, StopOfExecution
+from containerapps_emulator.apps.resources.log_tables import LogTables
+from containerapps_emulator.apps.resources.managed_environments import (
+    EnvironmentStorages,
+    ManagedEnvironments,
+)
+from containerapps_emulator.apps.resources.revisions import Replicas, Revisions
+from containerapps_emulator.apps.resources.streams import LogStreams
+from containerapps_emulator.apps.resources.tokens import Tokens
+from containerapps_emulator.apps.resources.usages import (
+    EnvironmentUsages,
+    LocationUsages,
+    WorkloadProfileStates,
+)
+from containerapps_emulator.apps.runtime import Runtime
+from containerapps_emulator.arm.resources.resource import ResourceHandler, VirtualHandler
+from containerapps_emulator.faults import Faults
+from containerapps_emulator.state import State
 
 
 class AppsService:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from remora.localcloud.apps.replicas.container import Launch
-from remora.localcloud.fault_table import Fault
+from containerapps_emulator.apps.replicas.container import Launch
+from containerapps_emulator.fault_table import Fault
 
 
 def _script(launch: Launch, script: str) -> Launch:

@@ -8,32 +8,32 @@ from dataclasses import dataclass
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp
 
-from remora.localcloud.arm.deployments.deployed import Deployed
-from remora.localcloud.arm.deployments.deployments import Deployments
-from remora.localcloud.arm.deployments.group_deletion import GroupDeletion
-from remora.localcloud.arm.deployments.preparation import Preparation
-from remora.localcloud.arm.deployments.record import DeploymentStore
-from remora.localcloud.arm.deployments.what_if import WhatIf
-from remora.localcloud.arm.operations import Operations
-from remora.localcloud.arm.resources.groups import Groups
-from remora.localcloud.arm.resources.known_versions import KnownVersions
-from remora.localcloud.arm.resources.provider_answers import ProviderAnswers
-from remora.localcloud.arm.resources.registrations import Registrations
-from remora.localcloud.arm.resources.registry import Registry
-from remora.localcloud.arm.resources.resource import Service
-from remora.localcloud.arm.resources.resources import Resources
-from remora.localcloud.arm.resources.store import ResourceStore
-from remora.localcloud.arm.routes.deployments import DeploymentRoutes
-from remora.localcloud.arm.routes.providers import ProviderRoutes
-from remora.localcloud.arm.routes.resources import ResourceRoutes
-from remora.localcloud.arm.routes.stacks import StackRoutes
-from remora.localcloud.arm.routes.subscriptions import SubscriptionRoutes
-from remora.localcloud.arm.routes.tags import TagRoutes
-from remora.localcloud.arm.stacks.record import StackStore
-from remora.localcloud.arm.stacks.removal import Removal
-from remora.localcloud.arm.stacks.stacks import Stacks
-from remora.localcloud.arm.subscription import Subscription
-from remora.localcloud.state import State
+from containerapps_emulator.arm.deployments.deployed import Deployed
+from containerapps_emulator.arm.deployments.deployments import Deployments
+from containerapps_emulator.arm.deployments.group_deletion import GroupDeletion
+from containerapps_emulator.arm.deployments.preparation import Preparation
+from containerapps_emulator.arm.deployments.record import DeploymentStore
+from containerapps_emulator.arm.deployments.what_if import WhatIf
+from containerapps_emulator.arm.operations import Operations
+from containerapps_emulator.arm.resources.groups import Groups
+from containerapps_emulator.arm.resources.known_versions import KnownVersions
+from containerapps_emulator.arm.resources.provider_answers import ProviderAnswers
+from containerapps_emulator.arm.resources.registrations import Registrations
+from containerapps_emulator.arm.resources.registry import Registry
+from containerapps_emulator.arm.resources.resource import Service
+from containerapps_emulator.arm.resources.resources import Resources
+from containerapps_emulator.arm.resources.store import ResourceStore
+from containerapps_emulator.arm.routes.deployments import DeploymentRoutes
+from containerapps_emulator.arm.routes.providers import ProviderRoutes
+from containerapps_emulator.arm.routes.resources import ResourceRoutes
+from containerapps_emulator.arm.routes.stacks import StackRoutes
+from containerapps_emulator.arm.routes.subscriptions import SubscriptionRoutes
+from containerapps_emulator.arm.routes.tags import TagRoutes
+from containerapps_emulator.arm.stacks.record import StackStore
+from containerapps_emulator.arm.stacks.removal import Removal
+from containerapps_emulator.arm.stacks.stacks import Stacks
+from containerapps_emulator.arm.subscription import Subscription
+from containerapps_emulator.state import State
 
 
 @dataclass(frozen=True, slots=True)

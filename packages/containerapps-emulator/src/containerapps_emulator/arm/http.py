@@ -16,10 +16,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from remora.localcloud.arm.lenient_json import read
-from remora.localcloud.arm.rate_limits import RateLimits
-from remora.localcloud.arm.resources.resource import ArmError, as_arm_error
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.lenient_json import read
+from containerapps_emulator.arm.rate_limits import RateLimits
+from containerapps_emulator.arm.resources.resource import ArmError, as_arm_error
+from containerapps_emulator.state import Json
 
 _API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-[A-Za-z]+)?")
 BODY_SECONDS = 60

@@ -16,10 +16,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from remora.localcloud import jwt
-from remora.localcloud.arm.http import AnyCaseRoute
-from remora.localcloud.arm.subscription import Subscription
-from remora.localcloud.state import Json, State
+from containerapps_emulator import jwt
+from containerapps_emulator.arm.http import AnyCaseRoute
+from containerapps_emulator.arm.subscription import Subscription
+from containerapps_emulator.state import Json, State
 
 PATH: Final = "/msi/token"
 _LIFETIME_SECONDS: Final = 24 * 3600

@@ -7,10 +7,10 @@ import re
 from importlib.resources import files
 from typing import Any, Final
 
-from remora.localcloud.state import Json
+from containerapps_emulator.state import Json
 
 _REGIONS: Final[list[Json]] = json.loads(
-    files("remora.localcloud.arm").joinpath("locations.json").read_text(encoding="utf-8")
+    files("containerapps_emulator.arm").joinpath("locations.json").read_text(encoding="utf-8")
 )
 _FIRST_WITH_ZONES: Final = "2022-12-01"
 

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from remora.localcloud.arm.http import AnyCaseRoute
-from remora.localcloud.arm.subscription import Subscription
+from containerapps_emulator.arm.http import AnyCaseRoute
+from containerapps_emulator.arm.subscription import Subscription
 
 _OWN_ADDRESS = (
     "portal",

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 
-from remora.localcloud.arm.resources.resource import ArmError, as_arm_error
-from remora.localcloud.arm.timestamps import now_text
-from remora.localcloud.background import in_background
-from remora.localcloud.state import Json, State
+from containerapps_emulator.arm.resources.resource import ArmError, as_arm_error
+from containerapps_emulator.arm.timestamps import now_text
+from containerapps_emulator.background import in_background
+from containerapps_emulator.state import Json, State
 
 _KIND = "operations"
 _KEEP = timedelta(days=1)

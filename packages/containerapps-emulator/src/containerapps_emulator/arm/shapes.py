@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final
 
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.state import Json
 
 Shape = Any
 """A type or a tuple of types; a dict of shapes by property; or a list with the shape of every item."""

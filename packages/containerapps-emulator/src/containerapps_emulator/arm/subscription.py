@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.state import Json
 
 LOCAL_SUBSCRIPTION_ID = "00000000-0000-0000-0000-00000000c10d"
 LOCAL_TENANT_ID = "00000000-0000-0000-0000-000000007e4a"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from remora.localcloud.state import Json
+from containerapps_emulator.state import Json
 
 USER: Final = "local"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from remora.localcloud.state import Json
+from containerapps_emulator.state import Json
 
 Row = dict[str, Any]
 Test = Callable[[Row], bool]

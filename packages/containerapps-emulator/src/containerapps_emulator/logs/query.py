@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from remora.localcloud.arm.http import read_json
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.logs.kql import KqlError, Table, as_json, parse_time, run_query
+from containerapps_emulator.arm.http import read_json
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.logs.kql import KqlError, Table, as_json, parse_time, run_query
 
 DURATION: Final = re.compile(
     r"P(?:(?P<days>N)D)?(?:T(?:(?P<hours>N)H)?(?:(?P<minutes>N)M)?(?:(?P<seconds>N)S)?)?".replace(

@@ -12,17 +12,17 @@ from datetime import UTC, datetime, timedelta
 
 from starlette.routing import BaseRoute
 
-from remora.localcloud.arm.resources.resource import (
+from containerapps_emulator.arm.resources.resource import (
     ArmError,
     ResourceHandler,
     ResourceId,
     VirtualHandler,
     Wire,
 )
-from remora.localcloud.arm.shapes import checked_properties, settable
-from remora.localcloud.arm.timestamps import now_text
-from remora.localcloud.logs.query import LogQuery, LogSource
-from remora.localcloud.state import Json, State
+from containerapps_emulator.arm.shapes import checked_properties, settable
+from containerapps_emulator.arm.timestamps import now_text
+from containerapps_emulator.logs.query import LogQuery, LogSource
+from containerapps_emulator.state import Json, State
 
 _KIND = "workspace-keys"
 _CUSTOMERS = "workspace-customers"  # customer id → resource id

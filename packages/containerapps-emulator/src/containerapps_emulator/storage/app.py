@@ -20,23 +20,23 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from containerapps_emulator.state import State
+from containerapps_emulator.storage import structured, xml
+from containerapps_emulator.storage.access.bearer import challenge, check_bearer, check_intent
+from containerapps_emulator.storage.access.sas import Grant, require_user, verify_sas
+from containerapps_emulator.storage.access.shared_key import verify
+from containerapps_emulator.storage.body import Body
+from containerapps_emulator.storage.call import Call
+from containerapps_emulator.storage.errors import FilesError
+from containerapps_emulator.storage.headers import flag, spelled_metadata, with_capitals
+from containerapps_emulator.storage.http_protocol import SPELLED
+from containerapps_emulator.storage.names import Target, parse_target
+from containerapps_emulator.storage.operations import copying as copies
+from containerapps_emulator.storage.operations import directories, files, handles, permissions, ranges, shares
+from containerapps_emulator.storage.operations import leases as lease
+from containerapps_emulator.storage.operations import services as service
+from containerapps_emulator.storage.store.shares import Shares
 from remora.errors import CannotWrite, DamagedState
-from remora.localcloud.state import State
-from remora.localcloud.storage import structured, xml
-from remora.localcloud.storage.access.bearer import challenge, check_bearer, check_intent
-from remora.localcloud.storage.access.sas import Grant, require_user, verify_sas
-from remora.localcloud.storage.access.shared_key import verify
-from remora.localcloud.storage.body import Body
-from remora.localcloud.storage.call import Call
-from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.headers import flag, spelled_metadata, with_capitals
-from remora.localcloud.storage.http_protocol import SPELLED
-from remora.localcloud.storage.names import Target, parse_target
-from remora.localcloud.storage.operations import copying as copies
-from remora.localcloud.storage.operations import directories, files, handles, permissions, ranges, shares
-from remora.localcloud.storage.operations import leases as lease
-from remora.localcloud.storage.operations import services as service
-from remora.localcloud.storage.store.shares import Shares
 
 Operation = Callable[[Call], Response]
 
@@ -90,7 +90,7 @@ OPERATIONS: Final[Mapping[tuple[str, str, str], Operation]] = {
 }
 """(subject of the request, method, comp) to operation."""
 
-PROTOCOL: Final = "remora.localcloud.storage.http_protocol:BulkProtocol"
+PROTOCOL: Final = "containerapps_emulator.storage.http_protocol:BulkProtocol"
 """The uvicorn protocol class that this app needs."""
 
 _UNSUPPORTED_HEADERS: Final = (

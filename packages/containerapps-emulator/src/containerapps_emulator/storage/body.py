@@ -6,9 +6,9 @@ from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
 
-from remora.localcloud.storage import structured
-from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.store.content import MAX_WRITE_BYTES
+from containerapps_emulator.storage import structured
+from containerapps_emulator.storage.errors import FilesError
+from containerapps_emulator.storage.store.content import MAX_WRITE_BYTES
 
 _MAX_DRAINED_BYTES: Final = 4 * MAX_WRITE_BYTES
 

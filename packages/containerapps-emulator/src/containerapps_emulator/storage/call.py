@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from remora.localcloud.storage import headers as wire
-from remora.localcloud.storage import structured
-from remora.localcloud.storage.access.sas import Grant
-from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.names import Target
-from remora.localcloud.storage.store.model import Share
-from remora.localcloud.storage.store.shares import Shares
-from remora.localcloud.storage.xml import Query
+from containerapps_emulator.storage import headers as wire
+from containerapps_emulator.storage import structured
+from containerapps_emulator.storage.access.sas import Grant
+from containerapps_emulator.storage.errors import FilesError
+from containerapps_emulator.storage.names import Target
+from containerapps_emulator.storage.store.model import Share
+from containerapps_emulator.storage.store.shares import Shares
+from containerapps_emulator.storage.xml import Query
 
 _RANGE: Final = re.compile(r"bytes=(\d+)-(\d*)\Z")
 _MAX_RESULTS: Final = 5000

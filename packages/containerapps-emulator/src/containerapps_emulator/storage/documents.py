@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.store import stamps
+from containerapps_emulator.storage.errors import FilesError
+from containerapps_emulator.storage.store import stamps
 
 _MAX_BYTES: Final = 64 * 1024
 _MAX_POLICIES: Final = 5

@@ -8,12 +8,12 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.store import stamps
-from remora.localcloud.storage.store.leases import INFINITE, Lease
-from remora.localcloud.storage.store.model import Entry
-from remora.localcloud.storage.store.permissions import DEFAULT_KEYS
-from remora.localcloud.storage.store.properties import MD5, Changes, Copied
+from containerapps_emulator.storage.errors import FilesError
+from containerapps_emulator.storage.store import stamps
+from containerapps_emulator.storage.store.leases import INFINITE, Lease
+from containerapps_emulator.storage.store.model import Entry
+from containerapps_emulator.storage.store.permissions import DEFAULT_KEYS
+from containerapps_emulator.storage.store.properties import MD5, Changes, Copied
 
 Headers = dict[str, str]
 

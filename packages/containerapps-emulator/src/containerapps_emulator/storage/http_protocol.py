@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Message, Scope
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from remora.localcloud.storage.store.content import MAX_WRITE_BYTES
-from remora.localcloud.storage.structured import FRAMING_BYTES
+from containerapps_emulator.storage.store.content import MAX_WRITE_BYTES
+from containerapps_emulator.storage.structured import FRAMING_BYTES
 
 MAX_BODY_BYTES: Final = MAX_WRITE_BYTES + FRAMING_BYTES
 _MAX_HEAD_BYTES: Final = 64 * 1024

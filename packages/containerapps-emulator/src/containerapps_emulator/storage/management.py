@@ -13,22 +13,22 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from remora.localcloud.arm.http import AnyCaseRoute, read_json
-from remora.localcloud.arm.locations import paired_region
-from remora.localcloud.arm.resources.resource import (
+from containerapps_emulator.arm.http import AnyCaseRoute, read_json
+from containerapps_emulator.arm.locations import paired_region
+from containerapps_emulator.arm.resources.resource import (
     ArmError,
     ResourceHandler,
     ResourceId,
     VirtualHandler,
     Wire,
 )
-from remora.localcloud.arm.resources.store import Record, ResourceStore
-from remora.localcloud.arm.shapes import checked_properties, settable
-from remora.localcloud.arm.timestamps import now_text
-from remora.localcloud.state import Json
-from remora.localcloud.storage.access.keys import KEY_NAMES, AccountKeys
-from remora.localcloud.storage.settings import ACCOUNT, ACCOUNTS_OWN, require_one_of
-from remora.localcloud.storage.share_resources import (
+from containerapps_emulator.arm.resources.store import Record, ResourceStore
+from containerapps_emulator.arm.shapes import checked_properties, settable
+from containerapps_emulator.arm.timestamps import now_text
+from containerapps_emulator.state import Json
+from containerapps_emulator.storage.access.keys import KEY_NAMES, AccountKeys
+from containerapps_emulator.storage.settings import ACCOUNT, ACCOUNTS_OWN, require_one_of
+from containerapps_emulator.storage.share_resources import (
     ACCOUNT_TYPE,
     FILE_SERVICE_TYPE,
     FileServiceHandler,
@@ -36,7 +36,7 @@ from remora.localcloud.storage.share_resources import (
     identity_of,
     unknown_action,
 )
-from remora.localcloud.storage.store.shares import Shares
+from containerapps_emulator.storage.store.shares import Shares
 
 _ACCOUNT_NAME = re.compile(r"[a-z0-9]{3,24}")
 _STANDARD = ("LRS", "GRS", "RAGRS", "ZRS", "GZRS", "RAGZRS")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from remora.localcloud.storage.errors import FilesError
+from containerapps_emulator.storage.errors import FilesError
 
 _ACCOUNT: Final = re.compile(r"[a-z0-9]{3,24}\Z")
 _SHARE: Final = re.compile(r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]\Z")

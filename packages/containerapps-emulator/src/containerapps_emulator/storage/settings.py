@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final
 
-from remora.localcloud.arm.resources.resource import ArmError
+from containerapps_emulator.arm.resources.resource import ArmError
 
 ACCOUNT: Final = {
     "accessTier": str,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.state import Json
-from remora.localcloud.storage.store import stamps
-from remora.localcloud.storage.store.kept import Deleted
-from remora.localcloud.storage.store.leases import INFINITE, Lease
-from remora.localcloud.storage.store.shares import ShareProperties
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.state import Json
+from containerapps_emulator.storage.store import stamps
+from containerapps_emulator.storage.store.kept import Deleted
+from containerapps_emulator.storage.store.leases import INFINITE, Lease
+from containerapps_emulator.storage.store.shares import ShareProperties
 
 _POLICY_FIELDS: Final = {"startTime": "Start", "expiryTime": "Expiry", "permission": "Permission"}
 _MAX_POLICIES: Final = 5

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from remora.localcloud.state import Json
-from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.store import leases
-from remora.localcloud.storage.store.leases import INFINITE, Lease
-from remora.localcloud.storage.store.shares import Shares
+from containerapps_emulator.state import Json
+from containerapps_emulator.storage.errors import FilesError
+from containerapps_emulator.storage.store import leases
+from containerapps_emulator.storage.store.leases import INFINITE, Lease
+from containerapps_emulator.storage.store.shares import Shares
 
 _DURATIONS: Final = range(15, 61)
 

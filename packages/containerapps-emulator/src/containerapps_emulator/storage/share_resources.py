@@ -12,22 +12,22 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-from remora.localcloud.arm.resources.resource import Answer, ArmError, Ask, ResourceId, Wire
-from remora.localcloud.arm.resources.store import ResourceStore
-from remora.localcloud.arm.shapes import checked_properties, settable
-from remora.localcloud.state import Json
-from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.operations.shares import used_bytes
-from remora.localcloud.storage.settings import FILE_SERVICE, SHARE, SHARES_OWN, require_one_of
-from remora.localcloud.storage.share_documents import (
+from containerapps_emulator.arm.resources.resource import Answer, ArmError, Ask, ResourceId, Wire
+from containerapps_emulator.arm.resources.store import ResourceStore
+from containerapps_emulator.arm.shapes import checked_properties, settable
+from containerapps_emulator.state import Json
+from containerapps_emulator.storage.errors import FilesError
+from containerapps_emulator.storage.operations.shares import used_bytes
+from containerapps_emulator.storage.settings import FILE_SERVICE, SHARE, SHARES_OWN, require_one_of
+from containerapps_emulator.storage.share_documents import (
     checked_policies,
     shown_deleted,
     shown_share,
     shown_snapshot,
 )
-from remora.localcloud.storage.share_leases import change_lease
-from remora.localcloud.storage.store import stamps
-from remora.localcloud.storage.store.shares import TIERS, ShareProperties, Shares, ShareSettings
+from containerapps_emulator.storage.share_leases import change_lease
+from containerapps_emulator.storage.store import stamps
+from containerapps_emulator.storage.store.shares import TIERS, ShareProperties, Shares, ShareSettings
 
 ACCOUNT_TYPE: Final = "Microsoft.Storage/storageAccounts"
 FILE_SERVICE_TYPE: Final = f"{ACCOUNT_TYPE}/fileServices"

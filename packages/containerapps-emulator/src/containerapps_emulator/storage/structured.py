@@ -9,9 +9,9 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from remora.localcloud.storage.crc64 import as_header, crc64, joined
-from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.store.content import MAX_WRITE_BYTES, Data
+from containerapps_emulator.storage.crc64 import as_header, crc64, joined
+from containerapps_emulator.storage.errors import FilesError
+from containerapps_emulator.storage.store.content import MAX_WRITE_BYTES, Data
 
 NAME: Final = "x-ms-structured-body"
 _LENGTH: Final = "x-ms-structured-content-length"

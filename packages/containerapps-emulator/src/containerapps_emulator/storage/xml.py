@@ -9,22 +9,22 @@ from typing import Final
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
-from remora.localcloud.storage.errors import AUTHENTICATION, FilesError
-from remora.localcloud.storage.headers import (
+from containerapps_emulator.storage.errors import AUTHENTICATION, FilesError
+from containerapps_emulator.storage.headers import (
     attributes_of,
     boolean,
     created_ns,
     file_id,
     permission_key,
 )
-from remora.localcloud.storage.names import Target
-from remora.localcloud.storage.store import stamps
-from remora.localcloud.storage.store.differences import Span
-from remora.localcloud.storage.store.kept import Deleted
-from remora.localcloud.storage.store.leases import INFINITE, Lease
-from remora.localcloud.storage.store.model import Entry, Page
-from remora.localcloud.storage.store.provisioning import downgrade_allowed_ns, provisioned
-from remora.localcloud.storage.store.shares import ShareProperties
+from containerapps_emulator.storage.names import Target
+from containerapps_emulator.storage.store import stamps
+from containerapps_emulator.storage.store.differences import Span
+from containerapps_emulator.storage.store.kept import Deleted
+from containerapps_emulator.storage.store.leases import INFINITE, Lease
+from containerapps_emulator.storage.store.model import Entry, Page
+from containerapps_emulator.storage.store.provisioning import downgrade_allowed_ns, provisioned
+from containerapps_emulator.storage.store.shares import ShareProperties
 
 _NOT_IN_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _PROLOG: Final = '\ufeff<?xml version="1.0" encoding="utf-8"?>'

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from remora.localcloud.apps.capacity.pools import Pool
-from remora.localcloud.apps.capacity.profiles import CONSUMPTION, Profile, find_profile
-from remora.localcloud.apps.capacity.quotas import Quotas, gpu_pool
-from remora.localcloud.apps.documents.records import Records
-from remora.localcloud.apps.documents.template import RevisionTemplate, read_template
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.capacity.pools import Pool
+from containerapps_emulator.apps.capacity.profiles import CONSUMPTION, Profile, find_profile
+from containerapps_emulator.apps.capacity.quotas import Quotas, gpu_pool
+from containerapps_emulator.apps.documents.records import Records
+from containerapps_emulator.apps.documents.template import RevisionTemplate, read_template
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.state import Json
 
 CORES_STEP: Final = 0.25
 GIB_PER_CORE: Final = 2

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from remora.localcloud.apps.documents.wire import display_location
-from remora.localcloud.arm.locations import normal_location
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.documents.wire import display_location
+from containerapps_emulator.arm.locations import normal_location
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.state import Json
 
 NOT_SUPPORTED: Final = "WorkloadProfileTypeNotSupported"
 INVALID: Final = "WorkloadProfileInvalid"

@@ -9,17 +9,17 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from remora.localcloud.apps.capacity.pools import Capacity
-from remora.localcloud.apps.capacity.profiles import TYPES, Profile, find_profile, read_profiles
-from remora.localcloud.apps.documents.records import AppRecord, Records, RevisionRecord
-from remora.localcloud.apps.documents.scale import read_scale
-from remora.localcloud.apps.documents.template import read_template
-from remora.localcloud.apps.documents.wire import display_location
-from remora.localcloud.arm.locations import normal_location
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.fault_table import Fault
-from remora.localcloud.faults import Faults
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.capacity.pools import Capacity
+from containerapps_emulator.apps.capacity.profiles import TYPES, Profile, find_profile, read_profiles
+from containerapps_emulator.apps.documents.records import AppRecord, Records, RevisionRecord
+from containerapps_emulator.apps.documents.scale import read_scale
+from containerapps_emulator.apps.documents.template import read_template
+from containerapps_emulator.apps.documents.wire import display_location
+from containerapps_emulator.arm.locations import normal_location
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.fault_table import Fault
+from containerapps_emulator.faults import Faults
+from containerapps_emulator.state import Json
 
 LIMITS: Final = {
     "ManagedEnvironmentCount": 50,

@@ -8,8 +8,8 @@ import hashlib
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.state import Json
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate

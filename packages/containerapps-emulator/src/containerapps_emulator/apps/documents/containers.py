@@ -9,10 +9,10 @@ import math
 import re
 from typing import Final
 
-from remora.localcloud.apps.documents.refusals import IN_TEMPLATE, check_range, invalid, not_emulated
-from remora.localcloud.apps.documents.template import memory_gib
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.documents.refusals import IN_TEMPLATE, check_range, invalid, not_emulated
+from containerapps_emulator.apps.documents.template import memory_gib
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.state import Json
 
 NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 IMAGE: Final = re.compile(

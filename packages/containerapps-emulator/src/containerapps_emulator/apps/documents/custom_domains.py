@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from remora.localcloud.apps.documents.refusals import IN_CONFIGURATION, invalid, not_one_of
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.documents.refusals import IN_CONFIGURATION, invalid, not_one_of
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.state import Json
 
 FIELD: Final = "configuration.ingress.customDomains"
 HOST: Final = re.compile(

@@ -8,12 +8,15 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from remora.localcloud.apps.documents.ingress import ingress_with_defaults
-from remora.localcloud.apps.documents.refusals import SCHEMA, not_one_of
-from remora.localcloud.apps.documents.secrets import check_registries, kept_secrets
-from remora.localcloud.apps.documents.template_defaults import check_secret_references, template_with_defaults
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.documents.ingress import ingress_with_defaults
+from containerapps_emulator.apps.documents.refusals import SCHEMA, not_one_of
+from containerapps_emulator.apps.documents.secrets import check_registries, kept_secrets
+from containerapps_emulator.apps.documents.template_defaults import (
+    check_secret_references,
+    template_with_defaults,
+)
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.state import Json
 
 APP_NAME: Final = re.compile(r"[a-z]([a-z0-9]|-(?!-)){0,31}(?<!-)")
 MOST_INACTIVE_REVISIONS: Final = 100

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from remora.localcloud.arm.locations import normal_location
-from remora.localcloud.arm.resources.resource import ArmError, ResourceId
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.locations import normal_location
+from containerapps_emulator.arm.resources.resource import ArmError, ResourceId
+from containerapps_emulator.state import Json
 
 CONSUMPTION: Final = {"workloadProfileType": "Consumption", "name": "Consumption"}
 COUNTS: Final = ("minimumCount", "maximumCount")

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from remora.localcloud.apps.documents.containers import resources_with_defaults
-from remora.localcloud.apps.documents.defaults import mode_of
-from remora.localcloud.apps.documents.ingress import NULLS, transport_of
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.documents.containers import resources_with_defaults
+from containerapps_emulator.apps.documents.defaults import mode_of
+from containerapps_emulator.apps.documents.ingress import NULLS, transport_of
+from containerapps_emulator.state import Json
 
 # Known only once the work is done.
 LATER: Final = (

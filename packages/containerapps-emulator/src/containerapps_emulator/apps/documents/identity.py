@@ -9,9 +9,9 @@ import uuid
 from dataclasses import dataclass
 from typing import Final
 
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.arm.subscription import LOCAL_TENANT_ID
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.arm.subscription import LOCAL_TENANT_ID
+from containerapps_emulator.state import Json
 
 NONE: Final = "None"
 SYSTEM: Final = "SystemAssigned"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from remora.localcloud.apps.documents.custom_domains import domains_with_defaults
-from remora.localcloud.apps.documents.refusals import IN_CONFIGURATION, invalid, not_emulated, not_one_of
-from remora.localcloud.apps.documents.traffic_defaults import traffic_with_defaults
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.documents.custom_domains import domains_with_defaults
+from containerapps_emulator.apps.documents.refusals import IN_CONFIGURATION, invalid, not_emulated, not_one_of
+from containerapps_emulator.apps.documents.traffic_defaults import traffic_with_defaults
+from containerapps_emulator.state import Json
 
 NULLS: Final = (
     "customDomains",

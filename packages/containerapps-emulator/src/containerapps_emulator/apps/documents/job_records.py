@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
-from remora.localcloud.arm.resources.resource import ResourceId
-from remora.localcloud.state import Json, State
+from containerapps_emulator.arm.resources.resource import ResourceId
+from containerapps_emulator.state import Json, State
 
 JOBS: Final = "apps.job"
 EXECUTIONS: Final = "apps.execution"

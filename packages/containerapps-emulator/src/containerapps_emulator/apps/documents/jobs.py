@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from remora.localcloud.apps.documents.cron import Cron
-from remora.localcloud.apps.documents.job_records import JobRecord
-from remora.localcloud.apps.documents.refusals import IN_CONFIGURATION, invalid, not_one_of
-from remora.localcloud.apps.documents.secrets import check_registries, kept_secrets
-from remora.localcloud.apps.documents.shapes import JOB
-from remora.localcloud.apps.documents.template_defaults import check_secret_references, template_with_defaults
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.arm.shapes import checked_properties
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.documents.cron import Cron
+from containerapps_emulator.apps.documents.job_records import JobRecord
+from containerapps_emulator.apps.documents.refusals import IN_CONFIGURATION, invalid, not_one_of
+from containerapps_emulator.apps.documents.secrets import check_registries, kept_secrets
+from containerapps_emulator.apps.documents.shapes import JOB
+from containerapps_emulator.apps.documents.template_defaults import (
+    check_secret_references,
+    template_with_defaults,
+)
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.arm.shapes import checked_properties
+from containerapps_emulator.state import Json
 
 MANUAL: Final = "Manual"
 SCHEDULE: Final = "Schedule"

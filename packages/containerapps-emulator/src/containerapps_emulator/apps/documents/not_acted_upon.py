@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from remora.localcloud.state import Json
+from containerapps_emulator.state import Json
 
 
 @dataclass(frozen=True, slots=True)

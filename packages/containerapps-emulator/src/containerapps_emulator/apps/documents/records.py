@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
-from remora.localcloud.arm.resources.resource import ArmError, ResourceId
-from remora.localcloud.state import Json, State
+from containerapps_emulator.arm.resources.resource import ArmError, ResourceId
+from containerapps_emulator.state import Json, State
 
 APPS: Final = "apps.app"
 REVISIONS: Final = "revisions"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from remora.localcloud.arm.resources.resource import ArmError
+from containerapps_emulator.arm.resources.resource import ArmError
 
 IN_TEMPLATE: Final = "InvalidParameterValueInContainerTemplate"
 IN_CONFIGURATION: Final = "WebhookInvalidParameterValue"

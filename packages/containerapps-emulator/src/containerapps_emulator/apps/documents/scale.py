@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from remora.localcloud.apps.documents.cron import Cron
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.documents.cron import Cron
+from containerapps_emulator.state import Json
 
 UP_STEPS: Final = (1, 4, 8, 16, 32)
 DEFAULT_CONCURRENT_REQUESTS: Final = 10

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from remora.localcloud.apps.documents.scale import ScalePlan, read_scale
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.documents.scale import ScalePlan, read_scale
+from containerapps_emulator.state import Json
 
 PROBE_DEFAULTS: Final = {
     "initialDelaySeconds": 0,  # not given: at once

@@ -9,10 +9,10 @@ import re
 from collections.abc import Collection
 from typing import Any, Final
 
-from remora.localcloud.apps.documents.containers import containers_with_defaults, require
-from remora.localcloud.apps.documents.refusals import IN_TEMPLATE, check_range, invalid, not_emulated
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.documents.containers import containers_with_defaults, require
+from containerapps_emulator.apps.documents.refusals import IN_TEMPLATE, check_range, invalid, not_emulated
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.state import Json
 
 SUFFIX: Final = re.compile(r"[a-z]([a-z0-9]|-(?!-))*(?<!-)")
 VOLUMES: Final = ("AzureFile", "EmptyDir", "Secret")

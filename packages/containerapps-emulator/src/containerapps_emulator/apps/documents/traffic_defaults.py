@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Any, Final
 
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.state import Json
 
 INVALID: Final = "ContainerAppInvalidTraffic"
 LABEL: Final = re.compile(r"[a-z]([a-z0-9]|-(?!-)){0,62}(?<!-)")

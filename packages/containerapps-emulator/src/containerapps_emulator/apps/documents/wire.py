@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from remora.localcloud.arm.locations import LOCATIONS, normal_location
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.locations import LOCATIONS, normal_location
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.state import Json
 
 
 def display_location(location: str | None) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
-from remora.localcloud.apps.ingress.upstream import Headers, Upstream
+from containerapps_emulator.apps.ingress.upstream import Headers, Upstream
 
 # Headers of one connection, not of the message; and those that the ingress writes itself.
 HOP_BY_HOP: Final = frozenset(

@@ -14,12 +14,12 @@ from typing import Final, Protocol
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from remora.localcloud.apps.ingress.exchange import Exchange, Failure
-from remora.localcloud.apps.ingress.upstream import Broken, CannotConnect, Upstream
-from remora.localcloud.apps.replicas.replica import Replica
-from remora.localcloud.background import in_background
-from remora.localcloud.bounded_http import BoundedProtocol, FewHeaders
-from remora.localcloud.quiet_server import QuietServer
+from containerapps_emulator.apps.ingress.exchange import Exchange, Failure
+from containerapps_emulator.apps.ingress.upstream import Broken, CannotConnect, Upstream
+from containerapps_emulator.apps.replicas.replica import Replica
+from containerapps_emulator.background import in_background
+from containerapps_emulator.bounded_http import BoundedProtocol, FewHeaders
+from containerapps_emulator.quiet_server import QuietServer
 
 UNREACHABLE: Final = Failure(
     503,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from remora.localcloud.state import Json
+from containerapps_emulator.state import Json
 
 
 class WeightedTurns:

@@ -13,7 +13,7 @@ from typing import Final
 
 import h11
 
-from remora.localcloud.background import in_background
+from containerapps_emulator.background import in_background
 
 CONNECT_SECONDS: Final = 5
 READ_BYTES: Final = 64 * 1024

@@ -11,20 +11,20 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from containerapps_emulator.apps.capacity.placement import Placement
+from containerapps_emulator.apps.capacity.pools import Capacity
+from containerapps_emulator.apps.documents.job_records import ExecutionRecord, JobRecord, JobRecords
+from containerapps_emulator.apps.documents.names import replica_name
+from containerapps_emulator.apps.documents.template import ContainerTemplate, read_template
+from containerapps_emulator.apps.host import Host
+from containerapps_emulator.apps.jobs.job_events import JobEvents
+from containerapps_emulator.apps.replicas.companions import Companion
+from containerapps_emulator.apps.replicas.container import Launch
+from containerapps_emulator.apps.replicas.launch import Launcher
+from containerapps_emulator.apps.replicas.replica_order import CannotStart, CompanionOrder
+from containerapps_emulator.background import surviving, to_the_end
+from containerapps_emulator.state import Json, State
 from remora.errors import said
-from remora.localcloud.apps.capacity.placement import Placement
-from remora.localcloud.apps.capacity.pools import Capacity
-from remora.localcloud.apps.documents.job_records import ExecutionRecord, JobRecord, JobRecords
-from remora.localcloud.apps.documents.names import replica_name
-from remora.localcloud.apps.documents.template import ContainerTemplate, read_template
-from remora.localcloud.apps.host import Host
-from remora.localcloud.apps.jobs.job_events import JobEvents
-from remora.localcloud.apps.replicas.companions import Companion
-from remora.localcloud.apps.replicas.container import Launch
-from remora.localcloud.apps.replicas.launch import Launcher
-from remora.localcloud.apps.replicas.replica_order import CannotStart, CompanionOrder
-from remora.localcloud.background import surviving, to_the_end
-from remora.localcloud.state import Json, State
 
 GRACE_SECONDS: Final = 30.0
 TIMED_OUT: Final = "DeadlineExceeded"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from remora.localcloud.apps.replicas.console import LineLog
-from remora.localcloud.apps.replicas.events import event_of
+from containerapps_emulator.apps.replicas.console import LineLog
+from containerapps_emulator.apps.replicas.events import event_of
 
 
 class JobEvents:

@@ -11,16 +11,16 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from remora.localcloud.apps.documents.cron import Cron
-from remora.localcloud.apps.documents.job_records import ExecutionRecord, JobRecord
-from remora.localcloud.apps.documents.names import execution_name
-from remora.localcloud.apps.documents.not_acted_upon import OF_JOBS, not_acted_upon
-from remora.localcloud.apps.jobs.execution import FAILED, STOPPED, Execution, JobRuntime
-from remora.localcloud.apps.jobs.job_events import JobEvents
-from remora.localcloud.apps.replicas.console import LineLog
-from remora.localcloud.arm.resources.resource import ResourceId
-from remora.localcloud.background import in_background, surviving
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.documents.cron import Cron
+from containerapps_emulator.apps.documents.job_records import ExecutionRecord, JobRecord
+from containerapps_emulator.apps.documents.names import execution_name
+from containerapps_emulator.apps.documents.not_acted_upon import OF_JOBS, not_acted_upon
+from containerapps_emulator.apps.jobs.execution import FAILED, STOPPED, Execution, JobRuntime
+from containerapps_emulator.apps.jobs.job_events import JobEvents
+from containerapps_emulator.apps.replicas.console import LineLog
+from containerapps_emulator.arm.resources.resource import ResourceId
+from containerapps_emulator.background import in_background, surviving
+from containerapps_emulator.state import Json
 
 KEPT_EXECUTIONS: Final = 100
 

@@ -10,16 +10,21 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from containerapps_emulator.apps.documents.template import Probe
+from containerapps_emulator.apps.host import Host
+from containerapps_emulator.apps.replicas.console import LineLog
+from containerapps_emulator.apps.replicas.container import Container, started_at
+from containerapps_emulator.apps.replicas.leftovers import OF_CONTAINER, PROCESSES
+from containerapps_emulator.apps.replicas.probes import check_port, watch
+from containerapps_emulator.apps.replicas.replica_order import (
+    STARTED,
+    CannotStart,
+    CompanionOrder,
+    ReplicaStatus,
+)
+from containerapps_emulator.background import in_background, surviving
+from containerapps_emulator.state import State
 from remora.errors import said
-from remora.localcloud.apps.documents.template import Probe
-from remora.localcloud.apps.host import Host
-from remora.localcloud.apps.replicas.console import LineLog
-from remora.localcloud.apps.replicas.container import Container, started_at
-from remora.localcloud.apps.replicas.leftovers import OF_CONTAINER, PROCESSES
-from remora.localcloud.apps.replicas.probes import check_port, watch
-from remora.localcloud.apps.replicas.replica_order import STARTED, CannotStart, CompanionOrder, ReplicaStatus
-from remora.localcloud.background import in_background, surviving
-from remora.localcloud.state import State
 
 
 class Companion:

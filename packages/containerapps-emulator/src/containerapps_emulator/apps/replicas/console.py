@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from remora.localcloud.apps.clock import Clock
+from containerapps_emulator.apps.clock import Clock
 
 KEPT_LINES: Final = 2000
 MOST_TAIL_LINES: Final = 300

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from remora.localcloud.background import in_background, surviving
+from containerapps_emulator.background import in_background, surviving
 
 LAUNCHER: Final = Path(__file__).with_name("launcher.py")
 KILLED: Final = 128 + signal.SIGKILL

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from remora.localcloud.apps.documents.template import ContainerTemplate
-from remora.localcloud.apps.replicas.isolation import Own
-from remora.localcloud.apps.replicas.mounts import Mounts
-from remora.localcloud.apps.replicas.own_python import starts_remora
+from containerapps_emulator.apps.documents.template import ContainerTemplate
+from containerapps_emulator.apps.replicas.isolation import Own
+from containerapps_emulator.apps.replicas.mounts import Mounts
+from containerapps_emulator.apps.replicas.own_python import starts_remora
 
 INHERITED: Final = (
     "LANG",

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from remora.localcloud.apps.replicas.container import Bind, launcher_command
+from containerapps_emulator.apps.replicas.container import Bind, launcher_command
 
 PROBE_SECONDS: Final = 30
 TEMPORARY: Final = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - each container gets its own in their place

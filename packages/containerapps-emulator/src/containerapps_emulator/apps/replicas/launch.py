@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from remora.localcloud.apps.documents.job_records import ExecutionRecord, JobRecord
-from remora.localcloud.apps.documents.records import AppRecord, Records, RevisionRecord
-from remora.localcloud.apps.documents.template import ContainerTemplate, RevisionTemplate, read_template
-from remora.localcloud.apps.host import Host
-from remora.localcloud.apps.replicas.container import Launch
-from remora.localcloud.apps.replicas.environment import Place, container_environment
-from remora.localcloud.apps.replicas.isolation import Kernel, Own
-from remora.localcloud.apps.replicas.mounts import Mounter, MountError, Sources
-from remora.localcloud.apps.replicas.own_python import CannotMake, Environments, environment_key
-from remora.localcloud.apps.replicas.replica_order import CannotStart
+from containerapps_emulator.apps.documents.job_records import ExecutionRecord, JobRecord
+from containerapps_emulator.apps.documents.records import AppRecord, Records, RevisionRecord
+from containerapps_emulator.apps.documents.template import ContainerTemplate, RevisionTemplate, read_template
+from containerapps_emulator.apps.host import Host
+from containerapps_emulator.apps.replicas.container import Launch
+from containerapps_emulator.apps.replicas.environment import Place, container_environment
+from containerapps_emulator.apps.replicas.isolation import Kernel, Own
+from containerapps_emulator.apps.replicas.mounts import Mounter, MountError, Sources
+from containerapps_emulator.apps.replicas.own_python import CannotMake, Environments, environment_key
+from containerapps_emulator.apps.replicas.replica_order import CannotStart
 
 
 @dataclass(frozen=True, slots=True)

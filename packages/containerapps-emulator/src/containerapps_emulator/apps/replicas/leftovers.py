@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from remora.localcloud.apps.replicas.container import kill_leftover
-from remora.localcloud.state import State
+from containerapps_emulator.apps.replicas.container import kill_leftover
+from containerapps_emulator.state import State
 
 PROCESSES: Final = "apps.process"
 OF_CONTAINER: Final = "@"

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from remora.localcloud.apps.documents.records import Share
-from remora.localcloud.apps.documents.template import Volume, VolumeMount
-from remora.localcloud.apps.replicas.container import Bind
-from remora.localcloud.apps.replicas.isolation import Kernel
+from containerapps_emulator.apps.documents.records import Share
+from containerapps_emulator.apps.documents.template import Volume, VolumeMount
+from containerapps_emulator.apps.replicas.container import Bind
+from containerapps_emulator.apps.replicas.isolation import Kernel
 
 
 @dataclass(frozen=True, slots=True)

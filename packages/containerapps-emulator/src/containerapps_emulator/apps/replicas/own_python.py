@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from remora.localcloud.apps.replicas.isolation import packages
+from containerapps_emulator.apps.replicas.isolation import packages
 
 COMPLETE: Final = ".complete"  # written last
 PIP: Final = '#!/bin/sh\nexec "$(dirname "$0")/python" -m pip "$@"\n'

@@ -7,8 +7,8 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
-from remora.localcloud.apps.clock import Clock
-from remora.localcloud.apps.documents.template import Probe
+from containerapps_emulator.apps.clock import Clock
+from containerapps_emulator.apps.documents.template import Probe
 
 ANSWER_SECONDS: Final = 0.5
 EAGER_SECONDS: Final = 0.2

@@ -19,20 +19,25 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from containerapps_emulator.apps.documents.template import Probe
+from containerapps_emulator.apps.host import Host
+from containerapps_emulator.apps.replicas.companions import Companions
+from containerapps_emulator.apps.replicas.console import LineLog
+from containerapps_emulator.apps.replicas.container import Container, started_at
+from containerapps_emulator.apps.replicas.events import SystemLog
+from containerapps_emulator.apps.replicas.free_ports import FreePorts
+from containerapps_emulator.apps.replicas.leftovers import PROCESSES
+from containerapps_emulator.apps.replicas.own_ports import OwnPorts, PortTaken, Tenant, listening_address
+from containerapps_emulator.apps.replicas.probes import REFUSED, check_port, watch
+from containerapps_emulator.apps.replicas.replica_order import (
+    STARTED,
+    CannotStart,
+    ReplicaOrder,
+    ReplicaStatus,
+)
+from containerapps_emulator.background import in_background, surviving
+from containerapps_emulator.state import State
 from remora.errors import said
-from remora.localcloud.apps.documents.template import Probe
-from remora.localcloud.apps.host import Host
-from remora.localcloud.apps.replicas.companions import Companions
-from remora.localcloud.apps.replicas.console import LineLog
-from remora.localcloud.apps.replicas.container import Container, started_at
-from remora.localcloud.apps.replicas.events import SystemLog
-from remora.localcloud.apps.replicas.free_ports import FreePorts
-from remora.localcloud.apps.replicas.leftovers import PROCESSES
-from remora.localcloud.apps.replicas.own_ports import OwnPorts, PortTaken, Tenant, listening_address
-from remora.localcloud.apps.replicas.probes import REFUSED, check_port, watch
-from remora.localcloud.apps.replicas.replica_order import STARTED, CannotStart, ReplicaOrder, ReplicaStatus
-from remora.localcloud.background import in_background, surviving
-from remora.localcloud.state import State
 
 LAST_LINES: Final = 5
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from remora.localcloud.apps.documents.template import ContainerTemplate, Probe
-from remora.localcloud.apps.replicas.container import Launch
+from containerapps_emulator.apps.documents.template import ContainerTemplate, Probe
+from containerapps_emulator.apps.replicas.container import Launch
 
 STARTED: Final = "Container started at: "
 

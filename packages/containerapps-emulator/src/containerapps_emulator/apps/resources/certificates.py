@@ -7,15 +7,15 @@ from __future__ import annotations
 import secrets
 from typing import Final
 
-from remora.localcloud.apps.clock import Clock
-from remora.localcloud.apps.documents.certificates import read_certificate
-from remora.localcloud.apps.documents.records import Records
-from remora.localcloud.apps.documents.refusals import not_emulated, not_one_of
-from remora.localcloud.apps.documents.shapes import CERTIFICATE, MANAGED_CERTIFICATE
-from remora.localcloud.apps.documents.wire import display_location, unknown_action
-from remora.localcloud.arm.resources.resource import ArmError, ResourceId, Wire
-from remora.localcloud.arm.shapes import checked_properties
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.clock import Clock
+from containerapps_emulator.apps.documents.certificates import read_certificate
+from containerapps_emulator.apps.documents.records import Records
+from containerapps_emulator.apps.documents.refusals import not_emulated, not_one_of
+from containerapps_emulator.apps.documents.shapes import CERTIFICATE, MANAGED_CERTIFICATE
+from containerapps_emulator.apps.documents.wire import display_location, unknown_action
+from containerapps_emulator.arm.resources.resource import ArmError, ResourceId, Wire
+from containerapps_emulator.arm.shapes import checked_properties
+from containerapps_emulator.state import Json
 
 ENVIRONMENTS: Final = "Microsoft.App/managedEnvironments"
 VALIDATIONS: Final = ("CNAME", "HTTP", "TXT")

@@ -7,28 +7,28 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-from remora.localcloud.apps.app import check_revision
-from remora.localcloud.apps.capacity.placement import Placement
-from remora.localcloud.apps.documents.custom_domains import check_certificates
-from remora.localcloud.apps.documents.defaults import check_name, with_defaults
-from remora.localcloud.apps.documents.first_answer import first_answer
-from remora.localcloud.apps.documents.identity import checked_identity, shown_identity
-from remora.localcloud.apps.documents.records import AppRecord, Records
-from remora.localcloud.apps.documents.refusals import SCHEMA
-from remora.localcloud.apps.documents.shapes import CONTAINER_APP
-from remora.localcloud.apps.documents.wire import (
+from containerapps_emulator.apps.app import check_revision
+from containerapps_emulator.apps.capacity.placement import Placement
+from containerapps_emulator.apps.documents.custom_domains import check_certificates
+from containerapps_emulator.apps.documents.defaults import check_name, with_defaults
+from containerapps_emulator.apps.documents.first_answer import first_answer
+from containerapps_emulator.apps.documents.identity import checked_identity, shown_identity
+from containerapps_emulator.apps.documents.records import AppRecord, Records
+from containerapps_emulator.apps.documents.refusals import SCHEMA
+from containerapps_emulator.apps.documents.shapes import CONTAINER_APP
+from containerapps_emulator.apps.documents.wire import (
     auth_token,
     display_location,
     unknown_action,
     without_nulls,
 )
-from remora.localcloud.apps.fleet import Fleet
-from remora.localcloud.apps.host import Host
-from remora.localcloud.apps.resources.tokens import Tokens
-from remora.localcloud.arm.resources.resource import ArmError, ResourceId, Wire
-from remora.localcloud.arm.shapes import checked_properties
-from remora.localcloud.arm.timestamps import system_data
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.fleet import Fleet
+from containerapps_emulator.apps.host import Host
+from containerapps_emulator.apps.resources.tokens import Tokens
+from containerapps_emulator.arm.resources.resource import ArmError, ResourceId, Wire
+from containerapps_emulator.arm.shapes import checked_properties
+from containerapps_emulator.arm.timestamps import system_data
+from containerapps_emulator.state import Json
 
 KEPT: Final = "maxInactiveRevisions"
 

@@ -7,12 +7,12 @@ import hashlib
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from remora.localcloud.apps.documents.records import Records
-from remora.localcloud.apps.fleet import Fleet
-from remora.localcloud.arm.http import AnyCaseRoute
-from remora.localcloud.arm.resources.resource import ArmError, ResourceId
-from remora.localcloud.arm.subscription import LOCAL_SUBSCRIPTION
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.documents.records import Records
+from containerapps_emulator.apps.fleet import Fleet
+from containerapps_emulator.arm.http import AnyCaseRoute
+from containerapps_emulator.arm.resources.resource import ArmError, ResourceId
+from containerapps_emulator.arm.subscription import LOCAL_SUBSCRIPTION
+from containerapps_emulator.state import Json
 
 SUBSCRIPTION = "/subscriptions/{subscription}"
 PROVIDER = "providers/Microsoft.App"

@@ -14,10 +14,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from remora.localcloud import jwt
-from remora.localcloud.apps.documents.identity import Assigned, assigned
-from remora.localcloud.apps.documents.records import Records
-from remora.localcloud.state import Json, State
+from containerapps_emulator import jwt
+from containerapps_emulator.apps.documents.identity import Assigned, assigned
+from containerapps_emulator.apps.documents.records import Records
+from containerapps_emulator.state import Json, State
 
 PATH: Final = "/msi/apps/token"
 KIND: Final = "apps.identity-key"

@@ -10,28 +10,28 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from remora.localcloud.apps.capacity.placement import Placement
-from remora.localcloud.apps.documents.defaults import APP_NAME
-from remora.localcloud.apps.documents.identity import checked_identity, shown_identity
-from remora.localcloud.apps.documents.job_records import TYPE, ExecutionRecord, JobRecord
-from remora.localcloud.apps.documents.jobs import job_with_defaults, started_template, without_disks
-from remora.localcloud.apps.documents.records import Records
-from remora.localcloud.apps.documents.shapes import JOB
-from remora.localcloud.apps.documents.wire import (
+from containerapps_emulator.apps.capacity.placement import Placement
+from containerapps_emulator.apps.documents.defaults import APP_NAME
+from containerapps_emulator.apps.documents.identity import checked_identity, shown_identity
+from containerapps_emulator.apps.documents.job_records import TYPE, ExecutionRecord, JobRecord
+from containerapps_emulator.apps.documents.jobs import job_with_defaults, started_template, without_disks
+from containerapps_emulator.apps.documents.records import Records
+from containerapps_emulator.apps.documents.shapes import JOB
+from containerapps_emulator.apps.documents.wire import (
     auth_token,
     display_location,
     unknown_action,
     without_nulls,
 )
-from remora.localcloud.apps.host import Host
-from remora.localcloud.apps.jobs.jobs import Jobs
-from remora.localcloud.apps.resources.tokens import Tokens
-from remora.localcloud.arm.http import AnyCaseRoute
-from remora.localcloud.arm.resources.resource import Accepted, ArmError, ResourceId, Wire
-from remora.localcloud.arm.shapes import checked_properties
-from remora.localcloud.arm.subscription import LOCAL_SUBSCRIPTION
-from remora.localcloud.arm.timestamps import system_data
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.host import Host
+from containerapps_emulator.apps.jobs.jobs import Jobs
+from containerapps_emulator.apps.resources.tokens import Tokens
+from containerapps_emulator.arm.http import AnyCaseRoute
+from containerapps_emulator.arm.resources.resource import Accepted, ArmError, ResourceId, Wire
+from containerapps_emulator.arm.shapes import checked_properties
+from containerapps_emulator.arm.subscription import LOCAL_SUBSCRIPTION
+from containerapps_emulator.arm.timestamps import system_data
+from containerapps_emulator.state import Json
 
 STOP_PATH: Final = (
     "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.App/jobs/{job}/stop/{execution}"

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from remora.localcloud.apps.documents.job_records import JobRecord, JobRecords
-from remora.localcloud.apps.documents.records import AppRecord, Records
-from remora.localcloud.apps.host import Host
-from remora.localcloud.apps.replicas.leftovers import OF_CONTAINER
-from remora.localcloud.logs.kql import Row, Table
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.documents.job_records import JobRecord, JobRecords
+from containerapps_emulator.apps.documents.records import AppRecord, Records
+from containerapps_emulator.apps.host import Host
+from containerapps_emulator.apps.replicas.leftovers import OF_CONTAINER
+from containerapps_emulator.logs.kql import Row, Table
+from containerapps_emulator.state import Json
 
 CONSOLE: Final = "ContainerAppConsoleLogs_CL"
 SYSTEM: Final = "ContainerAppSystemLogs_CL"

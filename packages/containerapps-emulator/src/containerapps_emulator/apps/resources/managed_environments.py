@@ -8,28 +8,28 @@ import hashlib
 import re
 from typing import Final
 
-from remora.localcloud.apps.capacity.pools import Capacity
-from remora.localcloud.apps.capacity.profiles import read_profiles
-from remora.localcloud.apps.capacity.quotas import Quotas
-from remora.localcloud.apps.documents.environment import environment_with_defaults, shown_environment
-from remora.localcloud.apps.documents.identity import checked_identity, shown_identity
-from remora.localcloud.apps.documents.job_records import JobRecords
-from remora.localcloud.apps.documents.records import Records, Share
-from remora.localcloud.apps.documents.shapes import ENVIRONMENT, STORAGE
-from remora.localcloud.apps.documents.wire import (
+from containerapps_emulator.apps.capacity.pools import Capacity
+from containerapps_emulator.apps.capacity.profiles import read_profiles
+from containerapps_emulator.apps.capacity.quotas import Quotas
+from containerapps_emulator.apps.documents.environment import environment_with_defaults, shown_environment
+from containerapps_emulator.apps.documents.identity import checked_identity, shown_identity
+from containerapps_emulator.apps.documents.job_records import JobRecords
+from containerapps_emulator.apps.documents.records import Records, Share
+from containerapps_emulator.apps.documents.shapes import ENVIRONMENT, STORAGE
+from containerapps_emulator.apps.documents.wire import (
     auth_token,
     display_location,
     unknown_action,
     without_nulls,
 )
-from remora.localcloud.apps.host import Host
-from remora.localcloud.apps.resources.tokens import Tokens
-from remora.localcloud.arm.resources.resource import ArmError, ResourceId, Wire
-from remora.localcloud.arm.shapes import checked_properties, settable
-from remora.localcloud.arm.timestamps import system_data
-from remora.localcloud.fault_table import Fault
-from remora.localcloud.faults import Faults
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.host import Host
+from containerapps_emulator.apps.resources.tokens import Tokens
+from containerapps_emulator.arm.resources.resource import ArmError, ResourceId, Wire
+from containerapps_emulator.arm.shapes import checked_properties, settable
+from containerapps_emulator.arm.timestamps import system_data
+from containerapps_emulator.fault_table import Fault
+from containerapps_emulator.faults import Faults
+from containerapps_emulator.state import Json
 
 ACCOUNT_NAME: Final = re.compile(r"[a-z0-9]{3,24}")
 SHARE_NAME: Final = re.compile(r"[a-z0-9](-?[a-z0-9]){2,62}")

@@ -6,16 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from remora.localcloud.apps.app import App
-from remora.localcloud.apps.documents.records import RevisionRecord
-from remora.localcloud.apps.documents.wire import revision_not_found, unknown_action
-from remora.localcloud.apps.fleet import Fleet
-from remora.localcloud.apps.host import Host
-from remora.localcloud.apps.replicas.companions import Companion
-from remora.localcloud.apps.replicas.replica import Replica
-from remora.localcloud.apps.replicas.replica_order import ReplicaStatus
-from remora.localcloud.arm.resources.resource import ResourceId
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.app import App
+from containerapps_emulator.apps.documents.records import RevisionRecord
+from containerapps_emulator.apps.documents.wire import revision_not_found, unknown_action
+from containerapps_emulator.apps.fleet import Fleet
+from containerapps_emulator.apps.host import Host
+from containerapps_emulator.apps.replicas.companions import Companion
+from containerapps_emulator.apps.replicas.replica import Replica
+from containerapps_emulator.apps.replicas.replica_order import ReplicaStatus
+from containerapps_emulator.arm.resources.resource import ResourceId
+from containerapps_emulator.state import Json
 
 
 class Revisions:

@@ -14,18 +14,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from remora.localcloud.apps.app import App
-from remora.localcloud.apps.clock import Clock
-from remora.localcloud.apps.fleet import Fleet
-from remora.localcloud.apps.replicas.console import Line, LineLog, timestamp
-from remora.localcloud.apps.replicas.events import connection_events
-from remora.localcloud.apps.replicas.replica import Replica
-from remora.localcloud.apps.resources.tokens import Tokens
-from remora.localcloud.arm.resources.resource import ResourceId
-from remora.localcloud.background import surviving
-from remora.localcloud.fault_table import Fault
-from remora.localcloud.faults import Faults
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.app import App
+from containerapps_emulator.apps.clock import Clock
+from containerapps_emulator.apps.fleet import Fleet
+from containerapps_emulator.apps.replicas.console import Line, LineLog, timestamp
+from containerapps_emulator.apps.replicas.events import connection_events
+from containerapps_emulator.apps.replicas.replica import Replica
+from containerapps_emulator.apps.resources.tokens import Tokens
+from containerapps_emulator.arm.resources.resource import ResourceId
+from containerapps_emulator.background import surviving
+from containerapps_emulator.fault_table import Fault
+from containerapps_emulator.faults import Faults
+from containerapps_emulator.state import Json
 
 DEFAULT_TAIL = 20
 

@@ -10,8 +10,8 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Final
 
-from remora.localcloud.apps.clock import Clock
-from remora.localcloud.state import State
+from containerapps_emulator.apps.clock import Clock
+from containerapps_emulator.state import State
 
 KIND: Final = "apps.token"
 LIFETIME: Final = timedelta(hours=1)

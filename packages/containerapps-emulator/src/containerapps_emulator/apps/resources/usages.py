@@ -7,19 +7,19 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from remora.localcloud.apps.capacity.pools import Capacity
-from remora.localcloud.apps.capacity.profiles import Profile, ProfileType, offered_in, read_profiles
-from remora.localcloud.apps.capacity.quotas import Quotas, cores_in_use
-from remora.localcloud.apps.clock import Clock
-from remora.localcloud.apps.documents.environment import shown_profile
-from remora.localcloud.apps.documents.records import Records
-from remora.localcloud.apps.documents.wire import unknown_action
-from remora.localcloud.apps.fleet import Fleet
-from remora.localcloud.arm.http import AnyCaseRoute
-from remora.localcloud.arm.locations import normal_location
-from remora.localcloud.arm.resources.resource import ArmError, ResourceId
-from remora.localcloud.arm.subscription import LOCAL_SUBSCRIPTION
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.capacity.pools import Capacity
+from containerapps_emulator.apps.capacity.profiles import Profile, ProfileType, offered_in, read_profiles
+from containerapps_emulator.apps.capacity.quotas import Quotas, cores_in_use
+from containerapps_emulator.apps.clock import Clock
+from containerapps_emulator.apps.documents.environment import shown_profile
+from containerapps_emulator.apps.documents.records import Records
+from containerapps_emulator.apps.documents.wire import unknown_action
+from containerapps_emulator.apps.fleet import Fleet
+from containerapps_emulator.arm.http import AnyCaseRoute
+from containerapps_emulator.arm.locations import normal_location
+from containerapps_emulator.arm.resources.resource import ArmError, ResourceId
+from containerapps_emulator.arm.subscription import LOCAL_SUBSCRIPTION
+from containerapps_emulator.state import Json
 
 LOCATION = "/subscriptions/{subscription}/providers/Microsoft.App/locations/{location}"
 NODE_SECONDS = 300  # a node that is no longer kept ready stays that long

@@ -10,17 +10,17 @@ from typing import Final
 
 from starlette.routing import BaseRoute
 
-from remora.localcloud.apps.documents.identity import of_user
-from remora.localcloud.apps.documents.wire import unknown_action
-from remora.localcloud.arm.resources.resource import (
+from containerapps_emulator.apps.documents.identity import of_user
+from containerapps_emulator.apps.documents.wire import unknown_action
+from containerapps_emulator.arm.resources.resource import (
     ArmError,
     ResourceHandler,
     ResourceId,
     VirtualHandler,
     Wire,
 )
-from remora.localcloud.arm.subscription import LOCAL_TENANT_ID
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.subscription import LOCAL_TENANT_ID
+from containerapps_emulator.state import Json
 
 NAME: Final = re.compile(r"[A-Za-z0-9][\w-]{2,127}", re.ASCII)
 

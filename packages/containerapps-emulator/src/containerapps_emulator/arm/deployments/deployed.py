@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from remora.localcloud.arm.deployments.plan import Names
-from remora.localcloud.arm.deployments.record import DeploymentStore
-from remora.localcloud.arm.resources.built_in import DEPLOYMENT, RESOURCE_GROUP
-from remora.localcloud.arm.resources.groups import Groups
-from remora.localcloud.arm.resources.resource import ArmError, ResourceId
-from remora.localcloud.arm.resources.resources import Resources
-from remora.localcloud.arm.templates.expressions import ExpressionError
-from remora.localcloud.arm.templates.scope import Scope
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.deployments.plan import Names
+from containerapps_emulator.arm.deployments.record import DeploymentStore
+from containerapps_emulator.arm.resources.built_in import DEPLOYMENT, RESOURCE_GROUP
+from containerapps_emulator.arm.resources.groups import Groups
+from containerapps_emulator.arm.resources.resource import ArmError, ResourceId
+from containerapps_emulator.arm.resources.resources import Resources
+from containerapps_emulator.arm.templates.expressions import ExpressionError
+from containerapps_emulator.arm.templates.scope import Scope
+from containerapps_emulator.state import Json
 
 
 class Deployed:

@@ -10,27 +10,27 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
-from remora.localcloud.arm.deployments.fallback import fallback, fallback_of
-from remora.localcloud.arm.deployments.preparation import Locate, Preparation, Prepared, Request
-from remora.localcloud.arm.deployments.record import (
+from containerapps_emulator.arm.deployments.fallback import fallback, fallback_of
+from containerapps_emulator.arm.deployments.preparation import Locate, Preparation, Prepared, Request
+from containerapps_emulator.arm.deployments.record import (
     DeploymentRecord,
     DeploymentStore,
     camel_case,
     shown_deployment,
 )
-from remora.localcloud.arm.deployments.run import DeploymentRun
-from remora.localcloud.arm.locations import normal_location
-from remora.localcloud.arm.operations import Operation, Operations
-from remora.localcloud.arm.resources.built_in import DEPLOYMENT
-from remora.localcloud.arm.resources.groups import Groups
-from remora.localcloud.arm.resources.place import Place
-from remora.localcloud.arm.resources.registry import Registry
-from remora.localcloud.arm.resources.resource import ArmError, as_arm_error
-from remora.localcloud.arm.resources.resources import Resources
-from remora.localcloud.arm.templates import parameters
-from remora.localcloud.arm.templates.template_hash import template_hash
-from remora.localcloud.arm.timestamps import now_text
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.deployments.run import DeploymentRun
+from containerapps_emulator.arm.locations import normal_location
+from containerapps_emulator.arm.operations import Operation, Operations
+from containerapps_emulator.arm.resources.built_in import DEPLOYMENT
+from containerapps_emulator.arm.resources.groups import Groups
+from containerapps_emulator.arm.resources.place import Place
+from containerapps_emulator.arm.resources.registry import Registry
+from containerapps_emulator.arm.resources.resource import ArmError, as_arm_error
+from containerapps_emulator.arm.resources.resources import Resources
+from containerapps_emulator.arm.templates import parameters
+from containerapps_emulator.arm.templates.template_hash import template_hash
+from containerapps_emulator.arm.timestamps import now_text
+from containerapps_emulator.state import Json
 
 _MOST_DEPLOYMENTS = 800
 

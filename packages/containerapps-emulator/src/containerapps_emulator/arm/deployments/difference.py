@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from remora.localcloud.state import Json
+from containerapps_emulator.state import Json
 
 
 def differences(before: Json, after: Json, path: str = "") -> list[Json]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from remora.localcloud.arm.deployments.preparation import Request
-from remora.localcloud.arm.deployments.record import DeploymentRecord, DeploymentStore
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.deployments.preparation import Request
+from containerapps_emulator.arm.deployments.record import DeploymentRecord, DeploymentStore
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.state import Json
 
 _LAST, _NAMED = "LastSuccessful", "SpecificDeployment"
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from remora.localcloud.arm.deployments.deployments import Deployments
-from remora.localcloud.arm.operations import Operation, Operations
-from remora.localcloud.arm.resources.groups import Groups
-from remora.localcloud.arm.resources.place import Place
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.arm.resources.resources import Resources
-from remora.localcloud.arm.resources.store import Record
+from containerapps_emulator.arm.deployments.deployments import Deployments
+from containerapps_emulator.arm.operations import Operation, Operations
+from containerapps_emulator.arm.resources.groups import Groups
+from containerapps_emulator.arm.resources.place import Place
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.arm.resources.resources import Resources
+from containerapps_emulator.arm.resources.store import Record
 
 
 class GroupDeletion:

@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
-from remora.localcloud.arm.locations import normal_location
-from remora.localcloud.arm.resources.built_in import DEPLOYMENT, RESOURCE_GROUP
-from remora.localcloud.arm.resources.paths import parse_resource_id, resource_id
-from remora.localcloud.arm.resources.place import Place
-from remora.localcloud.arm.resources.resource import ResourceId
-from remora.localcloud.arm.templates.expressions import ExpressionError, calls_in, evaluate_node
-from remora.localcloud.arm.templates.loops import checked_count
-from remora.localcloud.arm.templates.scope import Scope, is_list_function
-from remora.localcloud.arm.templates.template import Template, TemplateResource
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.locations import normal_location
+from containerapps_emulator.arm.resources.built_in import DEPLOYMENT, RESOURCE_GROUP
+from containerapps_emulator.arm.resources.paths import parse_resource_id, resource_id
+from containerapps_emulator.arm.resources.place import Place
+from containerapps_emulator.arm.resources.resource import ResourceId
+from containerapps_emulator.arm.templates.expressions import ExpressionError, calls_in, evaluate_node
+from containerapps_emulator.arm.templates.loops import checked_count
+from containerapps_emulator.arm.templates.scope import Scope, is_list_function
+from containerapps_emulator.arm.templates.template import Template, TemplateResource
+from containerapps_emulator.state import Json
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,22 +8,22 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
-from remora.localcloud.arm.deployments.plan import Plan, PlannedResource, is_inner, make_plan
-from remora.localcloud.arm.lenient_json import Position
-from remora.localcloud.arm.locations import normal_location
-from remora.localcloud.arm.resources.groups import Groups
-from remora.localcloud.arm.resources.known_versions import require_version
-from remora.localcloud.arm.resources.place import Place
-from remora.localcloud.arm.resources.registry import Registry
-from remora.localcloud.arm.resources.resource import ArmError, ResourceId
-from remora.localcloud.arm.resources.tags import checked_tags
-from remora.localcloud.arm.subscription import Subscription
-from remora.localcloud.arm.templates import parameters
-from remora.localcloud.arm.templates.expressions import ExpressionError, NotDeployedYetError
-from remora.localcloud.arm.templates.scope import Scope
-from remora.localcloud.arm.templates.surroundings import Surroundings
-from remora.localcloud.arm.templates.template import Template, invalid_template, load_template
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.deployments.plan import Plan, PlannedResource, is_inner, make_plan
+from containerapps_emulator.arm.lenient_json import Position
+from containerapps_emulator.arm.locations import normal_location
+from containerapps_emulator.arm.resources.groups import Groups
+from containerapps_emulator.arm.resources.known_versions import require_version
+from containerapps_emulator.arm.resources.place import Place
+from containerapps_emulator.arm.resources.registry import Registry
+from containerapps_emulator.arm.resources.resource import ArmError, ResourceId
+from containerapps_emulator.arm.resources.tags import checked_tags
+from containerapps_emulator.arm.subscription import Subscription
+from containerapps_emulator.arm.templates import parameters
+from containerapps_emulator.arm.templates.expressions import ExpressionError, NotDeployedYetError
+from containerapps_emulator.arm.templates.scope import Scope
+from containerapps_emulator.arm.templates.surroundings import Surroundings
+from containerapps_emulator.arm.templates.template import Template, invalid_template, load_template
+from containerapps_emulator.state import Json
 
 _NAME = re.compile(r"[\w().-]{1,64}")
 _SEEN_SECTIONS = ("definitions", "parameters", "variables", "functions")

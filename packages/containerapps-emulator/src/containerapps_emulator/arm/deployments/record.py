@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from remora.localcloud.arm.deployments.preparation import Outer, Request
-from remora.localcloud.arm.resources.built_in import DEPLOYMENT
-from remora.localcloud.arm.resources.paths import parse_resource_id
-from remora.localcloud.arm.resources.place import Place
-from remora.localcloud.arm.resources.resource import ResourceId
-from remora.localcloud.state import Json, State
+from containerapps_emulator.arm.deployments.preparation import Outer, Request
+from containerapps_emulator.arm.resources.built_in import DEPLOYMENT
+from containerapps_emulator.arm.resources.paths import parse_resource_id
+from containerapps_emulator.arm.resources.place import Place
+from containerapps_emulator.arm.resources.resource import ResourceId
+from containerapps_emulator.state import Json, State
 
 _KIND = "deployments"
 

@@ -9,19 +9,19 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from remora.localcloud.arm.deployments.deployed import Deployed
-from remora.localcloud.arm.deployments.plan import PlannedResource
-from remora.localcloud.arm.deployments.preparation import Prepared, Request, nested_values
-from remora.localcloud.arm.deployments.record import DeploymentRecord, DeploymentStore
-from remora.localcloud.arm.operations import Operations
-from remora.localcloud.arm.resources.groups import Groups
-from remora.localcloud.arm.resources.resource import ArmError, ResourceId
-from remora.localcloud.arm.resources.resources import Resources
-from remora.localcloud.arm.templates.expressions import ExpressionError
-from remora.localcloud.arm.templates.loops import output_loop
-from remora.localcloud.arm.templates.parameters import TYPES, require_output_type, typed_value
-from remora.localcloud.arm.timestamps import now_text
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.deployments.deployed import Deployed
+from containerapps_emulator.arm.deployments.plan import PlannedResource
+from containerapps_emulator.arm.deployments.preparation import Prepared, Request, nested_values
+from containerapps_emulator.arm.deployments.record import DeploymentRecord, DeploymentStore
+from containerapps_emulator.arm.operations import Operations
+from containerapps_emulator.arm.resources.groups import Groups
+from containerapps_emulator.arm.resources.resource import ArmError, ResourceId
+from containerapps_emulator.arm.resources.resources import Resources
+from containerapps_emulator.arm.templates.expressions import ExpressionError
+from containerapps_emulator.arm.templates.loops import output_loop
+from containerapps_emulator.arm.templates.parameters import TYPES, require_output_type, typed_value
+from containerapps_emulator.arm.timestamps import now_text
+from containerapps_emulator.state import Json
 
 _FAILED = (
     "At least one resource deployment operation failed. Please list deployment operations for details."

@@ -10,18 +10,18 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from remora.localcloud.arm.deployments.deployed import Deployed, View
-from remora.localcloud.arm.deployments.difference import differences
-from remora.localcloud.arm.deployments.plan import PlannedResource
-from remora.localcloud.arm.deployments.preparation import Locate, Preparation, Prepared, Request
-from remora.localcloud.arm.locations import normal_location
-from remora.localcloud.arm.resources.built_in import RESOURCE_GROUP
-from remora.localcloud.arm.resources.place import Place
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.arm.resources.resources import Resources
-from remora.localcloud.arm.templates.expressions import ExpressionError, calls_in
-from remora.localcloud.arm.templates.scope import Scope, is_list_function
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.deployments.deployed import Deployed, View
+from containerapps_emulator.arm.deployments.difference import differences
+from containerapps_emulator.arm.deployments.plan import PlannedResource
+from containerapps_emulator.arm.deployments.preparation import Locate, Preparation, Prepared, Request
+from containerapps_emulator.arm.locations import normal_location
+from containerapps_emulator.arm.resources.built_in import RESOURCE_GROUP
+from containerapps_emulator.arm.resources.place import Place
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.arm.resources.resources import Resources
+from containerapps_emulator.arm.templates.expressions import ExpressionError, calls_in
+from containerapps_emulator.arm.templates.scope import Scope, is_list_function
+from containerapps_emulator.state import Json
 
 _OF_THE_SERVICE = frozenset(
     (

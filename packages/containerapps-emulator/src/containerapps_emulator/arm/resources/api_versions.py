@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from remora.localcloud.state import Json
+from containerapps_emulator.state import Json
 
 PREVIEW: Final = "-preview"
 NEVER: Final = "9999-12-31"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from remora.localcloud.arm.locations import LOCATIONS, normal_location
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.arm.resources.tags import checked_tags
-from remora.localcloud.state import Json, State
+from containerapps_emulator.arm.locations import LOCATIONS, normal_location
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.arm.resources.tags import checked_tags
+from containerapps_emulator.state import Json, State
 
 _KIND = "groups"
 _NAME = re.compile(r"[\w().-]{0,89}[\w()-]")

@@ -12,10 +12,10 @@ from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from remora.localcloud.arm.locations import LOCATIONS
-from remora.localcloud.arm.resources.groups import Groups
-from remora.localcloud.arm.resources.registry import Registry
-from remora.localcloud.arm.resources.resource import ArmError
+from containerapps_emulator.arm.locations import LOCATIONS
+from containerapps_emulator.arm.resources.groups import Groups
+from containerapps_emulator.arm.resources.registry import Registry
+from containerapps_emulator.arm.resources.resource import ArmError
 
 RESOURCE_MANAGER: Final = "microsoft.resources"
 VERSIONS: Final[Mapping[str, tuple[str, ...]]] = {

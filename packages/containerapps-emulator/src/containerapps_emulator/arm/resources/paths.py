@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from remora.localcloud.arm.resources.built_in import RESOURCE_GROUP
-from remora.localcloud.arm.resources.resource import ResourceId
+from containerapps_emulator.arm.resources.built_in import RESOURCE_GROUP
+from containerapps_emulator.arm.resources.resource import ResourceId
 
 
 @dataclass(frozen=True, slots=True)

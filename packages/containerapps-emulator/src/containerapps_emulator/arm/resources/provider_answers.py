@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from remora.localcloud.arm.resources.api_versions import cut
-from remora.localcloud.arm.resources.known_versions import VERSIONS
-from remora.localcloud.arm.resources.resource import ArmError
+from containerapps_emulator.arm.resources.api_versions import cut
+from containerapps_emulator.arm.resources.known_versions import VERSIONS
+from containerapps_emulator.arm.resources.resource import ArmError
 
 # These name the versions that they support in their answers; storage does not.
 NAMING_VERSIONS: Final = ("microsoft.app", "microsoft.operationalinsights")

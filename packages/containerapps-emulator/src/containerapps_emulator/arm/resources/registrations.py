@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from remora.localcloud.arm.resources.registry import Registry
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.state import State
+from containerapps_emulator.arm.resources.registry import Registry
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.state import State
 
 _KIND = "unregistered-providers"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from remora.localcloud.arm.resources.built_in import BUILT_IN_TYPES, NAMESPACE
-from remora.localcloud.arm.resources.resource import ArmError, ResourceHandler, Service, VirtualHandler
+from containerapps_emulator.arm.resources.built_in import BUILT_IN_TYPES, NAMESPACE
+from containerapps_emulator.arm.resources.resource import ArmError, ResourceHandler, Service, VirtualHandler
 
 
 class Registry:

@@ -12,8 +12,8 @@ from typing import Protocol, runtime_checkable
 
 from starlette.routing import BaseRoute
 
+from containerapps_emulator.state import Json
 from remora.errors import RemoraError, disk_error
-from remora.localcloud.state import Json
 
 _RESOURCE_GROUP = "microsoft.resources/resourcegroups"
 

@@ -7,13 +7,13 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from remora.localcloud.arm.locations import LOCATIONS, normal_location
-from remora.localcloud.arm.operations import IN_PROGRESS, Operation, Operations
-from remora.localcloud.arm.resources.groups import Groups
-from remora.localcloud.arm.resources.paths import parse_resource_id
-from remora.localcloud.arm.resources.registrations import Registrations
-from remora.localcloud.arm.resources.registry import Registry
-from remora.localcloud.arm.resources.resource import (
+from containerapps_emulator.arm.locations import LOCATIONS, normal_location
+from containerapps_emulator.arm.operations import IN_PROGRESS, Operation, Operations
+from containerapps_emulator.arm.resources.groups import Groups
+from containerapps_emulator.arm.resources.paths import parse_resource_id
+from containerapps_emulator.arm.resources.registrations import Registrations
+from containerapps_emulator.arm.resources.registry import Registry
+from containerapps_emulator.arm.resources.resource import (
     Accepted,
     ArmError,
     DiscoveringHandler,
@@ -21,9 +21,9 @@ from remora.localcloud.arm.resources.resource import (
     ResourceId,
     Wire,
 )
-from remora.localcloud.arm.resources.store import Record, ResourceStore
-from remora.localcloud.arm.resources.tags import checked_tags
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.resources.store import Record, ResourceStore
+from containerapps_emulator.arm.resources.tags import checked_tags
+from containerapps_emulator.state import Json
 
 _NAME = re.compile(r"(?!\.{1,2}$)[\w().-]{1,260}")
 _CHANGED_AT_ONCE = frozenset(("microsoft.app/managedenvironments",))  # by a PATCH without properties

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from remora.localcloud.arm.resources.resource import ResourceId
-from remora.localcloud.state import Json, State
+from containerapps_emulator.arm.resources.resource import ResourceId
+from containerapps_emulator.state import Json, State
 
 _KIND = "resources"
 

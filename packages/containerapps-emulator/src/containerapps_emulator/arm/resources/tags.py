@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.state import Json
 
 _MOST = 50
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from remora.localcloud.arm.http import own_url
-from remora.localcloud.arm.operations import Operation
-from remora.localcloud.arm.resources.provider_answers import asked_version, resource_json
-from remora.localcloud.arm.resources.resource import ResourceId, Wire
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.http import own_url
+from containerapps_emulator.arm.operations import Operation
+from containerapps_emulator.arm.resources.provider_answers import asked_version, resource_json
+from containerapps_emulator.arm.resources.resource import ResourceId, Wire
+from containerapps_emulator.state import Json
 
 _OF_JOBS = ("containerappsjobOperationStatuses", "containerappsjobOperationResults")
 _STATUS_SEGMENTS = {

@@ -10,19 +10,19 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from remora.localcloud.arm.deployments.deployments import Deployments
-from remora.localcloud.arm.deployments.preparation import Locate, Request
-from remora.localcloud.arm.deployments.record import DeploymentRecord
-from remora.localcloud.arm.deployments.what_if import WhatIf
-from remora.localcloud.arm.http import AnyCaseRoute, operation_result_url, own_url, read_json
-from remora.localcloud.arm.lenient_json import Position, locate
-from remora.localcloud.arm.operations import Operations
-from remora.localcloud.arm.resources.place import Place
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.arm.resources.tags import checked_tags
-from remora.localcloud.arm.subscription import Subscription
-from remora.localcloud.arm.templates.template_hash import exported, minified, template_hash
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.deployments.deployments import Deployments
+from containerapps_emulator.arm.deployments.preparation import Locate, Request
+from containerapps_emulator.arm.deployments.record import DeploymentRecord
+from containerapps_emulator.arm.deployments.what_if import WhatIf
+from containerapps_emulator.arm.http import AnyCaseRoute, operation_result_url, own_url, read_json
+from containerapps_emulator.arm.lenient_json import Position, locate
+from containerapps_emulator.arm.operations import Operations
+from containerapps_emulator.arm.resources.place import Place
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.arm.resources.tags import checked_tags
+from containerapps_emulator.arm.subscription import Subscription
+from containerapps_emulator.arm.templates.template_hash import exported, minified, template_hash
+from containerapps_emulator.state import Json
 
 _SUBSCRIPTION = "/subscriptions/{subscription}"
 _GROUP = _SUBSCRIPTION + "/resourceGroups/{group}"

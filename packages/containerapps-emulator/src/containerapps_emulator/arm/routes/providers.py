@@ -6,13 +6,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from remora.localcloud.arm.http import AnyCaseRoute
-from remora.localcloud.arm.locations import LOCATIONS
-from remora.localcloud.arm.resources.known_versions import VERSIONS
-from remora.localcloud.arm.resources.registrations import Registrations
-from remora.localcloud.arm.resources.registry import Registry
-from remora.localcloud.arm.subscription import Subscription
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.http import AnyCaseRoute
+from containerapps_emulator.arm.locations import LOCATIONS
+from containerapps_emulator.arm.resources.known_versions import VERSIONS
+from containerapps_emulator.arm.resources.registrations import Registrations
+from containerapps_emulator.arm.resources.registry import Registry
+from containerapps_emulator.arm.subscription import Subscription
+from containerapps_emulator.state import Json
 
 _PROVIDERS = "/subscriptions/{subscription}/providers"
 

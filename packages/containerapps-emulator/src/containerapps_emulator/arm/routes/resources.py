@@ -7,15 +7,15 @@ import copy
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from remora.localcloud.arm.http import AnyCaseRoute, read_json
-from remora.localcloud.arm.operations import IN_PROGRESS, Operations
-from remora.localcloud.arm.resources import wire
-from remora.localcloud.arm.resources.api_versions import repeats
-from remora.localcloud.arm.resources.groups import Groups
-from remora.localcloud.arm.resources.paths import ResourcePath, parse_resource_id, parse_resource_path
-from remora.localcloud.arm.resources.provider_answers import asked_version, resource_json
-from remora.localcloud.arm.resources.registry import Registry
-from remora.localcloud.arm.resources.resource import (
+from containerapps_emulator.arm.http import AnyCaseRoute, read_json
+from containerapps_emulator.arm.operations import IN_PROGRESS, Operations
+from containerapps_emulator.arm.resources import wire
+from containerapps_emulator.arm.resources.api_versions import repeats
+from containerapps_emulator.arm.resources.groups import Groups
+from containerapps_emulator.arm.resources.paths import ResourcePath, parse_resource_id, parse_resource_path
+from containerapps_emulator.arm.resources.provider_answers import asked_version, resource_json
+from containerapps_emulator.arm.resources.registry import Registry
+from containerapps_emulator.arm.resources.resource import (
     Accepted,
     AnsweringHandler,
     ArmError,
@@ -24,9 +24,9 @@ from remora.localcloud.arm.resources.resource import (
     ResourceId,
     Wire,
 )
-from remora.localcloud.arm.resources.resources import Resources
-from remora.localcloud.arm.subscription import Subscription
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.resources.resources import Resources
+from containerapps_emulator.arm.subscription import Subscription
+from containerapps_emulator.state import Json
 
 _IN_GROUP = "/subscriptions/{subscription}/resourceGroups/{group}/providers/{path:path}"
 _IN_SUBSCRIPTION = "/subscriptions/{subscription}/providers/{path:path}"

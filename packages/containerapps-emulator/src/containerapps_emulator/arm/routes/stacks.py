@@ -8,16 +8,16 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from remora.localcloud.arm.http import AnyCaseRoute, own_url, read_json
-from remora.localcloud.arm.operations import IN_PROGRESS, Operation, Operations
-from remora.localcloud.arm.resources.place import Place
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.arm.routes.deployments import finder
-from remora.localcloud.arm.stacks.record import StackRecord
-from remora.localcloud.arm.stacks.settings import Unmanage
-from remora.localcloud.arm.stacks.stacks import Stacks
-from remora.localcloud.arm.subscription import Subscription
-from remora.localcloud.arm.templates.template_hash import exported
+from containerapps_emulator.arm.http import AnyCaseRoute, own_url, read_json
+from containerapps_emulator.arm.operations import IN_PROGRESS, Operation, Operations
+from containerapps_emulator.arm.resources.place import Place
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.arm.routes.deployments import finder
+from containerapps_emulator.arm.stacks.record import StackRecord
+from containerapps_emulator.arm.stacks.settings import Unmanage
+from containerapps_emulator.arm.stacks.stacks import Stacks
+from containerapps_emulator.arm.subscription import Subscription
+from containerapps_emulator.arm.templates.template_hash import exported
 
 _SUBSCRIPTION = "/subscriptions/{subscription}"
 _GROUP = _SUBSCRIPTION + "/resourceGroups/{group}"

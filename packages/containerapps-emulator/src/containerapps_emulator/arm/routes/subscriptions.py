@@ -5,17 +5,17 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from remora.localcloud.arm.deployments.group_deletion import GroupDeletion
-from remora.localcloud.arm.http import AnyCaseRoute, operation_result_url, read_json
-from remora.localcloud.arm.locations import shown_locations
-from remora.localcloud.arm.operations import IN_PROGRESS, Operations
-from remora.localcloud.arm.resources.filters import filtered
-from remora.localcloud.arm.resources.groups import Groups
-from remora.localcloud.arm.resources.provider_answers import asked_version
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.arm.resources.resources import Resources
-from remora.localcloud.arm.subscription import Subscription
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.deployments.group_deletion import GroupDeletion
+from containerapps_emulator.arm.http import AnyCaseRoute, operation_result_url, read_json
+from containerapps_emulator.arm.locations import shown_locations
+from containerapps_emulator.arm.operations import IN_PROGRESS, Operations
+from containerapps_emulator.arm.resources.filters import filtered
+from containerapps_emulator.arm.resources.groups import Groups
+from containerapps_emulator.arm.resources.provider_answers import asked_version
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.arm.resources.resources import Resources
+from containerapps_emulator.arm.subscription import Subscription
+from containerapps_emulator.state import Json
 
 _SUBSCRIPTION = "/subscriptions/{subscription}"
 _GROUP = "/subscriptions/{subscription}/resourceGroups/{group}"

@@ -8,14 +8,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from remora.localcloud.arm.http import AnyCaseRoute, read_json
-from remora.localcloud.arm.resources.groups import Groups
-from remora.localcloud.arm.resources.paths import parse_resource_id
-from remora.localcloud.arm.resources.resource import ArmError, ResourceId
-from remora.localcloud.arm.resources.resources import Resources
-from remora.localcloud.arm.resources.tags import checked_tags
-from remora.localcloud.arm.subscription import Subscription
-from remora.localcloud.state import Json, State
+from containerapps_emulator.arm.http import AnyCaseRoute, read_json
+from containerapps_emulator.arm.resources.groups import Groups
+from containerapps_emulator.arm.resources.paths import parse_resource_id
+from containerapps_emulator.arm.resources.resource import ArmError, ResourceId
+from containerapps_emulator.arm.resources.resources import Resources
+from containerapps_emulator.arm.resources.tags import checked_tags
+from containerapps_emulator.arm.subscription import Subscription
+from containerapps_emulator.state import Json, State
 
 _PATH = "/{scope:path}/providers/Microsoft.Resources/tags/default"
 _KIND = "subscription-tags"

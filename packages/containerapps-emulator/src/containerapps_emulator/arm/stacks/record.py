@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
-from remora.localcloud.arm.resources.place import Place
-from remora.localcloud.arm.resources.resource import ResourceId
-from remora.localcloud.state import Json, State
+from containerapps_emulator.arm.resources.place import Place
+from containerapps_emulator.arm.resources.resource import ResourceId
+from containerapps_emulator.state import Json, State
 
 STACK: Final = "Microsoft.Resources/deploymentStacks"
 _KIND: Final = "deployment-stacks"

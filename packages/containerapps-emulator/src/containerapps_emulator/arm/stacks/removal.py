@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from remora.localcloud.arm.deployments.group_deletion import GroupDeletion
-from remora.localcloud.arm.operations import Operation, Operations
-from remora.localcloud.arm.resources.built_in import RESOURCE_GROUP
-from remora.localcloud.arm.resources.groups import Groups
-from remora.localcloud.arm.resources.resource import ArmError, ResourceId
-from remora.localcloud.arm.resources.resources import Resources
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.deployments.group_deletion import GroupDeletion
+from containerapps_emulator.arm.operations import Operation, Operations
+from containerapps_emulator.arm.resources.built_in import RESOURCE_GROUP
+from containerapps_emulator.arm.resources.groups import Groups
+from containerapps_emulator.arm.resources.resource import ArmError, ResourceId
+from containerapps_emulator.arm.resources.resources import Resources
+from containerapps_emulator.state import Json
 
 
 class Removal:

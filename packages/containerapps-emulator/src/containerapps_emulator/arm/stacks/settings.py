@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from remora.localcloud.arm.resources.built_in import RESOURCE_GROUP
-from remora.localcloud.arm.resources.paths import parse_resource_id
-from remora.localcloud.arm.resources.place import Place
-from remora.localcloud.arm.resources.resource import ArmError, ResourceId
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.resources.built_in import RESOURCE_GROUP
+from containerapps_emulator.arm.resources.paths import parse_resource_id
+from containerapps_emulator.arm.resources.place import Place
+from containerapps_emulator.arm.resources.resource import ArmError, ResourceId
+from containerapps_emulator.state import Json
 
 _ACTIONS: Final = ("delete", "detach")
 _UNMANAGED: Final = {

@@ -7,21 +7,21 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from remora.localcloud.arm.deployments.deployments import Deployments
-from remora.localcloud.arm.deployments.preparation import Locate, Request
-from remora.localcloud.arm.deployments.record import DeploymentRecord
-from remora.localcloud.arm.operations import Operation, Operations
-from remora.localcloud.arm.resources.built_in import DEPLOYMENT
-from remora.localcloud.arm.resources.groups import Groups
-from remora.localcloud.arm.resources.paths import parse_resource_id
-from remora.localcloud.arm.resources.place import Place
-from remora.localcloud.arm.resources.resource import ArmError, ResourceId
-from remora.localcloud.arm.resources.tags import checked_tags
-from remora.localcloud.arm.stacks.record import STACK, StackRecord, StackStore
-from remora.localcloud.arm.stacks.removal import Removal
-from remora.localcloud.arm.stacks.settings import Unmanage, checked, deployed_to
-from remora.localcloud.arm.timestamps import system_data
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.deployments.deployments import Deployments
+from containerapps_emulator.arm.deployments.preparation import Locate, Request
+from containerapps_emulator.arm.deployments.record import DeploymentRecord
+from containerapps_emulator.arm.operations import Operation, Operations
+from containerapps_emulator.arm.resources.built_in import DEPLOYMENT
+from containerapps_emulator.arm.resources.groups import Groups
+from containerapps_emulator.arm.resources.paths import parse_resource_id
+from containerapps_emulator.arm.resources.place import Place
+from containerapps_emulator.arm.resources.resource import ArmError, ResourceId
+from containerapps_emulator.arm.resources.tags import checked_tags
+from containerapps_emulator.arm.stacks.record import STACK, StackRecord, StackStore
+from containerapps_emulator.arm.stacks.removal import Removal
+from containerapps_emulator.arm.stacks.settings import Unmanage, checked, deployed_to
+from containerapps_emulator.arm.timestamps import system_data
+from containerapps_emulator.state import Json
 
 _OF_THE_DEPLOYMENT: Final = ("template", "parameters")
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from remora.localcloud.state import Json
+from containerapps_emulator.state import Json
 
 MAX_EXPRESSION_CHARACTERS = 24_576
 MAX_DEPTH = 64

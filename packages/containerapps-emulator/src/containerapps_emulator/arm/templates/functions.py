@@ -14,12 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from remora.localcloud.arm.lenient_json import read
-from remora.localcloud.arm.templates.date_functions import DATE_FUNCTIONS
-from remora.localcloud.arm.templates.expressions import ExpressionError, NotDeployedYetError, type_name
-from remora.localcloud.arm.templates.lambda_functions import LAMBDA_FUNCTIONS
-from remora.localcloud.arm.templates.number_functions import NUMBER_FUNCTIONS, integer
-from remora.localcloud.arm.templates.unique_string import guid, unique_string
+from containerapps_emulator.arm.lenient_json import read
+from containerapps_emulator.arm.templates.date_functions import DATE_FUNCTIONS
+from containerapps_emulator.arm.templates.expressions import ExpressionError, NotDeployedYetError, type_name
+from containerapps_emulator.arm.templates.lambda_functions import LAMBDA_FUNCTIONS
+from containerapps_emulator.arm.templates.number_functions import NUMBER_FUNCTIONS, integer
+from containerapps_emulator.arm.templates.unique_string import guid, unique_string
 
 _ANY_NUMBER = 1000
 _WORDS = {"true": True, "1": True, "false": False, "0": False}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from remora.localcloud.arm.resources.built_in import RESOURCE_GROUP
-from remora.localcloud.arm.resources.place import Place
-from remora.localcloud.arm.templates.expressions import ExpressionError
+from containerapps_emulator.arm.resources.built_in import RESOURCE_GROUP
+from containerapps_emulator.arm.resources.place import Place
+from containerapps_emulator.arm.templates.expressions import ExpressionError
 
 IdFunction = Callable[[Place, list[str]], str]
 

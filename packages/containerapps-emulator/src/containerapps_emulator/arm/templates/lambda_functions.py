@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cmp_to_key
 from typing import Any
 
-from remora.localcloud.arm.templates.expressions import ExpressionError
+from containerapps_emulator.arm.templates.expressions import ExpressionError
 
 Lambda = Callable[..., Any]
 

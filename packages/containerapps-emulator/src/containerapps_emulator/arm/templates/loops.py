@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from remora.localcloud.arm.templates.expressions import ExpressionError
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.templates.expressions import ExpressionError
+from containerapps_emulator.state import Json
 
 MAX_COUNT = 800
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from remora.localcloud.arm.templates.expressions import ExpressionError
+from containerapps_emulator.arm.templates.expressions import ExpressionError
 
 Signature = tuple[int, int, Callable[..., Any]]
 _ANY_NUMBER = 1000

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Set
 from typing import Any
 
-from remora.localcloud.arm.lenient_json import Position
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.arm.templates.expressions import ExpressionError, type_name
-from remora.localcloud.arm.templates.template import invalid_template
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.lenient_json import Position
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.arm.templates.expressions import ExpressionError, type_name
+from containerapps_emulator.arm.templates.template import invalid_template
+from containerapps_emulator.state import Json
 
 TYPES: dict[str, tuple[str, type]] = {
     "string": ("String", str),

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from remora.localcloud.arm.templates.date_functions import written
-from remora.localcloud.arm.templates.expressions import (
+from containerapps_emulator.arm.templates.date_functions import written
+from containerapps_emulator.arm.templates.expressions import (
     Call,
     ExpressionError,
     Literal,
@@ -22,11 +22,11 @@ from remora.localcloud.arm.templates.expressions import (
     evaluate_node,
     evaluate_text,
 )
-from remora.localcloud.arm.templates.functions import FUNCTIONS, call_function
-from remora.localcloud.arm.templates.ids import ID_FUNCTIONS
-from remora.localcloud.arm.templates.loops import Loop, checked_count, value_loops
-from remora.localcloud.arm.templates.surroundings import ENVIRONMENT, Surroundings
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.templates.functions import FUNCTIONS, call_function
+from containerapps_emulator.arm.templates.ids import ID_FUNCTIONS
+from containerapps_emulator.arm.templates.loops import Loop, checked_count, value_loops
+from containerapps_emulator.arm.templates.surroundings import ENVIRONMENT, Surroundings
+from containerapps_emulator.state import Json
 
 Evaluator = Callable[[Node], Any]
 

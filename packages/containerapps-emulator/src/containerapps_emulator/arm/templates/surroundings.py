@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from remora.localcloud.arm.resources.place import Place
-from remora.localcloud.arm.templates.expressions import ExpressionError
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.resources.place import Place
+from containerapps_emulator.arm.templates.expressions import ExpressionError
+from containerapps_emulator.state import Json
 
 _NOWHERE = "local.invalid"
 ENVIRONMENT: Json = {

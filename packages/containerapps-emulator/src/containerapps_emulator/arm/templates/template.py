@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from remora.localcloud.arm.resources.built_in import DEPLOYMENT
-from remora.localcloud.arm.resources.resource import ArmError
-from remora.localcloud.arm.templates.expressions import ExpressionError
-from remora.localcloud.arm.templates.loops import Loop, resource_loop
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.resources.built_in import DEPLOYMENT
+from containerapps_emulator.arm.resources.resource import ArmError
+from containerapps_emulator.arm.templates.expressions import ExpressionError
+from containerapps_emulator.arm.templates.loops import Loop, resource_loop
+from containerapps_emulator.state import Json
 
 _HEADINGS = ("$schema", "contentVersion", "apiProfile", "languageVersion", "definitions", "metadata")
 _SECTIONS = frozenset((*_HEADINGS, "parameters", "variables", "resources", "outputs", "functions"))

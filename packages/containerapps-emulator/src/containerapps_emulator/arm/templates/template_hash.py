@@ -12,8 +12,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from remora.localcloud.arm.templates.unique_string import hash64
-from remora.localcloud.state import Json
+from containerapps_emulator.arm.templates.unique_string import hash64
+from containerapps_emulator.state import Json
 
 _SECTIONS: Final = (
     *("$schema", "languageVersion", "contentVersion", "apiProfile", "definitions"),

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from remora.localcloud.storage.errors import FilesError
+from containerapps_emulator.storage.errors import FilesError
 
 AUDIENCE: Final = "https://storage.azure.com"
 INTENT: Final = "x-ms-file-request-intent"

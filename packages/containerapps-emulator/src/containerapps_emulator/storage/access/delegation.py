@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from remora.localcloud.storage.errors import FilesError
+from containerapps_emulator.storage.errors import FilesError
 
 FIELDS: Final = ("skoid", "sktid", "skt", "ske", "sks", "skv", "skdutid")
 """In a token: object and tenant of the identity; start, expiry, service and version of the key; the tenant of

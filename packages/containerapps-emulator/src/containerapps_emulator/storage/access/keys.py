@@ -6,8 +6,8 @@ import base64
 import secrets
 from typing import Any
 
-from remora.localcloud.arm.timestamps import now_text
-from remora.localcloud.state import Json, State
+from containerapps_emulator.arm.timestamps import now_text
+from containerapps_emulator.state import Json, State
 
 _KIND = "account-keys"
 KEY_NAMES = ("key1", "key2")

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from remora.localcloud.storage.access import delegation
-from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.names import Target
+from containerapps_emulator.storage.access import delegation
+from containerapps_emulator.storage.errors import FilesError
+from containerapps_emulator.storage.names import Target
 
 Policies = Callable[[], Mapping[str, Mapping[str, str]]]
 """The stored access policies of the requested share, by id: Start, Expiry, Permission."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from remora.localcloud.storage.errors import FilesError
+from containerapps_emulator.storage.errors import FilesError
 
 _SIGNED_HEADERS: Final = (
     "content-encoding",

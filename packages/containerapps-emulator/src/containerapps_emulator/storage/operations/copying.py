@@ -16,13 +16,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 from starlette.responses import Response
 
-from remora.localcloud.storage import headers as wire
-from remora.localcloud.storage.call import Call
-from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.names import Target, parse_target
-from remora.localcloud.storage.operations.permissions import with_copied_permission
-from remora.localcloud.storage.store.model import Entry, Share
-from remora.localcloud.storage.store.properties import Copied
+from containerapps_emulator.storage import headers as wire
+from containerapps_emulator.storage.call import Call
+from containerapps_emulator.storage.errors import FilesError
+from containerapps_emulator.storage.names import Target, parse_target
+from containerapps_emulator.storage.operations.permissions import with_copied_permission
+from containerapps_emulator.storage.store.model import Entry, Share
+from containerapps_emulator.storage.store.properties import Copied
 
 _AZURES_HOST: Final = re.compile(r"([a-z0-9]{3,24})\.(file|blob)\.")
 

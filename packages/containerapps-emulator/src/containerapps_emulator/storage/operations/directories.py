@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from remora.localcloud.storage import headers as wire
-from remora.localcloud.storage import xml
-from remora.localcloud.storage.call import Call, decode_marker, encode_marker, page_size
-from remora.localcloud.storage.operations.permissions import with_permission
-from remora.localcloud.storage.operations.renaming import read_rename
-from remora.localcloud.storage.store.properties import Changes
+from containerapps_emulator.storage import headers as wire
+from containerapps_emulator.storage import xml
+from containerapps_emulator.storage.call import Call, decode_marker, encode_marker, page_size
+from containerapps_emulator.storage.operations.permissions import with_permission
+from containerapps_emulator.storage.operations.renaming import read_rename
+from containerapps_emulator.storage.store.properties import Changes
 
 
 def create(call: Call) -> Response:

@@ -13,17 +13,17 @@ from anyio import to_thread
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from remora.localcloud.storage import headers as wire
-from remora.localcloud.storage import structured
-from remora.localcloud.storage.call import Call
-from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.operations import copying as copy_operations
-from remora.localcloud.storage.operations.permissions import with_permission
-from remora.localcloud.storage.operations.renaming import read_rename
-from remora.localcloud.storage.store import content, leases
-from remora.localcloud.storage.store.content import MAX_WRITE_BYTES
-from remora.localcloud.storage.store.model import Entry
-from remora.localcloud.storage.store.properties import MD5, Changes
+from containerapps_emulator.storage import headers as wire
+from containerapps_emulator.storage import structured
+from containerapps_emulator.storage.call import Call
+from containerapps_emulator.storage.errors import FilesError
+from containerapps_emulator.storage.operations import copying as copy_operations
+from containerapps_emulator.storage.operations.permissions import with_permission
+from containerapps_emulator.storage.operations.renaming import read_rename
+from containerapps_emulator.storage.store import content, leases
+from containerapps_emulator.storage.store.content import MAX_WRITE_BYTES
+from containerapps_emulator.storage.store.model import Entry
+from containerapps_emulator.storage.store.properties import MD5, Changes
 
 _UNASKED_MD5_BYTES: Final = 1024 * 1024
 

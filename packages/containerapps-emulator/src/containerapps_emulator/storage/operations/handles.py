@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from remora.localcloud.storage import xml
-from remora.localcloud.storage.call import Call
-from remora.localcloud.storage.errors import FilesError
+from containerapps_emulator.storage import xml
+from containerapps_emulator.storage.call import Call
+from containerapps_emulator.storage.errors import FilesError
 
 
 def list_handles(call: Call) -> Response:

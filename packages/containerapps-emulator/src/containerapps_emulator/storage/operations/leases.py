@@ -7,11 +7,11 @@ from typing import Final
 
 from starlette.responses import Response
 
-from remora.localcloud.storage import headers as wire
-from remora.localcloud.storage.call import Call
-from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.store import leases, stamps
-from remora.localcloud.storage.store.leases import INFINITE, Lease
+from containerapps_emulator.storage import headers as wire
+from containerapps_emulator.storage.call import Call
+from containerapps_emulator.storage.errors import FilesError
+from containerapps_emulator.storage.store import leases, stamps
+from containerapps_emulator.storage.store.leases import INFINITE, Lease
 
 _STATUS: Final = {"acquire": 201, "renew": 200, "change": 200, "release": 200, "break": 202}
 

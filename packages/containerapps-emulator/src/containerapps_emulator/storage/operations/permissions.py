@@ -8,12 +8,12 @@ from typing import Final
 
 from starlette.responses import JSONResponse, Response
 
-from remora.localcloud.storage import headers as wire
-from remora.localcloud.storage.call import Call
-from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.security_descriptor import from_binary, from_text, to_binary, to_text
-from remora.localcloud.storage.store.model import Entry
-from remora.localcloud.storage.store.properties import Changes
+from containerapps_emulator.storage import headers as wire
+from containerapps_emulator.storage.call import Call
+from containerapps_emulator.storage.errors import FilesError
+from containerapps_emulator.storage.security_descriptor import from_binary, from_text, to_binary, to_text
+from containerapps_emulator.storage.store.model import Entry
+from containerapps_emulator.storage.store.properties import Changes
 
 _HEADER: Final = "x-ms-file-permission"
 _KEY: Final = "x-ms-file-permission-key"

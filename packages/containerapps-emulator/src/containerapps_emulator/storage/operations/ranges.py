@@ -7,17 +7,17 @@ from typing import Final
 
 from starlette.responses import Response
 
-from remora.localcloud.storage import headers as wire
-from remora.localcloud.storage import structured, xml
-from remora.localcloud.storage.call import Call, decode_marker, encode_marker
-from remora.localcloud.storage.crc64 import as_header, crc64
-from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.operations.copying import open_source
-from remora.localcloud.storage.operations.files import body_md5, check_read_lease
-from remora.localcloud.storage.store import content
-from remora.localcloud.storage.store.content import MAX_WRITE_BYTES, Data
-from remora.localcloud.storage.store.differences import Span, differences
-from remora.localcloud.storage.store.model import Entry, Share
+from containerapps_emulator.storage import headers as wire
+from containerapps_emulator.storage import structured, xml
+from containerapps_emulator.storage.call import Call, decode_marker, encode_marker
+from containerapps_emulator.storage.crc64 import as_header, crc64
+from containerapps_emulator.storage.errors import FilesError
+from containerapps_emulator.storage.operations.copying import open_source
+from containerapps_emulator.storage.operations.files import body_md5, check_read_lease
+from containerapps_emulator.storage.store import content
+from containerapps_emulator.storage.store.content import MAX_WRITE_BYTES, Data
+from containerapps_emulator.storage.store.differences import Span, differences
+from containerapps_emulator.storage.store.model import Entry, Share
 
 _UNASKED_CRC_BYTES: Final = 1024 * 1024
 _RENAMES: Final = "x-ms-file-support-rename"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from remora.localcloud.storage import headers as wire
-from remora.localcloud.storage.call import Call
-from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.names import parse_source
-from remora.localcloud.storage.operations.permissions import with_permission
-from remora.localcloud.storage.store.model import Rename
-from remora.localcloud.storage.store.tree import Kind
+from containerapps_emulator.storage import headers as wire
+from containerapps_emulator.storage.call import Call
+from containerapps_emulator.storage.errors import FilesError
+from containerapps_emulator.storage.names import parse_source
+from containerapps_emulator.storage.operations.permissions import with_permission
+from containerapps_emulator.storage.store.model import Rename
+from containerapps_emulator.storage.store.tree import Kind
 
 
 def read_rename(call: Call, kind: Kind) -> Rename:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from remora.localcloud.storage import documents, xml
-from remora.localcloud.storage.access import delegation
-from remora.localcloud.storage.call import Call
-from remora.localcloud.storage.errors import FilesError
+from containerapps_emulator.storage import documents, xml
+from containerapps_emulator.storage.access import delegation
+from containerapps_emulator.storage.call import Call
+from containerapps_emulator.storage.errors import FilesError
 
 
 def get_properties(call: Call) -> Response:

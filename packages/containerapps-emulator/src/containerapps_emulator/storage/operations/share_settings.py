@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from remora.localcloud.storage import headers as wire
-from remora.localcloud.storage.call import Call
-from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.store.provisioning import (
+from containerapps_emulator.storage import headers as wire
+from containerapps_emulator.storage.call import Call
+from containerapps_emulator.storage.errors import FilesError
+from containerapps_emulator.storage.store.provisioning import (
     MAX_IOPS,
     MAX_MIBPS,
     MIN_QUOTA_GIB,
     downgrade_allowed_ns,
 )
-from remora.localcloud.storage.store.shares import TIERS, ShareSettings
+from containerapps_emulator.storage.store.shares import TIERS, ShareSettings
 
 PROTOCOLS: Final = ("SMB", "NFS")
 SQUASHES: Final = ("NoRootSquash", "RootSquash", "AllSquash")

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from starlette.responses import Response
 
-from remora.localcloud.storage import documents, xml
-from remora.localcloud.storage import headers as wire
-from remora.localcloud.storage.call import Call, decode_marker, encode_marker, page_size
-from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.operations import share_settings as asked
-from remora.localcloud.storage.store import leases, stamps
-from remora.localcloud.storage.store.shares import TIERS, ShareProperties
-from remora.localcloud.storage.xml import ListedShare, provisioning
+from containerapps_emulator.storage import documents, xml
+from containerapps_emulator.storage import headers as wire
+from containerapps_emulator.storage.call import Call, decode_marker, encode_marker, page_size
+from containerapps_emulator.storage.errors import FilesError
+from containerapps_emulator.storage.operations import share_settings as asked
+from containerapps_emulator.storage.store import leases, stamps
+from containerapps_emulator.storage.store.shares import TIERS, ShareProperties
+from containerapps_emulator.storage.xml import ListedShare, provisioning
 
 
 def list_shares(call: Call) -> Response:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from remora.localcloud.storage.errors import FilesError
+from containerapps_emulator.storage.errors import FilesError
 
 MAX_WRITE_BYTES: Final = 4 * 1024 * 1024
 Data = bytes | memoryview

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from remora.localcloud.storage.store.content import PAGE_BYTES, data_ranges, read
+from containerapps_emulator.storage.store.content import PAGE_BYTES, data_ranges, read
 
 _PART_BYTES: Final = 1024 * 1024
 

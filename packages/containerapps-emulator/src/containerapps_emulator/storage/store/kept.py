@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from remora.localcloud.state import Json, State
-from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.store import stamps
-from remora.localcloud.storage.store.properties import PropertyStore
-from remora.localcloud.storage.store.tree_copy import copy_tree
+from containerapps_emulator.state import Json, State
+from containerapps_emulator.storage.errors import FilesError
+from containerapps_emulator.storage.store import stamps
+from containerapps_emulator.storage.store.properties import PropertyStore
+from containerapps_emulator.storage.store.tree_copy import copy_tree
 
 _SNAPSHOT_KIND: Final = "files-snapshots"
 _KEPT_KIND: Final = "files-kept"

@@ -6,8 +6,8 @@ import uuid
 from dataclasses import dataclass, replace
 from typing import Final
 
-from remora.localcloud.state import Json
-from remora.localcloud.storage.errors import FilesError
+from containerapps_emulator.state import Json
+from containerapps_emulator.storage.errors import FilesError
 
 INFINITE: Final = -1
 

@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from remora.localcloud.state import State
-from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.names import fold
-from remora.localcloud.storage.store import content, leases
-from remora.localcloud.storage.store.leases import Lease
-from remora.localcloud.storage.store.properties import (
+from containerapps_emulator.state import State
+from containerapps_emulator.storage.errors import FilesError
+from containerapps_emulator.storage.names import fold
+from containerapps_emulator.storage.store import content, leases
+from containerapps_emulator.storage.store.leases import Lease
+from containerapps_emulator.storage.store.properties import (
     MD5,
     Changes,
     Copied,
@@ -27,8 +27,8 @@ from remora.localcloud.storage.store.properties import (
     PropertyStore,
     require_writable,
 )
-from remora.localcloud.storage.store.stamps import ChangeClock
-from remora.localcloud.storage.store.tree import Kind, Place, children, locate
+from containerapps_emulator.storage.store.stamps import ChangeClock
+from containerapps_emulator.storage.store.tree import Kind, Place, children, locate
 
 Names = tuple[str, ...]
 

@@ -9,10 +9,10 @@ import hashlib
 from collections.abc import Mapping
 from typing import Final
 
-from remora.localcloud.state import State
-from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.store.properties import KIND
-from remora.localcloud.storage.store.tree import Kind
+from containerapps_emulator.state import State
+from containerapps_emulator.storage.errors import FilesError
+from containerapps_emulator.storage.store.properties import KIND
+from containerapps_emulator.storage.store.tree import Kind
 
 _FOLDER: Final = ":permissions"  # no file has such a name
 _DEFAULT_TEXTS: Final[Mapping[Kind, str]] = {

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from remora.localcloud.state import Json, State
-from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.store.leases import Lease
+from containerapps_emulator.state import Json, State
+from containerapps_emulator.storage.errors import FilesError
+from containerapps_emulator.storage.store.leases import Lease
 
 KIND: Final = "files"
 MD5: Final = "content-md5"

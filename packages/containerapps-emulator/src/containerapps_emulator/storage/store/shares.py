@@ -16,15 +16,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from remora.localcloud.state import Json, State
-from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.names import is_share_name
-from remora.localcloud.storage.store import leases
-from remora.localcloud.storage.store.kept import Deleted, KeptShares, snapshot_key
-from remora.localcloud.storage.store.leases import Lease
-from remora.localcloud.storage.store.model import Share
-from remora.localcloud.storage.store.permissions import Permissions
-from remora.localcloud.storage.store.properties import PropertyStore
+from containerapps_emulator.state import Json, State
+from containerapps_emulator.storage.errors import FilesError
+from containerapps_emulator.storage.names import is_share_name
+from containerapps_emulator.storage.store import leases
+from containerapps_emulator.storage.store.kept import Deleted, KeptShares, snapshot_key
+from containerapps_emulator.storage.store.leases import Lease
+from containerapps_emulator.storage.store.model import Share
+from containerapps_emulator.storage.store.permissions import Permissions
+from containerapps_emulator.storage.store.properties import PropertyStore
 
 _KIND: Final = "files"
 _SERVICE_KIND: Final = "files-service"

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from remora.localcloud.storage.errors import FilesError
-from remora.localcloud.storage.names import fold, is_name
+from containerapps_emulator.storage.errors import FilesError
+from containerapps_emulator.storage.names import fold, is_name
 
 Kind = Literal["directory", "file"]
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from remora.localcloud.storage.store import content
-from remora.localcloud.storage.store.tree import kind_of
+from containerapps_emulator.storage.store import content
+from containerapps_emulator.storage.store.tree import kind_of
 
 _FICLONE: Final = 0x40049409
 """Linux's ioctl that makes two files share their blocks until one of them changes."""
