@@ -195,8 +195,7 @@ def _cloud(folder: Path) -> Iterator[dict[str, str]]:
     """A cloud with TLS as a process of its own, and its connection.json."""
     home = folder / "home"
     command = [sys.executable, "-m", "containerapps_emulator", "--home", str(home), "--tls"]
-    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
         file = home / "cloud" / "connection.json"
         deadline = time.monotonic() + START_SECONDS

@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from remora.errors import said
+from containerapps_emulator.errors import said
 
 T = TypeVar("T")
 

@@ -13,9 +13,9 @@ from uvicorn.server import ServerState
 
 from containerapps_emulator.background import in_background
 from containerapps_emulator.bounded_http import BoundedProtocol, FewHeaders
+from containerapps_emulator.errors import PortInUse
 from containerapps_emulator.quiet_server import QuietServer
 from containerapps_emulator.state import State
-from remora.errors import PortInUse
 
 HOST = "127.0.0.1"
 _KIND = "ports"
@@ -34,7 +34,6 @@ def bind(state: State, name: str, wanted: int | None = None) -> socket.socket:
             raise PortInUse(
                 f"Port {wanted} on {HOST} is not available: {error.strerror}.",
                 hint="Choose another with --port, or leave it out.",
-                param="port",
             ) from None
     former = (state.get(_KIND, name) or {}).get("port", 0)
     try:

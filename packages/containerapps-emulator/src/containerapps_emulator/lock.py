@@ -7,14 +7,17 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
-from remora.errors import Locked
+from containerapps_emulator.errors import HINTS, Locked
+
+LOCK: Final = "lock"
 
 
 @contextmanager
 def only_one(folder: Path) -> Iterator[None]:
     """Hold the folder's lock. Raises Locked, naming the holder, if another process has it."""
-    path = folder / "lock"
+    path = folder / LOCK
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
@@ -23,7 +26,7 @@ def only_one(folder: Path) -> Iterator[None]:
             holder = os.pread(descriptor, 32, 0).decode().strip() or "unknown"
             raise Locked(
                 f"A local cloud is already running for {folder} (process {holder}).",
-                hint="remora cloud status",
+                hint=HINTS.get().status,
             ) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)

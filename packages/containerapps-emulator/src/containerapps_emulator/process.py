@@ -8,16 +8,16 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from containerapps_emulator import __version__
 from containerapps_emulator.app import Cloud, create_cloud
 from containerapps_emulator.arm.identity import PATH as TOKEN_PATH
 from containerapps_emulator.arm.subscription import LOCAL_SUBSCRIPTION
 from containerapps_emulator.connection import Connection, keep_connection, remove_connection, write_connection
+from containerapps_emulator.errors import writing
 from containerapps_emulator.listeners import HOST, Listener, bind, port_of
 from containerapps_emulator.lock import only_one
 from containerapps_emulator.state import State
 from containerapps_emulator.storage.app import PROTOCOL as FILES_PROTOCOL
-from remora import __version__
-from remora.errors import writing
 
 
 async def run_cloud(

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from remora.errors import DamagedState, disk_error, said
+from containerapps_emulator.errors import HINTS, DamagedState, disk_error, said
 
 Json = dict[str, Any]
 
@@ -82,6 +82,5 @@ class State:
                 raise found from error
             raise DamagedState(
                 f"the state of the local cloud is damaged: {self._path} ({said(error)})",
-                hint="start again and keep the files of the shares: remora cloud reset --keep-shares,"
-                " then in each project: remora up",
+                hint=HINTS.get().reset,
             ) from error

@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from containerapps_emulator.errors import HINTS, CannotWrite, DamagedState
 from containerapps_emulator.state import State
 from containerapps_emulator.storage import structured, xml
 from containerapps_emulator.storage.access.bearer import challenge, check_bearer, check_intent
@@ -36,7 +37,6 @@ from containerapps_emulator.storage.operations import directories, files, handle
 from containerapps_emulator.storage.operations import leases as lease
 from containerapps_emulator.storage.operations import services as service
 from containerapps_emulator.storage.store.shares import Shares
-from remora.errors import CannotWrite, DamagedState
 
 Operation = Callable[[Call], Response]
 
@@ -180,7 +180,9 @@ class _Service:
         except CannotWrite as error:  # the properties of files are part of the state
             response = self._refusal(FilesError(type(error).__name__), request, request_id)
         except DamagedState as error:
-            response = self._refusal(FilesError("DamagedState", error.message), request, request_id)
+            response = self._refusal(
+                FilesError("DamagedState", f"{HINTS.get().status}. {error.message}"), request, request_id
+            )
         except Exception:
             _log.exception("%s %s", request.method, request.url.path)
             response = self._refusal(FilesError("InternalError"), request, request_id)

@@ -21,7 +21,7 @@ _TABLE: Final[dict[str, tuple[int, str]]] = {
     "ConditionHeadersNotSupported": (400, "Azure Files supports no condition headers."),
     "ContainerQuotaDowngradeNotAllowed": (409, "It is too early to lower the quota of this share."),
     "Crc64Mismatch": (400, "The CRC64 that was sent does not match the CRC64 of the content."),
-    "DamagedState": (500, "The state of the local cloud is damaged; see: remora cloud status."),
+    "DamagedState": (500, "The state of the local cloud is damaged; see:"),
     "DirectoryNotEmpty": (409, "The specified directory is not empty."),
     "DiskFull": (507, "The disk behind the local cloud is full."),
     "EmptyMetadataKey": (400, "A metadata header has no name."),

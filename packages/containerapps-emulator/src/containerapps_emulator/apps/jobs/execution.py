@@ -23,8 +23,8 @@ from containerapps_emulator.apps.replicas.container import Launch
 from containerapps_emulator.apps.replicas.launch import Launcher
 from containerapps_emulator.apps.replicas.replica_order import CannotStart, CompanionOrder
 from containerapps_emulator.background import surviving, to_the_end
+from containerapps_emulator.errors import said
 from containerapps_emulator.state import Json, State
-from remora.errors import said
 
 GRACE_SECONDS: Final = 30.0
 TIMED_OUT: Final = "DeadlineExceeded"

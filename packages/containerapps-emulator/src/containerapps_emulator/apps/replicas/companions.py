@@ -23,8 +23,8 @@ from containerapps_emulator.apps.replicas.replica_order import (
     ReplicaStatus,
 )
 from containerapps_emulator.background import in_background, surviving
+from containerapps_emulator.errors import said
 from containerapps_emulator.state import State
-from remora.errors import said
 
 
 class Companion:

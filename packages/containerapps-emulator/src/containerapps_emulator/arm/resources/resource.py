@@ -12,8 +12,8 @@ from typing import Protocol, runtime_checkable
 
 from starlette.routing import BaseRoute
 
+from containerapps_emulator.errors import EmulatorError, disk_error
 from containerapps_emulator.state import Json
-from remora.errors import RemoraError, disk_error
 
 _RESOURCE_GROUP = "microsoft.resources/resourcegroups"
 
@@ -50,7 +50,7 @@ def as_arm_error(error: Exception) -> ArmError:
     """The error that a client gets; an unexpected one only refers to the log."""
     if isinstance(error, ArmError):
         return error
-    known = error if isinstance(error, RemoraError) else disk_error(error)
+    known = error if isinstance(error, EmulatorError) else disk_error(error)
     if known is None:
         return ArmError(500, "InternalServerError", "The local cloud failed; see its log.")
     return ArmError(known.http_status, type(known).__name__, f"{known.message}; {known.hint}")

@@ -1,4 +1,4 @@
-"""The local cloud's state on disk, for `remora cloud reset`: which parts are moved aside, which removed."""
+"""A new start with an empty state, for one that is damaged: which parts are moved aside, which removed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from remora.errors import Locked, writing
+from containerapps_emulator.connection import FILE_NAME
+from containerapps_emulator.errors import Locked, writing
+from containerapps_emulator.lock import LOCK
 
-LOCK: Final = "lock"
 SHARES: Final = "shares"
-MADE_AGAIN: Final = ("apps", "jobs", "replicas", "connection.json")  # the local cloud recreates these
+MADE_AGAIN: Final = ("apps", "jobs", "replicas", FILE_NAME)  # the local cloud recreates these
 
 
 def set_aside(folder: Path, *, keep_shares: bool) -> Path:
