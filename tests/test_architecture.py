@@ -9,6 +9,8 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "remora"
+EMULATOR = ROOT / "packages" / "containerapps-emulator" / "src" / "containerapps_emulator"
+PACKAGES = (SOURCE, EMULATOR)
 PAGE = ROOT / "docs" / "explanation" / "architecture.md"
 
 ALLOWED: dict[str, frozenset[str]] = {
@@ -20,11 +22,10 @@ ALLOWED: dict[str, frozenset[str]] = {
     "server": frozenset({"collector", "errors", "project", "adapters", "engine"}),
     "azure": frozenset({"errors", "project", "adapters"}),
     "rollout": frozenset({"errors", "project", "adapters", "azure"}),
-    "localcloud": frozenset({"errors"}),
     "cli": frozenset({"collector", "errors", "project", "adapters", "azure", "rollout"}),
     "__main__": frozenset({"cli"}),
 }
-ONLY_WHEN_STARTED = {"cli": frozenset({"server", "localcloud"})}
+ONLY_WHEN_STARTED = {"cli": frozenset({"server"})}
 
 # The rooms inside a package, lowest first: a room imports the rooms before it, never those after it. What
 # stands beside the rooms, in the package's own folder, puts them together and is what they share.
@@ -35,10 +36,6 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "cli": ("output", "local", "help", "models", "compare", "why", "commands"),
     "engine": ("text", "torch", "vllm"),
     "engine/torch": ("cache", "scheduling", "lora", "layers", "native", "model"),
-    "localcloud": ("arm", "storage", "logs", "apps"),
-    "localcloud/apps": ("documents", "capacity", "replicas", "jobs", "ingress", "resources"),
-    "localcloud/arm": ("resources", "templates", "deployments", "stacks", "routes"),
-    "localcloud/storage": ("access", "store", "operations"),
     "project": ("files", "toolkit"),
     "rollout": (
         "replica",
@@ -56,6 +53,14 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "server/api": ("schema", "responses", "messages", "ollama"),
 }
 
+# The same of the emulator, a package of its own: Remora starts it as a process; neither imports the other.
+EMULATOR_ROOMS: dict[str, tuple[str, ...]] = {
+    "": ("arm", "storage", "logs", "apps", "control"),
+    "apps": ("documents", "capacity", "replicas", "jobs", "ingress", "resources"),
+    "arm": ("resources", "templates", "deployments", "stacks", "routes"),
+    "storage": ("access", "store", "operations"),
+}
+
 HEAVY: dict[str, tuple[str, ...]] = {
     "torch": ("engine/torch/",),
     "transformers": ("engine/torch/", "engine/text/chat_template.py"),
@@ -65,7 +70,7 @@ HEAVY: dict[str, tuple[str, ...]] = {
     "azure": ("azure/",),
     "huggingface_hub": ("cli/models/hub.py",),
     "tqdm": ("cli/models/hub.py",),
-    "cryptography": ("localcloud/tls.py", "localcloud/apps/documents/certificates.py"),
+    "cryptography": ("tls.py", "apps/documents/certificates.py"),
 }
 
 MAX_FILE_LINES = 400
@@ -73,15 +78,30 @@ MAX_FUNCTION_LINES = 60
 
 
 def source_files() -> list[Path]:
-    return sorted(SOURCE.rglob("*.py"))
+    return sorted(path for package in PACKAGES for path in package.rglob("*.py"))
+
+
+def package_of(path: Path) -> Path:
+    return EMULATOR if path.is_relative_to(EMULATOR) else SOURCE
 
 
 def name_of(path: Path) -> str:
-    return path.relative_to(SOURCE).as_posix()
+    return path.relative_to(package_of(path)).as_posix()
 
 
 def test_imports_point_one_way() -> None:
     assert [fault for path in source_files() for fault in wrong_imports(path)] == []
+
+
+def test_remora_and_the_emulator_meet_only_as_processes() -> None:
+    other = {SOURCE: EMULATOR.name, EMULATOR: SOURCE.name}
+    strays = [
+        f"{path} imports {module}"
+        for path in source_files()
+        for module, _ in imports(path)
+        if module.partition(".")[0] == other[package_of(path)]
+    ]
+    assert strays == []
 
 
 def test_heavy_packages_stay_in_their_files() -> None:
@@ -99,21 +119,25 @@ def test_files_can_be_read_in_one_sitting() -> None:
 
 
 def test_every_room_is_known() -> None:
-    rooms = {room_of(name_of(path)) for path in source_files()} - {""}
+    rooms = {room_of(name_of(path)) for path in SOURCE.rglob("*.py")} - {""}
     assert rooms == set(ALLOWED)
     inner = {name_of(path.parent) for path in SOURCE.rglob("*/*/__init__.py")}
     assert inner == {f"{package}/{room}" for package, rooms in ROOMS.items() for room in rooms}
+    found = {name_of(path.parent) for path in EMULATOR.rglob("*/__init__.py")}
+    assert found == {
+        f"{folder}/{room}".lstrip("/") for folder, rooms in EMULATOR_ROOMS.items() for room in rooms
+    }
 
 
 def test_every_room_says_what_it_owns_and_where_to_start() -> None:
-    for path in SOURCE.rglob("*/__init__.py"):
+    for path in (found for package in PACKAGES for found in package.rglob("*/__init__.py")):
         text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
         assert "Start with `" in text, name_of(path)
 
 
 def test_the_walk_sees_imports() -> None:
     reading = SOURCE / "cli" / "models" / "project_models.py"
-    found = {module.split(".")[1] for module, _ in remora_imports(reading)}
+    found = {module.split(".")[1] for module, _ in own_imports(reading)}
     assert {"adapters", "rollout", "project"} <= found
     assert "torch" not in sys.stdlib_module_names
 
@@ -126,28 +150,32 @@ def test_the_questions_for_contributors_are_answered_by_files_that_exist() -> No
     rows = [line.split("|") for line in (ROOT / "CONTRIBUTING.md").read_text("utf-8").splitlines()]
     paths = [row[2].strip().strip("`") for row in rows if len(row) == 4 and row[2].strip().endswith(".py`")]
     assert len(paths) == 20
-    assert [path for path in paths if not (SOURCE / path).is_file()] == []
+    assert [path for path in paths if not any((package / path).is_file() for package in PACKAGES)] == []
 
 
 def wrong_imports(path: Path) -> Iterator[str]:
     name = name_of(path)
     package = room_of(name)
     if package == "":  # the package's own __init__
-        yield from (f"{name} imports {module}" for module, _ in remora_imports(path))
+        yield from (f"{name} imports {module}" for module, _ in own_imports(path))
         return
-    for module, at_top in remora_imports(path):
+    for module, at_top in own_imports(path):
+        if package_of(path) == EMULATOR:
+            if climbs(name, module, EMULATOR_ROOMS):
+                yield f"{name} imports {module}"
+            continue
         target = module.split(".")[1]
         late = frozenset() if at_top else ONLY_WHEN_STARTED.get(package, frozenset())
-        if target not in ALLOWED[package] | late | {package} or climbs(name, module):
+        if target not in ALLOWED[package] | late | {package} or climbs(name, module, ROOMS):
             yield f"{name} imports {module}"
 
 
-def climbs(name: str, module: str) -> bool:
+def climbs(name: str, module: str, tables: dict[str, tuple[str, ...]]) -> bool:
     """Whether a file in one room imports from a room that stands above it in the same package."""
     here, there = name.split("/")[:-1], module.split(".")[1:]
     shared = next((n for n, (a, b) in enumerate(zip(here, there, strict=False)) if a != b), None)
-    rooms = ROOMS.get("/".join(here[:shared])) if shared else None
-    if not shared or rooms is None or there[shared] not in rooms:
+    rooms = None if shared is None else tables.get("/".join(here[:shared]))
+    if shared is None or rooms is None or there[shared] not in rooms:
         return False
     return rooms.index(there[shared]) > rooms.index(here[shared])
 
@@ -180,7 +208,10 @@ def picture() -> str:
     for package, allowed in ALLOWED.items():
         nearest = allowed - {below for other in allowed for below in ALLOWED[other]}
         lines += [f"  {package} --> {other}" for other in sorted(nearest) if not package.startswith("__")]
-    return "\n".join([*lines, "```"])
+    emulator = " · ".join(EMULATOR_ROOMS[""])
+    lines += ['  subgraph apart["a package of its own"]']
+    lines += [f'    emulator["containerapps_emulator<br/>{emulator}"]', "  end"]
+    return "\n".join([*lines, '  cli -. "starts it as a process" .-> emulator', "```"])
 
 
 def room_of(name: str) -> str:
@@ -188,11 +219,11 @@ def room_of(name: str) -> str:
     return "" if head == "__init__" else head
 
 
-def remora_imports(path: Path) -> Iterator[tuple[str, bool]]:
-    """(module of remora, whether imported at the top of the file)."""
+def own_imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """(module of the file's own package, whether imported at the top of the file)."""
     for module, at_top in imports(path):
         parts = module.split(".")
-        if parts[0] == "remora" and len(parts) > 1 and not parts[1].startswith("__"):
+        if parts[0] == package_of(path).name and len(parts) > 1 and not parts[1].startswith("__"):
             yield module, at_top
 
 
@@ -210,7 +241,12 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
 
 
 def is_room(module: str) -> bool:
-    return module.startswith("remora") and SOURCE.parent.joinpath(*module.split("."), "__init__.py").exists()
+    """Whether it is a folder of one of the packages."""
+    return any(
+        module.partition(".")[0] == package.name
+        and package.parent.joinpath(*module.split("."), "__init__.py").exists()
+        for package in PACKAGES
+    )
 
 
 if __name__ == "__main__":  # `make docs`

@@ -11,43 +11,63 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
 
 import pytest
 
+from containerapps_emulator import errors as emulator_errors
+from containerapps_emulator.errors import EmulatorError
 from remora import errors
-from remora.errors import CannotWrite, DiskFull, NotReady, RemoraError, disk_error, listed, said, writing
+from remora.errors import NotReady, RemoraError, listed
 
-SOURCES = Path(errors.__file__).parent
+SOURCES = (Path(errors.__file__).parent, Path(emulator_errors.__file__).parent)
+
+Kind = TypeVar("Kind", bound=Exception)
 
 LINE = re.compile(r"(\w+) +(?:exit (\d+) +)?HTTP (\d{3}) +(\w+)$")
 
 
-def test_the_drawing_is_the_tree() -> None:
+BOTH = pytest.mark.parametrize("module", [errors, emulator_errors], ids=["remora", "emulator"])
+
+
+@BOTH
+def test_the_drawing_is_the_tree(module: ModuleType) -> None:
     drawn = {}
-    for line in (errors.__doc__ or "").splitlines():
+    for line in (module.__doc__ or "").splitlines():
         if match := LINE.search(line):
             name, exit_code, status, code = match.groups()
-            kind = getattr(errors, name)
+            kind = getattr(module, name)
             drawn[kind] = name
             assert (kind.code, kind.http_status) == (code, int(status))
             assert exit_code is None or kind.exit_code == int(exit_code)
-    assert set(drawn) == {RemoraError, *subclasses(RemoraError)}
+    root = ROOTS[module.__name__]
+    assert set(drawn) == {root, *walk(root)}
 
 
-def subclasses(kind: type[RemoraError]) -> set[type[RemoraError]]:
-    """Every class below `kind` that the module itself defines."""
-    found = {child for child in kind.__subclasses__() if child.__module__ == errors.__name__}
-    return found.union(*(subclasses(child) for child in found))
+ROOTS: dict[str, type[RemoraError] | type[EmulatorError]] = {
+    errors.__name__: RemoraError,
+    emulator_errors.__name__: EmulatorError,
+}
+
+
+def test_the_emulators_errors_are_errors_of_remora_too() -> None:
+    """Remora shows what the emulator reports as its own: same code, exit code and status."""
+    remoras: list[type[RemoraError]] = [RemoraError, *walk(RemoraError)]
+    emulators: list[type[EmulatorError]] = [EmulatorError, *walk(EmulatorError)]
+    known = {(each.code, each.exit_code, each.http_status) for each in remoras}
+    assert {(each.code, each.exit_code, each.http_status) for each in emulators} <= known
 
 
 def test_no_error_is_defined_anywhere_else() -> None:
+    import containerapps_emulator.app  # noqa: F401 - the same of the emulator
     import remora.server.app  # noqa: F401 - imports whatever could define one
 
-    elsewhere = [child for child in walk(RemoraError) if child.__module__ != errors.__name__]
-    assert elsewhere == []
+    assert [child for child in walk(RemoraError) if child.__module__ != errors.__name__] == []
+    assert [child for child in walk(EmulatorError) if child.__module__ != emulator_errors.__name__] == []
 
 
-def walk(kind: type[RemoraError]) -> list[type[RemoraError]]:
+def walk(kind: type[Kind]) -> list[type[Kind]]:
     return [child for direct in kind.__subclasses__() for child in (direct, *walk(direct))]
 
 
@@ -81,8 +101,11 @@ def test_what_other_software_says_is_made_plain(message: str, plain: str) -> Non
         (FileNotFoundError(errno.ENOENT, "No such file", "/x"), "No such file: /x"),
     ],
 )
-def test_an_error_of_another_library_always_says_something(error: Exception, text: str) -> None:
-    assert said(error) == text
+@BOTH
+def test_an_error_of_another_library_always_says_something(
+    module: ModuleType, error: Exception, text: str
+) -> None:
+    assert module.said(error) == text
 
 
 def test_a_long_list_is_cut_and_says_so() -> None:
@@ -91,7 +114,10 @@ def test_a_long_list_is_cut_and_says_so() -> None:
     assert listed([]) == ""
 
 
-def test_a_disk_that_takes_nothing_has_codes_of_its_own(tmp_path: Path) -> None:
+@BOTH
+def test_a_disk_that_takes_nothing_has_codes_of_its_own(module: ModuleType, tmp_path: Path) -> None:
+    DiskFull, CannotWrite = module.DiskFull, module.CannotWrite  # noqa: N806
+    disk_error, writing = module.disk_error, module.writing
     for number, kind in ((errno.ENOSPC, DiskFull), (errno.EDQUOT, DiskFull), (errno.EROFS, CannotWrite)):
         found = disk_error(OSError(number, "x", "/data/x"))
         assert type(found) is kind
@@ -105,33 +131,34 @@ def test_a_disk_that_takes_nothing_has_codes_of_its_own(tmp_path: Path) -> None:
         (tmp_path / "missing").read_text()
 
 
-def test_a_full_database_is_a_full_disk(tmp_path: Path) -> None:
+@BOTH
+def test_a_full_database_is_a_full_disk(module: ModuleType, tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "x.sqlite3") as database:
         database.execute("CREATE TABLE t (x)")
         database.execute("PRAGMA max_page_count = 3")
         with pytest.raises(sqlite3.OperationalError) as caught:
             database.execute("INSERT INTO t VALUES (zeroblob(100000))")
     database.close()
-    assert isinstance(disk_error(caught.value, "state.sqlite3"), DiskFull)
+    assert isinstance(module.disk_error(caught.value, "state.sqlite3"), module.DiskFull)
 
 
-KINDS = {
-    name for name, found in vars(errors).items() if isinstance(found, type) and issubclass(found, RemoraError)
-}
+KINDS = {kind.__name__ for root in ROOTS.values() for kind in (root, *walk(root))}
 
 
 JOINED = (", ", "; ", " and ", " or ")
 AZURES_OWN = (
-    "localcloud/",
+    "containerapps_emulator/",
     "azure/bicep/translation/terms.py",
 )  # their texts are those of Azure, and of its language
 
 
 def texts_of_errors() -> Iterator[tuple[str, ast.Module, ast.expr]]:
     """Where, in which module, and what: every text that the source gives to an error."""
-    for path in sorted(SOURCES.rglob("*.py")):
+    for path in (path for source in SOURCES for path in sorted(source.rglob("*.py"))):
         module = ast.parse(path.read_text(encoding="utf-8"))
-        name = path.relative_to(SOURCES).as_posix()
+        name = path.relative_to(
+            SOURCES[0] if path.is_relative_to(SOURCES[0]) else SOURCES[1].parent
+        ).as_posix()
         for node in ast.walk(module):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in KINDS:
                 texts = [*node.args[:1], *(each.value for each in node.keywords if each.arg == "hint")]

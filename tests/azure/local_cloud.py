@@ -36,7 +36,7 @@ class LocalCloud:
 
     def start(self) -> None:
         (self.home / "cloud" / "connection.json").unlink(missing_ok=True)
-        command = [sys.executable, "-m", "remora.localcloud", "--home", str(self.home)]
+        command = [sys.executable, "-m", "containerapps_emulator", "--home", str(self.home)]
         process = self._process = subprocess.Popen(command)
         until(lambda: (self.home / "cloud" / "connection.json").exists() or process.poll() is not None)
         assert process.poll() is None

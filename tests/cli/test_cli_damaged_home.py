@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from containerapps_emulator.connection import FILE_NAME, Connection, keep_connection, write_connection
 from remora.adapters.hash_cache import HashCache
 from remora.azure.profile import load_profile, local_connection
 from remora.cli.models.base_option import read_settings
 from remora.cli.why.last_command import last_failure
 from remora.errors import CloudUnavailable, InvalidFile
-from remora.localcloud.connection import FILE_NAME, Connection, keep_connection, write_connection
 from remora.rollout.evaluation.kept_scores import kept_scores
 from remora.rollout.golden.prompts import read_golden
 

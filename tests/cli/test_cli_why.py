@@ -20,9 +20,9 @@ from tests.cli.in_process import Caller
 from tests.cli.trained_folder import make_adapter, make_base
 from tests.project.settings_file import update_settings
 
+from containerapps_emulator.fault_table import ARM_ANSWERS, FILES_ERRORS, MEANINGS, Fault
+from containerapps_emulator.storage.errors import FilesError
 from remora.cli.commands.init import init_project
-from remora.localcloud.fault_table import ARM_ANSWERS, FILES_ERRORS, MEANINGS, Fault
-from remora.localcloud.storage.errors import FilesError
 from remora.project.toolkit.config import load_inference_config
 from remora.rollout.why.causes import Confidence, judge
 from remora.rollout.why.facts import Fact, Facts, Source

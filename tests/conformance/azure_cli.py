@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import remora
-from remora.localcloud.arm.subscription import LOCAL_SUBSCRIPTION_ID
+from containerapps_emulator.arm.subscription import LOCAL_SUBSCRIPTION_ID
 
 REQUIREMENTS: Final = Path(__file__).with_name("requirements-azure-cli.txt")
 PACKAGE: Final = Path(remora.__file__).parent
@@ -194,9 +194,8 @@ def _installed(folder: Path) -> Path:
 def _cloud(folder: Path) -> Iterator[dict[str, str]]:
     """A cloud with TLS as a process of its own, and its connection.json."""
     home = folder / "home"
-    command = [sys.executable, "-m", "remora.localcloud", "--home", str(home), "--tls"]
-    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "containerapps_emulator", "--home", str(home), "--tls"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
         file = home / "cloud" / "connection.json"
         deadline = time.monotonic() + START_SECONDS

@@ -11,9 +11,9 @@ from typing import Any
 from azure.core.credentials import AccessToken, AccessTokenInfo
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 from tests.conformance.recorder import Recorder
-from tests.localcloud.arm.conftest import StaticCredential
+from tests.emulator.arm.conftest import StaticCredential
 
-from remora.localcloud.connection import Connection
+from containerapps_emulator.connection import Connection
 
 RANGE_BYTES = 512 * 1024  # aiohttp warns of larger pieces
 # The versions that we have Microsoft's documents of.

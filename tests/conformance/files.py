@@ -19,7 +19,7 @@ import httpx
 from azure.storage.fileshare import generate_file_sas
 from tests.conformance.recordings import Exchange
 
-from remora.localcloud.storage.access.shared_key import string_to_sign
+from containerapps_emulator.storage.access.shared_key import string_to_sign
 
 # Of the transport, ids that the recorder dropped, or of the account: x-ms-access-tier is there in some
 # recordings and not in others.

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from tests.conformance.files import Account
 from tests.conformance.recordings import Exchange, Scenario
-from tests.localcloud.arm.conftest import RunningCloud
+from tests.emulator.arm.conftest import RunningCloud
 
 GROUP: Final = re.compile(r"/resourcegroups/([\w.()-]+)", re.IGNORECASE)
 WRITABLE: Final = ("appLogsConfiguration", "vnetConfiguration", "workloadProfiles", "zoneRedundant")

@@ -23,7 +23,7 @@ from tests.conformance.normal import normal_id
 from tests.conformance.preparation import prepare
 from tests.conformance.recordings import RECORDED_SUBSCRIPTION, Exchange, Scenario
 from tests.conformance.scope import Scope
-from tests.localcloud.arm.conftest import RunningCloud
+from tests.emulator.arm.conftest import RunningCloud
 
 SETTLE_SECONDS: Final = 5  # of an answer that differs for a known reason
 MOST_SECONDS: Final = 120  # of any other, where other work keeps the cores

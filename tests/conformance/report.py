@@ -18,7 +18,7 @@ from typing import Final
 from tests.conformance.reasons import reason_for, unexplained
 from tests.conformance.recordings import ABSENT, Scenario, scenarios
 from tests.conformance.replay import Outcome, Replay, Verdict
-from tests.localcloud.arm.conftest import running_cloud
+from tests.emulator.arm.conftest import running_cloud
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "11-conformance.md"
 AT_ONCE: Final = 4

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tests.localcloud.arm.conftest import RunningCloud, running_cloud
+from tests.emulator.arm.conftest import RunningCloud, running_cloud
 
 STANDINS = Path(__file__).with_name("standins")
 GROUP = "sdk"

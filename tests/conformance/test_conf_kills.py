@@ -58,7 +58,7 @@ class VictimCloud:
     def start(self) -> None:
         connection = self.home / "cloud" / "connection.json"
         connection.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "remora.localcloud", "--home", str(self.home)]
+        command = [sys.executable, "-m", "containerapps_emulator", "--home", str(self.home)]
         self._process = process = subprocess.Popen(command)
         until(lambda: connection.exists() or process.poll() is not None)
         assert process.poll() is None

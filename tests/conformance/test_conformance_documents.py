@@ -18,7 +18,7 @@ from tests.conformance.openapi import Answer, answer_violations, operation_of
 from tests.conformance.recorder import Recorder
 from tests.conformance.recordings import ABSENT, EVIDENCE, scenarios
 from tests.conformance.typed import read_only_texts, resource_violations, versions_of
-from tests.localcloud.arm.conftest import RunningCloud, running_cloud
+from tests.emulator.arm.conftest import RunningCloud, running_cloud
 
 pytestmark = pytest.mark.skipif(not EVIDENCE.is_dir(), reason=ABSENT)
 

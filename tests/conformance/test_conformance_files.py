@@ -16,7 +16,7 @@ from tests.conformance.files_lifecycle import files_lifecycle
 from tests.conformance.files_openapi import METADATA, FilesAnswer, files_violations, operations
 from tests.conformance.files_recorder import FilesRecorder, recorded_answers
 from tests.conformance.recordings import ABSENT, EVIDENCE, scenarios
-from tests.localcloud.arm.conftest import RunningCloud, running_cloud
+from tests.emulator.arm.conftest import RunningCloud, running_cloud
 
 pytestmark = pytest.mark.skipif(not EVIDENCE.is_dir(), reason=ABSENT)
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.localcloud.arm.conftest import RunningCloud, running_cloud
+from tests.emulator.arm.conftest import RunningCloud, running_cloud
 
 SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-00000000c10d"
 GROUP = f"{SUBSCRIPTION}/resourceGroups/fuzz"

@@ -13,13 +13,13 @@ from typing import Any, Final
 
 from tests.conformance import evidence
 
-from remora.localcloud.apps.documents.defaults import with_defaults
-from remora.localcloud.apps.documents.environment import environment_with_defaults, shown_environment
-from remora.localcloud.apps.documents.jobs import job_with_defaults
-from remora.localcloud.apps.documents.shapes import CONTAINER_APP, ENVIRONMENT, JOB
-from remora.localcloud.arm.resources.resource import ArmError, ResourceId
-from remora.localcloud.arm.shapes import checked_properties
-from remora.localcloud.state import Json
+from containerapps_emulator.apps.documents.defaults import with_defaults
+from containerapps_emulator.apps.documents.environment import environment_with_defaults, shown_environment
+from containerapps_emulator.apps.documents.jobs import job_with_defaults
+from containerapps_emulator.apps.documents.shapes import CONTAINER_APP, ENVIRONMENT, JOB
+from containerapps_emulator.arm.resources.resource import ArmError, ResourceId
+from containerapps_emulator.arm.shapes import checked_properties
+from containerapps_emulator.state import Json
 
 VERSION: Final = "2025-07-01"
 TYPES: Final = evidence.folder() / "types" / "microsoft.app" / VERSION / "types.json"

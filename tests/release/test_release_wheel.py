@@ -1,4 +1,7 @@
-"""One wheel is enough: installed where no checkout is, it brings up a folder and deploys from it."""
+"""Wheels are enough: installed where no checkout is, they bring up a folder and deploy from it.
+
+The emulator's alone, without Remora, starts by its console script, answers ARM and stops.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,16 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import httpx
 import pytest
 
 import remora
+from containerapps_emulator import __version__ as emulator_version
 from remora.engine.torch.native.compiler import installed_compiler, library_name
 from remora.engine.torch.native.levels import Level, level_here
 
 ROOT = Path(__file__).parents[2]
+EMULATOR = ROOT / "packages" / "containerapps-emulator"
 BUILT_FROM = ("src", "pyproject.toml", "setup.py", "README.md", "LICENSE")
 NOT_COPIED = ("*.egg-info", "__pycache__", "*.so")
 NEWEST_GLIBC = 28  # what the wheels of torch need
@@ -73,16 +79,37 @@ def built_wheel(source: Path, target: Path, path: str, *options: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` folder of an environment with this wheel and our dependencies, but no checkout."""
-    environment = tmp_path_factory.mktemp("environment")
+def emulator_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a source distribution."""
+    target = tmp_path_factory.mktemp("emulator")
+    source = target / "source"
+    shutil.copytree(EMULATOR, source, ignore=shutil.ignore_patterns(*NOT_COPIED, "build"))
+    script = f"from setuptools import build_meta; print(build_meta.build_sdist({str(target)!r}))"
+    subprocess.run([sys.executable, "-c", script], cwd=source, check=True, capture_output=True)
+    (archive,) = target.glob("*.tar.gz")
+    return built_wheel(archive, target, os.environ["PATH"])
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, emulator_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return environment_with(tmp_path_factory.mktemp("environment"), wheel, emulator_wheel)
+
+
+@pytest.fixture(scope="module")
+def emulator_alone(emulator_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return environment_with(tmp_path_factory.mktemp("alone"), emulator_wheel)
+
+
+def environment_with(environment: Path, *wheels: Path) -> Path:
+    """The `bin` folder of an environment with these wheels and our dependencies, but no checkout."""
     venv.create(environment, with_pip=False, symlinks=True)
     bin_folder = environment / "bin"
     pip = [sys.executable, "-m", "pip", "--python", str(bin_folder / "python"), "install", "--quiet"]
-    subprocess.run([*pip, "--no-deps", "--no-index", str(wheel)], check=True)
+    subprocess.run([*pip, "--no-deps", "--no-index", *map(str, wheels)], check=True)
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
     for entry in Path(sysconfig.get_path("purelib")).iterdir():
-        if "remora" not in entry.name and not (packages / entry.name).exists():
+        is_ours = any(name in entry.name for name in ("remora", "containerapps_emulator"))
+        if not is_ours and not (packages / entry.name).exists():
             (packages / entry.name).symlink_to(entry)
     return bin_folder
 
@@ -109,6 +136,66 @@ def test_the_wheel_has_every_module_and_file_of_the_package(wheel: Path) -> None
     assert not [
         name for name in names if not name.startswith(("remora/", f"remora-{remora.__version__}.dist-info/"))
     ]
+
+
+def test_the_emulators_wheel_has_every_module_and_file_and_the_license(emulator_wheel: Path) -> None:
+    with zipfile.ZipFile(emulator_wheel) as archive:
+        names = set(archive.namelist())
+    source = EMULATOR / "src"
+    wanted = {
+        path.relative_to(source).as_posix()
+        for path in (source / "containerapps_emulator").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert wanted - names == set()
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert (EMULATOR / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
+def test_remora_asks_for_the_version_of_the_emulator_that_is_here() -> None:
+    assert f'"containerapps-emulator~={emulator_version}"' in (ROOT / "pyproject.toml").read_text("utf-8")
+
+
+def test_the_emulator_alone_starts_answers_and_stops(emulator_alone: Path, user: dict[str, str]) -> None:
+    script = emulator_alone / "containerapps-emulator"
+    remora_there = subprocess.run(
+        [emulator_alone / "python", "-c", "import remora"], env=user, check=False, capture_output=True
+    )
+    assert remora_there.returncode == 1
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [script, *words], env=user, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+        )
+
+    asked_before = run("status")
+    assert (asked_before.returncode, asked_before.stdout) == (7, "")
+    assert "start it with: containerapps-emulator" in asked_before.stderr
+    with subprocess.Popen([script], env=user, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            assert "The local cloud is ready" in process.stderr.readline()
+            exports = dict(
+                line.removeprefix("export ").split("=", 1) for line in run("env").stdout.split("\n")[:-1]
+            )
+            answer = httpx.get(
+                f"{exports['CONTAINERAPPS_EMULATOR_ARM_URL']}/subscriptions?api-version=2022-12-01",
+                headers={"Authorization": f"Bearer {exports['CONTAINERAPPS_EMULATOR_TOKEN']}"},
+                timeout=COMMAND_SECONDS,
+            )
+            (subscription,) = answer.json()["value"]
+            assert subscription["subscriptionId"] == exports["AZURE_SUBSCRIPTION_ID"]
+            second = run()
+            assert second.returncode == 9
+            assert "containerapps-emulator status" in second.stderr
+            assert "The local cloud runs at" in run("status").stdout
+            assert run("stop").returncode == 0
+            assert process.wait(COMMAND_SECONDS) == 0
+        finally:
+            process.kill()
+    assert (Path(user["HOME"]) / ".containerapps-emulator" / "cloud" / "state.sqlite3").is_file()
+    aside = Path(run("reset").stdout.strip())
+    assert (aside / "state.sqlite3").is_file()
 
 
 @needs_native

@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ import typer
 
 from remora.azure.profile import local_connection, remora_home
 from remora.cli.commands.cloud_faults import faults
-from remora.cli.local.cloud_state import set_aside
+from remora.cli.local.emulator import emulator_command
 from remora.cli.local.supervisor import supervisor
 from remora.cli.output.console import Mode, Output, OutputOption, YesOption
 from remora.cli.output.step import Step
@@ -108,7 +107,7 @@ def reset(
     with out.step("resetting the local cloud") as say:
         if (connection := running(home)) is not None:
             _stop(int(connection["pid"]), say)
-        aside = set_aside(home / "cloud", keep_shares=keep_shares)
+        aside = _set_aside(home, keep_shares=keep_shares)
     kept = "shares are kept" if keep_shares else "nothing is kept"
     text = f"The local cloud is empty; {kept}. The old state is in {aside}\nProvision again with: remora up"
     out.result("cloud.reset", {"kept_shares": keep_shares, "aside": str(aside)}, text)
@@ -204,8 +203,8 @@ def _start(home: Path, port: int, tls: bool) -> dict[str, Any]:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         stream = log.open("ab")
     told, tell = os.pipe()  # a pipe, because the reason for a failed start may be a full disk
-    flags = ["--home", str(home), "--port", str(port), "--report", str(tell), *(["--tls"] if tls else [])]
-    command = [sys.executable, "-m", "remora.localcloud", *flags]
+    flags = ["--port", str(port), "--report", str(tell), *(["--tls"] if tls else [])]
+    command = emulator_command(home, "start", *flags)
     with stream, open(told, "rb", buffering=0) as report:  # noqa: PTH123 - a descriptor
         os.set_blocking(told, False)
         written_before = stream.tell()
@@ -222,7 +221,8 @@ def _start(home: Path, port: int, tls: bool) -> dict[str, Any]:
         def why_not() -> RemoraError | None:
             if process.poll() in (None, Locked.exit_code):  # locked: another process is starting it
                 return None
-            return _reported(report.read() or b"", home) or CloudUnavailable(
+            reported = _reported(report.read() or b"", home, "the local cloud did not start: ")
+            return reported or CloudUnavailable(
                 f"the local cloud did not start: {_last_words(log, written_before)}", hint=f"read {log}"
             )
 
@@ -241,14 +241,36 @@ def _until_running(home: Path, why_not: Callable[[], RemoraError | None]) -> dic
     raise CloudUnavailable(f"the local cloud did not start in {START_SECONDS:.0f} s", hint=f"read {log}")
 
 
-def _reported(report: bytes, home: Path) -> RemoraError | None:
+def _set_aside(home: Path, *, keep_shares: bool) -> str:
+    """Let the local cloud's own program reset its state; returns where the old state is now."""
+    told, tell = os.pipe()
+    flags = ["--report", str(tell), *(["--keep-shares"] if keep_shares else [])]
+    with open(told, "rb") as report:  # noqa: PTH123 - a descriptor
+        try:
+            ran = subprocess.run(
+                emulator_command(home, "reset", *flags),
+                capture_output=True,
+                text=True,
+                pass_fds=(tell,),
+                check=False,
+            )
+        finally:
+            os.close(tell)
+        if ran.returncode:
+            raise _reported(report.read(), home, "") or CloudUnavailable(
+                f"the local cloud was not reset: {ran.stderr.strip()}", hint="run: remora cloud status"
+            )
+    return ran.stdout.strip()
+
+
+def _reported(report: bytes, home: Path, before: str) -> RemoraError | None:
     """The error that a local cloud reported before it exited; None if it reported none."""
     try:
         told = json.loads(report)
     except ValueError:
         return None
     kinds = {kind.code: kind for kind in _kinds(RemoraError)}
-    message = f"the local cloud did not start: {told['message']}"
+    message = f"{before}{told['message']}"
     return kinds.get(told["code"], CloudUnavailable)(
         message, hint=told["hint"] or f"read {home}/cloud/cloud.log"
     )

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from remora.cli.local.emulator import FORMER_MODULE, MODULE, emulator_command
 from remora.errors import Refused, writing
 
 UNIT: Final = "remora-cloud.service"
@@ -30,6 +31,7 @@ class Supervisor:
     """
 
     name: str
+    home: Path
     file: Path
     content: bytes
     begin: tuple[tuple[str, ...], ...]
@@ -62,7 +64,18 @@ class Supervisor:
 
     def start_now(self) -> bool:
         """Start an installed cloud; False if it is not installed or the supervisor failed."""
-        return self.installed and _run(self.start) is not None
+        if not self.installed:
+            return False
+        if self._starts_former_module():
+            for command in self.end:
+                _run(command)
+            self.install()
+        return _run(self.start) is not None
+
+    def _starts_former_module(self) -> bool:
+        """Whether an earlier version wrote the file, for this home: the module that it starts is gone."""
+        text = self.file.read_bytes()
+        return FORMER_MODULE.encode() in text and str(self.home.absolute()).encode() in text
 
     def watches(self, pid: int) -> bool:
         """Whether the supervisor would restart this process."""
@@ -74,17 +87,17 @@ class Supervisor:
             raise Refused(
                 f"{self.name} did not accept {self.file}: `{shlex.join(command)}` failed",
                 hint=f"try again in a session where {self.name} runs, or keep the cloud running yourself:"
-                " python -m remora.localcloud",
+                f" python -m {MODULE} --home {self.home}",
             )
 
 
 def supervisor(home: Path, *, platform: str = sys.platform) -> Supervisor:
     """The supervisor of this operating system."""
-    command = [sys.executable, "-m", "remora.localcloud", "--home", str(home.absolute())]
-    return _launchd(home, command) if platform == "darwin" else _systemd(command)
+    command = emulator_command(home.absolute(), "start")
+    return _launchd(home, command) if platform == "darwin" else _systemd(home, command)
 
 
-def _systemd(command: Sequence[str]) -> Supervisor:
+def _systemd(home: Path, command: Sequence[str]) -> Supervisor:
     folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd" / "user"
     words = " ".join('"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"' for word in command)
     content = (
@@ -97,6 +110,7 @@ def _systemd(command: Sequence[str]) -> Supervisor:
     ask = ("systemctl", "--user")
     return Supervisor(
         name="systemd",
+        home=home,
         file=folder / UNIT,
         content=content.encode(),
         begin=((*ask, "daemon-reload"), (*ask, "enable", "--now", UNIT)),
@@ -120,6 +134,7 @@ def _launchd(home: Path, command: Sequence[str]) -> Supervisor:
     domain = f"gui/{os.getuid()}"
     return Supervisor(
         name="launchd",
+        home=home,
         file=file,
         content=plistlib.dumps(document),
         begin=(("launchctl", "bootstrap", domain, str(file)),),
