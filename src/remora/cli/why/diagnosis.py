@@ -33,7 +33,8 @@ from remora.project.toolkit.config import load_inference_config
 from remora.rollout.why.causes import Verdict, judge
 from remora.rollout.why.facts import Fact, Facts, Source
 from remora.rollout.why.gathering import Place, gather
-from remora.rollout.why.known_causes import KNOWN_CAUSES, REFUSED
+from remora.rollout.why.known_causes import KNOWN_CAUSES
+from remora.rollout.why.signs import REFUSED
 
 _DIAGNOSED = (
     SignInRequired,
