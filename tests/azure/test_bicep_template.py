@@ -194,11 +194,15 @@ def test_a_share_is_mounted_or_read_by_an_identity_and_never_both(template: dict
         if "condition" in entry and entry["type"] != "Microsoft.Authorization/roleAssignments"
     }
     assert conditions == {
+        "containerApps": "[parameters('front')]",
         "userAssignedIdentities": "[variables('byIdentity')]",
         "storages": "[not(variables('byIdentity'))]",
     }
     roles = [entry for entry in template["resources"] if entry["type"].endswith("/roleAssignments")]
     assert all("variables('byIdentity')" in entry["condition"] for entry in roles)
-    (app,) = [entry for entry in template["resources"] if entry["type"] == "Microsoft.App/containerApps"]
-    assert app["identity"].startswith("[if(variables('byIdentity'), createObject(")
-    assert app["identity"].endswith(", null())]")
+    apps = [entry for entry in template["resources"] if entry["type"] == "Microsoft.App/containerApps"]
+    assert len(apps) == 2  # the model's, and its front
+    assert {app["identity"] for app in apps} == {"[variables('readerIdentity')]"}
+    identity = template["variables"]["readerIdentity"]
+    assert identity.startswith("[if(variables('byIdentity'), createObject(")
+    assert identity.endswith(", null())]")
