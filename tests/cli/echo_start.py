@@ -18,7 +18,7 @@ def main() -> None:
     if os.environ.get("REMORA_SHARE_URL"):
         importlib.import_module("start").pull(mount, release, lambda _: None)
     sys.path.insert(0, str(release / "code.zip"))
-    server: Any = importlib.import_module("remora.server.__main__")
+    server: Any = importlib.import_module("remora.server.replica")
     echo = importlib.import_module("remora.engine.echo")
     server.load_engine = lambda *_: echo.EchoEngine()
     where = ("--host", os.environ["REMORA_HOST"], "--port", os.environ["PORT"])
