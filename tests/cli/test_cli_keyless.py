@@ -175,3 +175,14 @@ def test_a_program_of_ones_own_needs_a_mount(project: Project) -> None:
     finally:
         path.write_text(text)
     assert (refused.code, "only Remora's own program" in refused.message) == (5, True), refused
+
+
+def test_a_front_is_fetched_by_the_identity_too(project: Project) -> None:
+    update_settings(project.root, {"scale.front": True})
+    project.run("up", str(project.root), "--yes", "--allow-unproven")
+    config = load_inference_config(project.root)
+    front = ContainerApp(project.clients, config.resource_group or "", config.front or "")
+    state = front.read()
+    assert [volume["storageType"] for volume in state.template["volumes"]] == ["EmptyDir"]
+    assert (state.fqdn or "nothing") in project.run("open", str(project.root), "--print")["url"]
+    assert project.answer("tone").endswith(":hi")
