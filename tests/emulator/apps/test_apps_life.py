@@ -1,4 +1,4 @@
-"""The diagrams of docs/explanation/local-cloud.md have the states and log lines of the code, and no others."""
+"""The diagrams of the page about the local cloud have the states and log lines of the code, and no others."""
 
 from __future__ import annotations
 
