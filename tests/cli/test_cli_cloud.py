@@ -15,6 +15,7 @@ from tests.cli.command import User
 from tests.cli.systemctl import with_systemctl
 
 from remora.azure.profile import local_connection
+from remora.cli.local.emulator import FORMER_MODULE, MODULE
 
 WAIT_SECONDS = 300
 API = {"api-version": "2023-01-01"}
@@ -53,10 +54,14 @@ def test_a_supervisor_starts_it_again_when_it_dies(user: User, tmp_path: Path) -
     assert watched.run("cloud", "status").document["supervised"] is True
     assert watched.run("cloud", "stop").code == 0
     assert watched.run("cloud", "status").document["running"] is False
+    file = tmp_path / "config/systemd/user/remora-cloud.service"
+    former = file.read_text().replace(MODULE, FORMER_MODULE)
+    file.write_text(former)  # as a version wrote it whose local cloud was a part of Remora
     assert watched.run("cloud", "start").document["supervised"] is True
+    assert file.read_text() == former.replace(FORMER_MODULE, MODULE)
     assert watched.run("cloud", "uninstall").code == 0
     until(lambda: local_connection(user.home) is None)
-    assert not (tmp_path / "config/systemd/user/remora-cloud.service").exists()
+    assert not file.exists()
 
 
 def test_where_no_supervisor_is_at_hand_it_says_what_to_do(user: User, tmp_path: Path) -> None:

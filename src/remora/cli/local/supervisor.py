@@ -69,7 +69,8 @@ class Supervisor:
         if self._starts_former_module():
             for command in self.end:
                 _run(command)
-            self.install()
+            self.install()  # which also starts it
+            return True
         return _run(self.start) is not None
 
     def _starts_former_module(self) -> bool:
