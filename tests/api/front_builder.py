@@ -98,6 +98,9 @@ class Pipe(Looped):
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._stopped.is_set():  # it was accepted before the end, and is told of only now
+            writer.close()
+            return
         task = asyncio.get_running_loop().create_task(self._pass(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
