@@ -37,6 +37,7 @@ APP_CHANGES: dict[str, Callable[[ContainerApp], object]] = {
     "deactivate": lambda app: app.deactivate(app.read().latest_revision),
     "restart": lambda app: app.restart(app.read().latest_revision),
     "set_secret": lambda app: app.set_secret("s", "v", variable="S"),
+    "replace_secrets": lambda app: app.replace_secrets({"s": "v"}),
     "stop": lambda app: app.stop(),
     "start": lambda app: app.start(),
     "delete": lambda app: app.delete(),
