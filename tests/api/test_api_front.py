@@ -214,7 +214,8 @@ def test_a_client_that_goes_away_ends_the_generation(tmp_path: Path) -> None:
         awake.endpoint.hold_after(3)
         url = f"{awake.front.url}/v1/chat/completions"
         with httpx.stream("POST", url, json=CHAT, headers=HEADERS, timeout=DEADLINE_SECONDS) as response:
-            next(response.iter_lines())
+            lines = response.iter_lines()  # kept: the connection ends with it
+            next(lines)
             awake.endpoint.until(lambda stats: stats.running_requests == 1)
         awake.endpoint.until(lambda stats: stats.running_requests == 0)
         assert awake.endpoint.stats().cancelled_requests == 1
@@ -223,7 +224,8 @@ def test_a_client_that_goes_away_ends_the_generation(tmp_path: Path) -> None:
 def test_a_client_that_goes_away_while_it_waits_is_asked_no_more(asleep: Fronted) -> None:
     url = f"{asleep.front.url}/v1/chat/completions"
     with httpx.stream("POST", url, json=CHAT, headers=HEADERS, timeout=DEADLINE_SECONDS) as response:
-        next(response.iter_lines())
+        lines = response.iter_lines()  # kept: the connection ends with it
+        next(lines)
     asleep.ingress.wake()
     assert asleep.endpoint.stats().steps == 0
     assert ask(asleep.front.url, "/v1/chat/completions", CHAT).status_code == 200
